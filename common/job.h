@@ -1,0 +1,147 @@
+/* The job: what to train, on what, where. Read from a job file (YAML) and
+ * KEY=VALUE overrides; every setting is one row of one table (common/job.c) that
+ * makes parsing, checks, --help and docs/settings.md.
+ *
+ * A job is plain data without pointers: copy it with =. Its canonical text form,
+ * one "name=value" line for each setting, goes to child processes and into
+ * checkpoints. */
+#ifndef ROWHOUSE_COMMON_JOB_H
+#define ROWHOUSE_COMMON_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/err.h"
+
+enum {
+    JOB_NAME_MAX = 64,
+    JOB_PATH_MAX = 1024,
+    JOB_LIST_MAX = 8192, /* a list: its items separated by '\n' */
+    JOB_TABLES_MAX = 16,
+    JOB_COLUMNS_MAX = 64,
+};
+
+enum data_format { DATA_TSV, DATA_CSV };
+enum split_by { SPLIT_RANDOM };
+enum column_as { COLUMN_KEY, COLUMN_TITLE };
+enum init_kind { INIT_ZERO, INIT_CONSTANT, INIT_UNIFORM, INIT_NORMAL };
+enum model_kind { MODEL_MF };
+enum loss_kind { LOSS_SQUARED, LOSS_LOGISTIC };
+enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAGRAD };
+enum consistency_kind { CONSISTENCY_ASYNC };
+enum every_unit { EVERY_EPOCH, EVERY_SECOND };
+
+struct job_table {
+    char name[JOB_NAME_MAX];
+    int64_t dim;  /* embedding columns of a row */
+    int init;     /* enum init_kind */
+    double scale; /* of the initialiser: half width, deviation or constant */
+};
+
+struct job_column {
+    char name[JOB_NAME_MAX * 2]; /* as in the file's header */
+    int as;                      /* enum column_as */
+    char table[JOB_NAME_MAX];    /* the table that the column is a key or title of */
+};
+
+struct job {
+    char name[JOB_NAME_MAX];
+    struct {
+        char train[JOB_LIST_MAX]; /* files or globs */
+        char test[JOB_LIST_MAX];  /* "" = from the split */
+        int format;               /* enum data_format */
+        char label[JOB_NAME_MAX * 2];
+        double positive_from; /* logistic loss: labels >= this count 1, others 0;
+                                 NaN = labels must be 0 and 1 already */
+        double split_test;    /* share held out, 0..1 */
+        int split_by;         /* enum split_by */
+        int64_t split_seed;
+        struct job_column column[JOB_COLUMNS_MAX];
+        int columns;
+    } data;
+    struct job_table table[JOB_TABLES_MAX];
+    int tables;
+    struct {
+        int kind; /* enum model_kind */
+        bool bias;
+        int loss;                /* enum loss_kind */
+        char user[JOB_NAME_MAX]; /* tables of the two sides */
+        char item[JOB_NAME_MAX];
+    } model;
+    struct {
+        int kind; /* enum optimizer_kind */
+        double rate;
+        double l2;      /* per example */
+        double initial; /* Adagrad: first value of the accumulator */
+    } optimizer;
+    struct {
+        int64_t epochs;
+        int64_t batch;
+        int consistency; /* enum consistency_kind */
+        int64_t staleness;
+        int64_t seed;
+        int64_t inflight;  /* batches pulled ahead of the one being computed */
+        bool check_finite; /* stop on NaN or Inf in a gradient */
+    } train;
+    struct {
+        char metrics[JOB_LIST_MAX];
+        char protocol[JOB_NAME_MAX];
+    } evaluate;
+    struct {
+        int64_t servers;
+        int64_t workers;
+        char network[JOB_NAME_MAX]; /* CIDR, "" = choose */
+        int64_t memory_max;         /* bytes a server's region may use */
+        double timeout;             /* seconds: deadline of every wait */
+        int64_t restarts_max;       /* of one rank's child */
+    } cluster;
+    struct {
+        char dir[JOB_PATH_MAX]; /* "" = no checkpoints */
+        double every;           /* 0 = only at the end */
+        int every_unit;         /* enum every_unit */
+        int64_t keep;
+    } checkpoint;
+};
+
+/* Fills in every setting's default; no table, no column. */
+void job_init(struct job *job);
+
+/* Reads the job file `path`, then applies `overrides` ("name=value"), then checks
+ * everything that can be checked without opening data (job_check). Errors name
+ * file and line, or the override, and offer the nearest known name. */
+int job_load(struct job *job, const char *path, char *const overrides[], int count,
+             struct err *err);
+
+/* Sets one setting from text; `where` ("job.yaml line 7") goes into the sentence.
+ * Mentioning tables.T.* or data.columns.C.* makes that table or column. */
+int job_set(struct job *job, const char *name, const char *value, const char *where,
+            struct err *err);
+
+/* Checks settings against each other: a column's table exists, the model's tables
+ * have key columns and equal dim, a metric is known, and so on. */
+int job_check(const struct job *job, struct err *err);
+
+/* Writes the canonical lines to a new string that the caller frees; NULL without
+ * memory. job_from_lines() reads them back exactly. */
+char *job_to_lines(const struct job *job);
+int job_from_lines(struct job *job, const char *lines, struct err *err);
+
+/* Is a run with `job` a continuation of one that ran with the settings in `lines`?
+ * -ERR_INPUT names the first setting that differs and may not (cluster.*,
+ * train.epochs, checkpoint.*, report.*, and paths may). */
+int job_continues(const struct job *job, const char *lines, struct err *err);
+
+/* Index of a table by name, or -1. */
+int job_table_index(const struct job *job, const char *name);
+
+/* Iterates over the items of a list setting: *cursor starts as the list, is moved on;
+ * copies the next item to `item`. False at the end. */
+bool job_list_next(const char **cursor, char *item, size_t size);
+
+/* Prints every setting with type, default, range, unit and sentence: as Markdown
+ * (docs/settings.md) or as plain text (--help). */
+void job_print_settings(FILE *out, bool markdown);
+
+#endif

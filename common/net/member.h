@@ -1,0 +1,37 @@
+/* A member's line to the coordinator: a thread of its own that sends the latest
+ * status every 100 ms and at once when it changes, and keeps the latest order. So a
+ * long batch or a slow disk never looks like a death.
+ *
+ * Both directions are levels, not edges: a status says everything about the member, an
+ * order everything to do. A lost or repeated one does no harm. */
+#ifndef ROWHOUSE_COMMON_NET_MEMBER_H
+#define ROWHOUSE_COMMON_NET_MEMBER_H
+
+#include "common/net/port.h"
+
+struct member;
+
+/* Starts the thread, connected to `endpoint`. `timeout_ms`: when the coordinator is
+ * silent for longer, member_order() returns -ERR_DEADLINE with a sentence. */
+int member_create(struct net *net, const char *endpoint, struct peer self, uint64_t job,
+                  int timeout_ms, struct member **member, struct err *err);
+/* Sends the last status once more, joins the thread. NULL is fine. */
+void member_destroy(struct member *member);
+
+/* Replaces the status (copied; `number` is counted here). Cheap; any thread. With
+ * `now` the status is sent at once, else at the next tick. */
+void member_report(struct member *member, const struct status *status, bool now);
+
+/* Copies the latest order if its number is not `known`: 1; 0: nothing new;
+ * -ERR_DEADLINE: the coordinator is silent; -ERR_PEER: it refused us. */
+int member_order(struct member *member, uint64_t known, struct order *order,
+                 struct err *err);
+
+/* The number of the latest order, without a lock: for a look between batches. */
+uint64_t member_order_number(const struct member *member);
+
+/* A file descriptor that becomes readable when an order or a failure arrives; it stays
+ * readable until member_order() is called. Borrowed. */
+int member_fd(const struct member *member);
+
+#endif

@@ -1,0 +1,190 @@
+/* The messages of the wire as plain structs, and the frames they travel in.
+ *
+ * frame 0: u32 little-endian length of the header, the header (protobuf,
+ *          proto/wire.proto), and the body when it is small;
+ * frame 1: the body when it is large.
+ * The body is the messages' sections one after another, each padded to 8 bytes,
+ * everything little-endian:
+ *   pull: keys u64[rows]
+ *   rows: values f32[rows][width]; with has_status first status u8[rows] padded to 4
+ *   push: keys u64[rows], weights f32[rows], gradients f32[rows][width]
+ * Decoding trusts nothing: lengths, counts, enums and widths are bounded, and the
+ * body must have exactly the size that the sections say. */
+#ifndef ROWHOUSE_COMMON_NET_MESSAGE_H
+#define ROWHOUSE_COMMON_NET_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/facts.h"
+#include "common/range.h"
+
+enum {
+    MESSAGE_SECTIONS_MAX = 16,
+    MESSAGE_HEADER_MAX = 64 * 1024,
+    MESSAGE_BODY_MAX = 64 * 1024 * 1024, /* ZMQ_MAXMSGSIZE follows from it */
+    MESSAGE_WIDTH_MAX = 65536,
+    MESSAGE_INLINE_MAX = 4096, /* a body up to this travels in frame 0 */
+    PART_BYTES = 1024 * 1024,  /* a part of a pull or push carries at most this */
+    STALENESS_BUCKETS = 64,    /* the last one counts all above */
+    METRIC_SUMS = 16,
+    SHARE_RANGES_MAX = 1024,
+    STATUS_TABLES_MAX = 16,
+};
+
+enum role { ROLE_SERVER = 1, ROLE_WORKER = 2, ROLE_COORDINATOR = 3 };
+
+enum message_kind {
+    MESSAGE_PULL = 1, /* worker -> server: rows of these keys, please */
+    MESSAGE_ROWS,     /* server -> worker: the answer to a pull */
+    MESSAGE_PUSH,     /* worker -> server: gradients of these keys */
+    MESSAGE_ACK,      /* server -> worker: where your pushes stand */
+    MESSAGE_REFUSAL,  /* server -> anyone: no, and why */
+    MESSAGE_STATUS,   /* member -> coordinator: all about me, sent again and again */
+    MESSAGE_ORDER,    /* coordinator -> member: what you are to do now */
+};
+
+/* How a row of an answer came about. */
+enum row_status { ROW_OK = 0, ROW_ABSENT = 1, ROW_FULL = 2 };
+
+struct section {
+    uint32_t table; /* index into the job's tables */
+    uint32_t rows;
+    uint32_t width;  /* floats a row; 0 in a pull */
+    bool has_status; /* rows only */
+};
+
+struct pull {
+    uint64_t request; /* unique within the sender's incarnation; echoed by rows */
+    uint64_t clock;   /* the batch that the rows are for; 0 when read_only */
+    bool read_only;   /* make no rows; an unknown one is ROW_ABSENT */
+};
+
+struct rows {
+    uint64_t request;
+};
+
+struct push {
+    uint64_t clock; /* of the batch, from 1 */
+    uint64_t after; /* the last clock of this worker that had rows for this server */
+    uint32_t part;  /* 0 .. parts-1 */
+    uint32_t parts;
+};
+
+struct ack {
+    uint64_t clock; /* the last clock applied in full */
+    uint32_t part;  /* parts applied of the clock after it */
+    bool resend;    /* what was sent cannot be applied: send again from there */
+};
+
+struct refusal {
+    uint32_t code; /* enum err_code */
+    char text[ERR_TEXT_MAX];
+};
+
+/* What a member is doing; for people, too. */
+enum phase {
+    PHASE_START = 0,
+    PHASE_IDLE,
+    PHASE_LOADING,
+    PHASE_TRAINING,
+    PHASE_EVALUATING,
+    PHASE_SAVING,
+    PHASE_RESTORING,
+    PHASE_ENDED,
+};
+
+struct table_facts {
+    uint64_t rows, bytes;
+    uint64_t staleness[STALENESS_BUCKETS]; /* reads with that staleness */
+};
+
+struct status {
+    uint32_t rank; /* of MPI, or 0 */
+    char host[64];
+    uint64_t number; /* counts this member's statuses: old ones are dropped */
+    uint64_t done;   /* the last order carried out */
+    uint32_t phase;  /* enum phase */
+    uint32_t epoch;
+    uint64_t clock;    /* worker: the last batch pushed */
+    uint64_t taken;    /* worker: examples of its share that are acknowledged */
+    uint64_t examples; /* worker: examples trained in this epoch so far */
+    double loss_sum;   /* worker: of those */
+    uint64_t bytes_pulled, bytes_pushed;
+    uint64_t pushes_sent, pushes_resent;       /* worker */
+    uint64_t pushes_applied, pushes_duplicate; /* server */
+    double cpu_seconds;
+    struct data_facts data;     /* worker, once loaded */
+    double metric[METRIC_SUMS]; /* worker: sums of an evaluation (common/metrics.h) */
+    uint64_t shard_bytes, shard_rows, shard_checksum; /* server, once saved */
+    uint32_t tables;                                  /* server */
+    struct table_facts table[STATUS_TABLES_MAX];
+    uint32_t error;          /* enum err_code: this member has failed */
+    char text[ERR_TEXT_MAX]; /* why */
+};
+
+enum order_kind {
+    ORDER_WAIT = 0, /* nothing to do yet */
+    ORDER_LOAD,  /* worker: read the data; server: restore `path`, or be fresh if "" */
+    ORDER_TRAIN, /* worker: train its ranges of the epoch */
+    ORDER_STOP,  /* worker: end the batch under way, get everything acknowledged */
+    ORDER_EVALUATE, /* worker: sums over its share of the test examples */
+    ORDER_SAVE,     /* server: write its shard into `path` */
+    ORDER_END,      /* all: leave with `exit_status` */
+};
+
+struct order {
+    uint64_t number; /* grows; a status' `done` refers to it */
+    uint32_t kind;   /* enum order_kind */
+    uint32_t epoch;
+    uint64_t clock;  /* worker, at ORDER_TRAIN: the clocks before it are applied */
+    uint32_t ranges; /* at ORDER_TRAIN */
+    struct range range[SHARE_RANGES_MAX];
+    char path[1024];
+    int32_t exit_status;
+    struct data_facts data; /* agreed on; once loaded */
+    char text[ERR_TEXT_MAX];
+};
+
+struct message {
+    uint64_t job; /* token of the run: a stale process of another run is refused */
+    uint32_t role, sender, incarnation; /* who sent it */
+    enum message_kind kind;
+    union {
+        struct pull pull;
+        struct rows rows;
+        struct push push;
+        struct ack ack;
+        struct refusal refusal;
+        struct status status;
+        struct order order;
+    };
+    uint32_t sections; /* pull, rows, push */
+    struct section section[MESSAGE_SECTIONS_MAX];
+    const unsigned char *body; /* borrowed, 8-byte aligned */
+    size_t body_bytes;
+};
+
+/* Offsets of a section's arrays from the body's start. */
+struct section_layout {
+    size_t keys, status, weights, values;
+};
+
+/* Computes the layout of every section of a pull, rows or push and returns the size
+ * of the body; (size_t)-1 if it would pass MESSAGE_BODY_MAX. */
+size_t message_layout(enum message_kind kind, const struct section *section,
+                      uint32_t sections, struct section_layout *layout);
+
+/* Encodes everything but the body into `out` (MESSAGE_HEADER_MAX bytes suffice).
+ * Returns the number of bytes. Any thread. */
+size_t message_encode(const struct message *message, unsigned char *out);
+
+/* Decodes the header `bytes`; then checks `body_bytes` against the sections. Leaves
+ * message->body to the caller. -ERR_PEER with a sentence for anything that is not a
+ * well-formed message. Any thread. */
+int message_decode(struct message *message, const unsigned char *bytes, size_t size,
+                   size_t body_bytes, struct err *err);
+
+#endif

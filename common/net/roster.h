@@ -1,0 +1,39 @@
+/* The roster: who is where, and who owns which slot. Plain data, the same bytes in
+ * every rank of a job. */
+#ifndef ROWHOUSE_COMMON_NET_ROSTER_H
+#define ROWHOUSE_COMMON_NET_ROSTER_H
+
+#include <stdint.h>
+
+#include "common/net/port.h"
+#include "common/rng.h"
+
+enum { SLOTS = 1024, SERVERS_MAX = 256, WORKERS_MAX = 1024 };
+
+struct roster_member {
+    char endpoint[ENDPOINT_MAX]; /* servers only */
+    char host[64];
+    uint32_t rank;
+};
+
+struct roster {
+    uint64_t job; /* token of the run, random */
+    uint32_t servers, workers;
+    char coordinator[ENDPOINT_MAX]; /* the control endpoint */
+    struct roster_member server[SERVERS_MAX];
+    struct roster_member worker[WORKERS_MAX];
+};
+
+/* Which server of `servers` owns a slot: contiguous, as even as can be. */
+static inline uint32_t slot_owner(uint32_t slot, uint32_t servers)
+{
+    return (uint32_t)((uint64_t)slot * servers / SLOTS);
+}
+
+/* The slot of a sparse table's key: the top 10 bits of its hash. */
+static inline uint32_t key_slot(uint32_t table, uint64_t key)
+{
+    return (uint32_t)(key_hash(table, key) >> 54);
+}
+
+#endif

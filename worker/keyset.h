@@ -1,0 +1,31 @@
+/* The one order of keys of a batch: a table's keys without duplicates, grouped by
+ * owning server. Everything from the pull to the push uses that order: server s owns
+ * the slice part[s] .. part[s+1], and example columns find their row through pos[]. One
+ * thread; memory is kept from batch to batch. */
+#ifndef ROWHOUSE_WORKER_KEYSET_H
+#define ROWHOUSE_WORKER_KEYSET_H
+
+#include "common/err.h"
+#include "common/net/roster.h"
+
+struct keyset {
+    uint32_t table;
+    uint32_t rows;  /* unique keys */
+    uint64_t *key;  /* [rows] */
+    float *weight;  /* [rows]: how many examples use the row */
+    uint32_t *pos;  /* [n]: row of each input key */
+    uint32_t *part; /* [servers + 1] */
+    uint32_t capacity;
+    struct keyset_scratch *scratch;
+};
+
+/* For at most `capacity` input keys and `servers` servers. */
+int keyset_create(struct keyset *keyset, uint32_t table, uint32_t capacity,
+                  uint32_t servers, struct err *err);
+void keyset_release(struct keyset *keyset); /* zeroed is fine */
+
+/* Builds the order for keys key[0], key[stride], ... (n of them, n <= capacity). */
+void keyset_build(struct keyset *keyset, const uint64_t *key, uint32_t n,
+                  uint32_t stride, uint32_t servers);
+
+#endif

@@ -1,0 +1,27 @@
+/* Lines of a text file: plain, gzip or Zstandard (told by the first bytes, not by the
+ * name), streamed through a buffer. One thread. */
+#ifndef ROWHOUSE_WORKER_STREAM_TEXTFILE_H
+#define ROWHOUSE_WORKER_STREAM_TEXTFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+enum { TEXTFILE_LINE_MAX = 1024 * 1024 };
+
+struct textfile;
+
+int textfile_open(const char *path, struct textfile **file, struct err *err);
+void textfile_close(struct textfile *file); /* NULL is fine */
+
+/* The next line without its end (\n or \r\n): 1, and *line is valid until the next
+ * call; 0 at the end. The line may be changed by the caller. -ERR_INPUT: a line longer
+ * than TEXTFILE_LINE_MAX, a truncated or damaged compressed file; -ERR_SYSTEM: cannot
+ * read. */
+int textfile_next(struct textfile *file, char **line, size_t *length, struct err *err);
+
+/* The number of the line last returned, from 1. */
+uint64_t textfile_line(const struct textfile *file);
+
+#endif
