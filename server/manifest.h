@@ -1,6 +1,7 @@
 /* The manifest: what makes a directory of shard files a checkpoint. Written last and
  * renamed into place, so that a checkpoint is whole or absent. The only user of
- * proto/manifest.proto. On disk: 8 bytes magic, u32 length, protobuf, XXH3-64. */
+ * proto/manifest.proto. On disk: 8 bytes magic, u32 length, protobuf, XXH3-64 of all
+ * that precedes (docs/checkpoint-format.md). */
 #ifndef ROWHOUSE_SERVER_MANIFEST_H
 #define ROWHOUSE_SERVER_MANIFEST_H
 
@@ -8,7 +9,11 @@
 #include "common/net/roster.h"  /* SERVERS_MAX */
 #include "server/shard.h"
 
-enum { MANIFEST_METRICS_MAX = 16, MANIFEST_RANGES_MAX = SHARE_RANGES_MAX };
+enum {
+    MANIFEST_FORMAT = 1, /* the version that is written; all from 1 on are read */
+    MANIFEST_RANGES_MAX = SHARE_RANGES_MAX,
+    MANIFEST_BYTES_MAX = 1024 * 1024, /* of the file */
+};
 
 struct manifest {
     uint64_t number;  /* of the checkpoint within its directory, from 1 */
@@ -23,18 +28,26 @@ struct manifest {
     struct data_facts data;
     double seconds; /* trained so far, all sessions of the run */
     uint32_t tables;
-    struct shard_table table[SHARD_TABLES_MAX]; /* rows over all shards */
+    struct shard_table table[SHARD_TABLES_MAX]; /* in the shards' order; rows of all */
     uint32_t shards;
     struct {
-        char file[64]; /* within the checkpoint's directory, no '/' */
+        char file[SHARD_NAME_MAX]; /* shard_name() of server i */
         struct shard_facts facts;
     } shard[SERVERS_MAX];
 };
 
-/* Writes `dir`/manifest: a temporary file, sync, rename, sync of the directory. */
+/* Writes `dir`/manifest: a temporary file, sync, rename, sync of the directory, so that
+ * the files which it names are there when it is. A manifest that manifest_read() would
+ * refuse is -ERR_INPUT. After an error there is none. */
 int manifest_write(const char *dir, const struct manifest *manifest, struct err *err);
-/* Reads and checks one. manifest_release() afterwards. */
+
+/* Reads `dir`/manifest and checks all of it: checksum, bounds, names, and that the
+ * shards' rows are the tables'. -ERR_INPUT: there is none, or it is of a newer version;
+ * -ERR_DAMAGE: it is not what was written. manifest_release() afterwards; after
+ * an error it is zeroed. */
 int manifest_read(const char *dir, struct manifest *manifest, struct err *err);
+
+/* Frees the settings. A zeroed one is fine. */
 void manifest_release(struct manifest *manifest);
 
 #endif

@@ -1,58 +1,80 @@
 /* A sparse table: key -> row, in a region. A row is one block: key, weights, optimizer
  * state; it is made on first touch with values that depend only on (seed, table, key)
- * and never moves. One thread.
+ * and never moves. Any 64-bit number is a key. One thread.
  *
- * Layout: rows lie in slabs; row number r is in slab r / slab_rows. The index has one
- * sub-table for each of the 1024 slots: 64-byte buckets of 12 (tag, row number) pairs;
- * the key itself is in the row, which a look-up touches anyway. Sub-tables grow by a
- * quarter, one at a time, so that growth never pauses for long. */
+ *   block  u64 key | width floats | state_width floats | 4 bytes if their sum is odd
+ *   slab   blocks one behind the other, 2 MiB: one huge page
+ *
+ * Row number r is in slab r / slab_rows. The index (table_index.h) has one sub-table
+ * for each of the 1024 slots: 64-byte buckets of 12 (tag, row number) pairs; the key
+ * itself is in the row, which a look-up touches anyway. Sub-tables grow by about a
+ * quarter, one at a time, so that growth never pauses for long.
+ *
+ * A row is written first, counted second and entered in the index last, so that a
+ * process killed at any instruction leaves whole rows only; table_open() drops a row
+ * that is in no index, and what else was left half done. */
 #ifndef ROWHOUSE_SERVER_TABLE_H
 #define ROWHOUSE_SERVER_TABLE_H
 
 #include "common/job.h"
+#include "server/init_kernels.h"
 #include "server/region.h"
+
+enum { TABLE_FLOATS_MAX = 1 << 20 }; /* width + state_width */
 
 struct table_spec {
     uint32_t id;          /* index into the job's tables; part of the hash */
     uint32_t dim;         /* embedding columns, initialised by `init` */
-    uint32_t width;       /* dim plus columns that start at zero (biases) */
+    uint32_t width;       /* dim plus columns that start at zero (biases); >= 1 */
     uint32_t state_width; /* floats of optimizer state behind the weights */
     float state_initial;  /* their first value */
     int init;             /* enum init_kind */
-    float scale;
+    float scale;          /* deviation, half width or constant */
     uint64_t seed;
-    uint64_t rows_max; /* 0 = as many as the region holds */
+    uint64_t rows_max; /* 0 = as many as the region holds, at most 2^32 - 1 */
 };
 
-/* A process' handle: the shared part is in the region. */
+/* A process' handle: the shared part is in the region. Plain data, nothing to release;
+ * valid as long as the region's mapping. */
 struct table {
     struct region *region; /* borrowed */
     struct table_spec spec;
     struct table_root *root; /* in the region */
     uint64_t *slab;          /* in the region: offsets of the slabs */
-    uint32_t slab_shift;     /* a slab has 2^slab_shift rows */
+    uint64_t slab_divide;    /* 2^64 / slab_rows, rounded up */
+    uint32_t slab_rows;      /* rows of a slab */
     uint32_t stride;         /* bytes of a row's block */
+    struct init_rule rule;   /* of first weights */
+    init_row *init;          /* the kernel for them */
 };
 
-/* Makes an empty table in the region and remembers it under root `root`. */
+/* Makes an empty table in the region and remembers it under root `root`. -ERR_INPUT:
+ * the spec is not possible; -ERR_MEMORY: the region is too small for an empty table. */
 int table_create(struct table *table, struct region *region, uint32_t root,
                  const struct table_spec *spec, struct err *err);
-/* Finds the table that another process made; the specs must be equal. */
+/* Finds the table that another process made. -ERR_DAMAGE: there is none under that
+ * root; -ERR_INPUT: it was made with another spec (the sentence names the difference).
+ */
 int table_open(struct table *table, struct region *region, uint32_t root,
                const struct table_spec *spec, struct err *err);
 
-/* Looks up n keys; row[i] = the row's weights (state right behind them) or NULL. */
+/* Looks up n keys; row[i] = the row's weights (state right behind them) or NULL. The
+ * whole rows are on their way into the cache: use them before the next look-up, and
+ * look up no more at a time than fits there (a few hundred KB). `key` need not be
+ * aligned. */
 void table_find(const struct table *table, const uint64_t *key, uint32_t n,
                 float **row);
-/* The same, making what is missing. Returns 0, or -ERR_MEMORY when the cap was reached:
- * rows that could not be made are NULL, all others are there. */
+/* The same, making what is missing; keys may repeat. Returns 0, or -ERR_MEMORY when
+ * rows_max or the region's cap was reached: rows that could not be made are NULL, all
+ * others are there. */
 int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
                        float **row);
 
-/* Rows in order of making, 0 .. table_rows()-1. */
+/* Rows in order of making, 0 .. table_rows()-1; rows may be made meanwhile. `key` may
+ * be NULL. */
 uint64_t table_rows(const struct table *table);
 float *table_row(const struct table *table, uint64_t number, uint64_t *key);
-/* Bytes of the region used by this table: rows and index. */
+/* Bytes of the region used by this table: rows (whole slabs) and index. */
 uint64_t table_bytes(const struct table *table);
 
 /* The first weights of a row, width floats: the naive reference is in the tests. */

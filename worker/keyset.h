@@ -8,6 +8,8 @@
 #include "common/err.h"
 #include "common/net/roster.h"
 
+enum { KEYSET_CAPACITY_MAX = 1 << 24 }; /* input keys of a batch */
+
 struct keyset {
     uint32_t table;
     uint32_t rows;  /* unique keys */
@@ -19,12 +21,15 @@ struct keyset {
     struct keyset_scratch *scratch;
 };
 
-/* For at most `capacity` input keys and `servers` servers. */
+/* For at most `capacity` input keys and `servers` servers (1 .. SERVERS_MAX).
+ * -ERR_INPUT: more than KEYSET_CAPACITY_MAX or SERVERS_MAX; -ERR_MEMORY. */
 int keyset_create(struct keyset *keyset, uint32_t table, uint32_t capacity,
                   uint32_t servers, struct err *err);
 void keyset_release(struct keyset *keyset); /* zeroed is fine */
 
-/* Builds the order for keys key[0], key[stride], ... (n of them, n <= capacity). */
+/* Builds the order for keys key[0], key[stride], ... (n of them, n <= capacity;
+ * `servers` at most as at creation). Within a server's slice keys stand in order of
+ * first appearance, so equal input gives equal output. Never allocates. */
 void keyset_build(struct keyset *keyset, const uint64_t *key, uint32_t n,
                   uint32_t stride, uint32_t servers);
 

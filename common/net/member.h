@@ -3,7 +3,10 @@
  * long batch or a slow disk never looks like a death.
  *
  * Both directions are levels, not edges: a status says everything about the member, an
- * order everything to do. A lost or repeated one does no harm. */
+ * order everything to do. A lost or repeated one does no harm. The coordinator answers
+ * every status with the present order, so its silence means that it is gone. Of two
+ * orders the one with the higher number counts, whichever comes last; a coordinator of
+ * a higher incarnation counts anew. */
 #ifndef ROWHOUSE_COMMON_NET_MEMBER_H
 #define ROWHOUSE_COMMON_NET_MEMBER_H
 
@@ -11,11 +14,14 @@
 
 struct member;
 
-/* Starts the thread, connected to `endpoint`. `timeout_ms`: when the coordinator is
- * silent for longer, member_order() returns -ERR_DEADLINE with a sentence. */
+/* Starts the thread, connected to `endpoint`. Nothing is sent before the first
+ * member_report(). `timeout_ms`: when the coordinator is silent for longer (from now
+ * on), member_order() returns -ERR_DEADLINE with a sentence, until it is heard again.
+ */
 int member_create(struct net *net, const char *endpoint, struct peer self, uint64_t job,
                   int timeout_ms, struct member **member, struct err *err);
-/* Sends the last status once more, joins the thread. NULL is fine. */
+/* Sends the last status once more, joins the thread. Waits for the coordinator (at most
+ * a second) only if it has never been heard. NULL is fine. */
 void member_destroy(struct member *member);
 
 /* Replaces the status (copied; `number` is counted here). Cheap; any thread. With
@@ -23,7 +29,8 @@ void member_destroy(struct member *member);
 void member_report(struct member *member, const struct status *status, bool now);
 
 /* Copies the latest order if its number is not `known`: 1; 0: nothing new;
- * -ERR_DEADLINE: the coordinator is silent; -ERR_PEER: it refused us. */
+ * -ERR_DEADLINE: the coordinator is silent; -ERR_PEER: it refused us (for good). Orders
+ * count from 1: `known` is 0 at first. Any thread. */
 int member_order(struct member *member, uint64_t known, struct order *order,
                  struct err *err);
 

@@ -68,7 +68,7 @@ struct rows {
 
 struct push {
     uint64_t clock; /* of the batch, from 1 */
-    uint64_t after; /* the last clock of this worker that had rows for this server */
+    uint64_t after; /* the last clock before it that had rows for this server; or 0 */
     uint32_t part;  /* 0 .. parts-1 */
     uint32_t parts;
 };
@@ -143,7 +143,7 @@ struct order {
     uint32_t ranges; /* at ORDER_TRAIN */
     struct range range[SHARE_RANGES_MAX];
     char path[1024];
-    int32_t exit_status;
+    int32_t exit_status;    /* 0 .. 255 */
     struct data_facts data; /* agreed on; once loaded */
     char text[ERR_TEXT_MAX];
 };
@@ -167,23 +167,41 @@ struct message {
     size_t body_bytes;
 };
 
-/* Offsets of a section's arrays from the body's start. */
+/* Offsets of a section's arrays from the body's start, each aligned for its type; 0 for
+ * an array that the kind does not have. */
 struct section_layout {
     size_t keys, status, weights, values;
 };
 
-/* Computes the layout of every section of a pull, rows or push and returns the size
- * of the body; (size_t)-1 if it would pass MESSAGE_BODY_MAX. */
+/* Computes the layout of every section of a pull, rows or push (into layout[sections],
+ * or only the size with NULL) and returns the size of the body: 0 for the other kinds,
+ * (size_t)-1 if it would pass MESSAGE_BODY_MAX or there are too many sections or too
+ * wide ones. Any thread. */
 size_t message_layout(enum message_kind kind, const struct section *section,
                       uint32_t sections, struct section_layout *layout);
 
-/* Encodes everything but the body into `out` (MESSAGE_HEADER_MAX bytes suffice).
- * Returns the number of bytes. Any thread. */
+/* Encodes everything but the body into `out` (MESSAGE_HEADER_MAX bytes suffice). Only
+ * what belongs to the kind is read: the sections of a pull, rows or push, and of a
+ * status or order as many tables and ranges as it says. Returns the number of bytes. No
+ * heap. Any thread. */
 size_t message_encode(const struct message *message, unsigned char *out);
 
-/* Decodes the header `bytes`; then checks `body_bytes` against the sections. Leaves
- * message->body to the caller. -ERR_PEER with a sentence for anything that is not a
- * well-formed message. Any thread. */
+/* Who speaks, for message_encode_from(). */
+struct sender {
+    uint64_t job;
+    uint32_t role, index, incarnation;
+};
+
+/* The same, from `sender` whatever the message says about its sender. */
+size_t message_encode_from(const struct sender *sender, const struct message *message,
+                           unsigned char *out);
+
+/* Decodes the header `bytes`; then checks `body_bytes` against the sections. Sets what
+ * belongs to the kind and nothing else; message->body is NULL, the caller sets it. No
+ * heap; about 70 KB of stack. -ERR_PEER with a sentence for anything that is not a
+ * well-formed message; *message is then undefined. Not checked here, since the codec
+ * cannot know: whether doubles are finite, whether the tables exist and have that
+ * width. Any thread. */
 int message_decode(struct message *message, const unsigned char *bytes, size_t size,
                    size_t body_bytes, struct err *err);
 

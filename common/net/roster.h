@@ -8,7 +8,7 @@
 #include "common/net/port.h"
 #include "common/rng.h"
 
-enum { SLOTS = 1024, SERVERS_MAX = 256, WORKERS_MAX = 1024 };
+enum { SLOTS = 1024, SERVERS_MAX = 256, WORKERS_MAX = 512 };
 
 struct roster_member {
     char endpoint[ENDPOINT_MAX]; /* servers only */

@@ -1,5 +1,8 @@
 /* Biased matrix factorisation (Koren, Bell, Volinsky 2009): score = mean + b_u + b_i +
- * u . v. Numbers only. A row has dim factors and, with bias, the bias behind them. */
+ * u . v. Numbers only. A row has dim factors and, with bias, the bias behind them. A
+ * row that does not exist is a row of zeros: it adds nothing to a score.
+ *
+ * All functions are free of state and may be called from any thread. */
 #ifndef ROWHOUSE_WORKER_MODEL_MF_H
 #define ROWHOUSE_WORKER_MODEL_MF_H
 
@@ -14,30 +17,45 @@ struct mf {
     float mean; /* squared: the mean label; logistic: its log-odds */
 };
 
-/* A batch of n examples, as rows and the places of each example's rows among them. */
+/* A batch of n examples, as rows and the places of each example's rows among them. All
+ * borrowed. */
 struct mf_batch {
     uint32_t n;
     const uint32_t *user_pos, *item_pos; /* [n] */
-    const float *label;                  /* [n] */
-    const float *user, *item; /* [rows][width]; a NULL row counts as absent */
+    const float *label;                  /* [n]; not read when predicting */
+    const float *user, *item;            /* [rows][width] */
 };
 
-/* Sets mean from the training labels' mean. */
+/* A mean label is kept this far from 0 and 1 before its log-odds are taken. */
+#define MF_PROBABILITY_MIN 1e-6
+
+/* Sets mean from the training labels' mean; loss must be set. */
 void mf_set_mean(struct mf *mf, double label_mean);
 
 /* Adds the gradients of the summed loss to user_gradient and item_gradient (same shapes
  * as user and item, zeroed by the caller) and returns the summed loss: squared: (label
- * - score)^2, its gradient taken of half of it; logistic: log loss. */
+ * - score)^2, its gradient taken of half of it; logistic: log loss. Equal input gives
+ * the same bits on every processor level. */
 double mf_forward_backward(const struct mf *mf, const struct mf_batch *batch,
                            float *user_gradient, float *item_gradient);
 
-/* Scores of n examples: the predicted rating, or the probability (logistic). absent
- * rows are zero rows. */
+/* Scores of n examples: the predicted rating, or the probability (logistic). */
 void mf_predict(const struct mf *mf, const struct mf_batch *batch, float *score);
 
-/* Scores of one user against `items` rows [items][width], by OpenBLAS
- * (worker/model/blas.h). */
+/* The same before the link: log-odds with the logistic loss, which keep apart what is
+ * 1 as a float probability. mf_link() turns n of them into mf_predict()'s scores. */
+void mf_predict_linear(const struct mf *mf, const struct mf_batch *batch, float *score);
+void mf_link(const struct mf *mf, float *score, uint32_t n);
+
+/* Scores of one user [width] against `items` rows [items][width], by OpenBLAS
+ * (worker/model/blas.h): mf_predict()'s scores but for the rounding of another order of
+ * addition. score is [items]. */
 void mf_score_items(const struct mf *mf, const float *user, const float *item,
                     uint32_t items, float *score);
+
+/* Linear scores (see mf_predict_linear()) of users [users][width] against items
+ * [items][width], by OpenBLAS: score is [users][items]. */
+void mf_score_users(const struct mf *mf, const float *user, uint32_t users,
+                    const float *item, uint32_t items, float *score);
 
 #endif

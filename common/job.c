@@ -1,0 +1,522 @@
+#include "common/job.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/file.h"
+#include "common/metrics.h"
+#include "common/settings.h"
+#include "common/yaml.h"
+
+/* --- the table ----------------------------------------------------------------- */
+
+#define AT(field) .offset = offsetof(struct job, field), .size = sizeof(((struct job *)0)->field)
+#define AT_TABLE(field)                                                                  \
+    .offset = offsetof(struct job_table, field),                                         \
+    .size = sizeof(((struct job_table *)0)->field)
+#define AT_COLUMN(field)                                                                 \
+    .offset = offsetof(struct job_column, field),                                        \
+    .size = sizeof(((struct job_column *)0)->field)
+
+/* clang-format off */
+static const struct setting rows[] = {
+    {"name", SETTING_TEXT, AT(name),
+     .doc = "The job's name in reports and checkpoints: letters, digits, '.', '_' and "
+            "'-'. If empty, the job file's name without '.yaml'."},
+
+    {"data.train", SETTING_LIST, AT(data.train), .unit = "files or globs",
+     .may_change = true,
+     .doc = "What to train on. Files may be plain or compressed (.gz, .zst)."},
+    {"data.test", SETTING_LIST, AT(data.test), .unit = "files or globs",
+     .may_change = true,
+     .doc = "What to test on. If empty, the share that data.split.test holds out."},
+    {"data.format", SETTING_CHOICE, AT(data.format), .choices = "tsv|csv",
+     .preset = "tsv",
+     .doc = "How the files are laid out: columns separated by tabs or by commas, under a "
+            "header line with their names."},
+    {"data.label", SETTING_TEXT, AT(data.label),
+     .doc = "The column to predict."},
+    {"data.positive_from", SETTING_REAL, AT(data.positive_from), .min = -1e30,
+     .max = 1e30, .preset = "none",
+     .doc = "With model.loss logistic: labels of at least this count as 1, others as 0. "
+            "With none, labels must be 0 and 1."},
+    {"data.split.test", SETTING_REAL, AT(data.split_test), .min = 0, .max = 0.99,
+     .preset = "0",
+     .doc = "Share of the examples of data.train that is held out for the test."},
+    {"data.split.by", SETTING_CHOICE, AT(data.split_by), .choices = "random",
+     .preset = "random",
+     .doc = "How held-out examples are chosen: each at random."},
+    {"data.split.seed", SETTING_INTEGER, AT(data.split_seed), .min = 0, .max = 1e15,
+     .preset = "1",
+     .doc = "Which examples are held out: the same seed chooses the same ones."},
+    {"data.columns.*.as", SETTING_CHOICE, AT_COLUMN(as), .choices = "key|title",
+     .preset = "key",
+     .doc = "What the column NAME of the files is: the key of a row in a table, or "
+            "a title to show for that key. A name may hold dots and spaces."},
+    {"data.columns.*.table", SETTING_TEXT, AT_COLUMN(table),
+     .doc = "The table that the column is a key or title of."},
+
+    {"tables.*.dim", SETTING_INTEGER, AT_TABLE(dim), .min = 1, .max = 16384,
+     .preset = "32",
+     .doc = "Numbers in the embedding of a key (the factors of matrix factorisation)."},
+    {"tables.*.init", SETTING_CHOICE, AT_TABLE(init),
+     .choices = "zero|constant|uniform|normal", .preset = "normal",
+     .doc = "First values of a row. They depend only on train.seed, table and key."},
+    {"tables.*.scale", SETTING_REAL, AT_TABLE(scale), .min = 0, .max = 1000,
+     .preset = "0.1",
+     .doc = "Of tables.NAME.init: the constant, the half width of uniform, or the "
+            "standard deviation of normal."},
+
+    {"model.kind", SETTING_CHOICE, AT(model.kind), .choices = "mf", .preset = "mf",
+     .doc = "The model: mf, matrix factorisation."},
+    {"model.bias", SETTING_BOOLEAN, AT(model.bias), .preset = "true",
+     .doc = "Give each user and each item a bias besides its embedding."},
+    {"model.loss", SETTING_CHOICE, AT(model.loss), .choices = "squared|logistic",
+     .preset = "squared",
+     .doc = "What training makes small: squared for ratings, logistic for labels 0 and "
+            "1."},
+    {"model.user", SETTING_TEXT, AT(model.user), .preset = "user",
+     .doc = "The table of those who rate."},
+    {"model.item", SETTING_TEXT, AT(model.item), .preset = "item",
+     .doc = "The table of what is rated and recommended."},
+
+    {"optimizer.kind", SETTING_CHOICE, AT(optimizer.kind), .choices = "sgd|adagrad",
+     .preset = "adagrad",
+     .doc = "How servers apply gradients: plain steps, or Adagrad, whose steps shrink "
+            "where gradients were large."},
+    {"optimizer.rate", SETTING_REAL, AT(optimizer.rate), .min = 0, .max = 1000,
+     .preset = "0.05",
+     .doc = "Length of a step."},
+    {"optimizer.l2", SETTING_REAL, AT(optimizer.l2), .min = 0, .max = 1000,
+     .preset = "0.02",
+     .doc = "Penalty on large weights, per example: a row's counts once for each "
+            "example that uses it."},
+    {"optimizer.initial", SETTING_REAL, AT(optimizer.initial), .min = 1e-10, .max = 1e6,
+     .preset = "0.1",
+     .doc = "With adagrad: first value of a weight's sum of squared gradients. Larger "
+            "ones make the first steps shorter."},
+
+    {"train.epochs", SETTING_INTEGER, AT(train.epochs), .min = 1, .max = 1e6,
+     .preset = "10", .may_change = true,
+     .doc = "Passes over the training examples in all, those before a --resume "
+            "included."},
+    {"train.batch", SETTING_INTEGER, AT(train.batch), .min = 1, .max = 1048576,
+     .preset = "4096", .unit = "examples",
+     .doc = "Examples whose gradients are computed and sent together."},
+    {"train.consistency", SETTING_CHOICE, AT(train.consistency), .choices = "async",
+     .preset = "async",
+     .doc = "How far workers wait for each other: with async not at all within an "
+            "epoch."},
+    {"train.staleness", SETTING_INTEGER, AT(train.staleness), .min = 0, .max = 60,
+     .preset = "8", .unit = "batches",
+     .doc = "How far a worker may be ahead of the slowest one, where train.consistency "
+            "bounds it; async does not."},
+    {"train.seed", SETTING_INTEGER, AT(train.seed), .min = 0, .max = 1e15,
+     .preset = "1",
+     .doc = "Of everything random in training: first values and the order of examples."},
+    {"train.inflight", SETTING_INTEGER, AT(train.inflight), .min = 0, .max = 64,
+     .preset = "2", .unit = "batches",
+     .doc = "Batches whose rows are pulled ahead of the one being computed."},
+    {"train.check_finite", SETTING_BOOLEAN, AT(train.check_finite), .preset = "true",
+     .doc = "Stop when a gradient is not a finite number."},
+
+    {"evaluate.metrics", SETTING_LIST, AT(evaluate.metrics), .preset = "rmse",
+     .doc = "Which of rmse, mae, logloss and accuracy to report on the test examples; "
+            "the last two need model.loss logistic."},
+    {"evaluate.protocol", SETTING_TEXT, AT(evaluate.protocol), .choices = "split",
+     .preset = "split",
+     .doc = "What to test: split scores each held-out example."},
+
+    {"cluster.servers", SETTING_INTEGER, AT(cluster.servers), .min = 1, .max = 1024,
+     .preset = "1", .may_change = true,
+     .doc = "Servers that share the tables. Under mpirun so many of the ranks become "
+            "servers."},
+    {"cluster.workers", SETTING_INTEGER, AT(cluster.workers), .min = 1, .max = 1024,
+     .preset = "1", .may_change = true,
+     .doc = "Workers that share the data. Under mpirun all ranks that are no servers "
+            "are workers, whatever is given here."},
+    {"cluster.network", SETTING_CIDR, AT(cluster.network), .may_change = true,
+     .doc = "The network on which the processes find each other, such as 10.0.0.0/8. If "
+            "empty, one is chosen: loopback when all are on one host."},
+    {"cluster.memory_max", SETTING_BYTES, AT(cluster.memory_max), .min = 1048576,
+     .max = 70368744177664.0, .preset = "4 GiB", .may_change = true,
+     .doc = "Memory that the tables of one server may use."},
+    {"cluster.timeout", SETTING_SECONDS, AT(cluster.timeout), .min = 0.1, .max = 86400,
+     .preset = "30 s", .may_change = true,
+     .doc = "After waiting so long for another process the run ends with a sentence "
+            "that names it."},
+    {"cluster.restarts_max", SETTING_INTEGER, AT(cluster.restarts_max), .min = 0,
+     .max = 1000, .preset = "3", .may_change = true,
+     .doc = "How often a rank under mpirun may start its process again after a crash."},
+
+    {"checkpoint.dir", SETTING_PATH, AT(checkpoint.dir), .may_change = true,
+     .doc = "The directory for checkpoints; made if it is not there. If empty, none are "
+            "written."},
+    {"checkpoint.every", SETTING_EVERY, AT(checkpoint.every),
+     .unit_offset = offsetof(struct job, checkpoint.every_unit), .min = 0.1,
+     .max = 1e7, .preset = "1 epoch", .may_change = true,
+     .doc = "How often to write one. There is always one at the end; with 0 only that."},
+    {"checkpoint.keep", SETTING_INTEGER, AT(checkpoint.keep), .min = 1, .max = 10000,
+     .preset = "3", .may_change = true,
+     .doc = "How many of the newest checkpoints to keep."},
+};
+/* clang-format on */
+
+static const struct settings_group groups[] = {
+    {.prefix = "tables.",
+     .word = "table",
+     .offset = offsetof(struct job, table),
+     .stride = sizeof(struct job_table),
+     .count_offset = offsetof(struct job, tables),
+     .max = JOB_TABLES_MAX,
+     .name_size = JOB_NAME_MAX,
+     .plain_names = true,
+     .ordered = true},
+    {.prefix = "data.columns.",
+     .word = "column",
+     .offset = offsetof(struct job, data.column),
+     .stride = sizeof(struct job_column),
+     .count_offset = offsetof(struct job, data.columns),
+     .max = JOB_COLUMNS_MAX,
+     .name_size = sizeof(((struct job_column *)0)->name)},
+};
+
+static const struct settings_section sections[] = {
+    {"", "What the job is called."},
+    {"data", "What is in the files."},
+    {"tables", "The tables that servers hold. `tables: {user: {}, item: {}}` declares two "
+               "with defaults."},
+    {"model", "What is trained."},
+    {"optimizer", "How servers apply gradients."},
+    {"train", "How workers go through the data."},
+    {"evaluate", "What is measured."},
+    {"cluster", "What it runs on."},
+    {"checkpoint", "What is kept."},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+static const struct settings job_settings = {rows,     COUNT(rows),  groups, COUNT(groups),
+                                             sections, COUNT(sections)};
+
+static_assert(offsetof(struct job_table, name) == 0 &&
+                  offsetof(struct job_column, name) == 0,
+              "an element starts with its name");
+static_assert((int)EVERY_EPOCH == (int)SETTING_EVERY_EPOCH &&
+                  (int)EVERY_SECOND == (int)SETTING_EVERY_SECOND,
+              "the units of checkpoint.every");
+static_assert((int)JOB_LIST_MAX < (int)SETTING_VALUE_MAX &&
+                  (int)JOB_PATH_MAX < (int)SETTING_VALUE_MAX,
+              "values fit their text");
+
+/* --- the table at work ---------------------------------------------------------- */
+
+void job_init(struct job *job)
+{
+    memset(job, 0, sizeof *job);
+    settings_init(&job_settings, job);
+}
+
+int job_set(struct job *job, const char *name, const char *value, const char *where,
+            struct err *err)
+{
+    return settings_set(&job_settings, job, name, value, where, err);
+}
+
+char *job_to_lines(const struct job *job)
+{
+    return settings_to_lines(&job_settings, job);
+}
+
+int job_from_lines(struct job *job, const char *lines, struct err *err)
+{
+    memset(job, 0, sizeof *job);
+    return settings_from_lines(&job_settings, job, lines, err);
+}
+
+int job_continues(const struct job *job, const char *lines, struct err *err)
+{
+    struct job *before = malloc(sizeof *before);
+    int rc;
+
+    if (!before)
+        return err_set(err, ERR_MEMORY, "no memory to compare settings");
+    if (job_from_lines(before, lines, err))
+        rc = err_prefix(err, "the checkpoint's settings cannot be read");
+    else
+        rc = settings_continues(&job_settings, job, before, err);
+    free(before);
+    return rc;
+}
+
+void job_print_settings(FILE *out, bool markdown)
+{
+    settings_print(&job_settings, out, markdown);
+}
+
+int job_table_index(const struct job *job, const char *name)
+{
+    for (int i = 0; i < job->tables; i++) {
+        if (!strcmp(job->table[i].name, name))
+            return i;
+    }
+    return -1;
+}
+
+bool job_list_next(const char **cursor, char *item, size_t size)
+{
+    size_t length = strcspn(*cursor, "\n");
+
+    if (!**cursor)
+        return false;
+    snprintf(item, size, "%.*s", (int)length, *cursor);
+    *cursor += length;
+    *cursor += **cursor == '\n';
+    return true;
+}
+
+/* --- checks --------------------------------------------------------------------- */
+
+static int check_name(const struct job *job, struct err *err)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789._-";
+
+    if (!job->name[0])
+        return err_set(err, ERR_INPUT, "name is not set");
+    if (job->name[strspn(job->name, allowed)] || job->name[0] == '.' ||
+        job->name[0] == '-')
+        return err_set(err, ERR_INPUT,
+                       "name is '%s', expected letters, digits, '.', '_' and '-', not "
+                       "beginning with '.' or '-'",
+                       job->name);
+    return 0;
+}
+
+static int check_data(const struct job *job, struct err *err)
+{
+    if (!job->data.train[0])
+        return err_set(err, ERR_INPUT, "data.train is not set: it names the files to "
+                                       "train on");
+    if (!job->data.label[0])
+        return err_set(err, ERR_INPUT,
+                       "data.label is not set: it names the column to predict");
+    if (job->data.test[0] && job->data.split_test > 0)
+        return err_set(err, ERR_INPUT,
+                       "data.test and data.split.test are both set, expected one of "
+                       "them");
+    if (!isnan(job->data.positive_from) && job->model.loss != LOSS_LOGISTIC)
+        return err_set(err, ERR_INPUT,
+                       "data.positive_from is set, but it needs model.loss logistic");
+    return 0;
+}
+
+/* Each column belongs to a table that is there; a table has at most one title. */
+static int check_columns(const struct job *job, struct err *err)
+{
+    const struct job_column *title[JOB_TABLES_MAX] = {NULL};
+
+    for (int i = 0; i < job->data.columns; i++) {
+        const struct job_column *column = &job->data.column[i];
+        int table = job_table_index(job, column->table);
+
+        if (!column->table[0])
+            return err_set(err, ERR_INPUT,
+                           "data.columns.%s.table is not set: it names the column's table",
+                           column->name);
+        if (table < 0)
+            return err_set(err, ERR_INPUT,
+                           "data.columns.%s.table is '%s', but there is no such table in "
+                           "tables",
+                           column->name, column->table);
+        if (column->as != COLUMN_TITLE)
+            continue;
+        if (title[table])
+            return err_set(err, ERR_INPUT,
+                           "the columns '%s' and '%s' are both titles of table '%s', "
+                           "expected one",
+                           title[table]->name, column->name, column->table);
+        title[table] = column;
+    }
+    return 0;
+}
+
+/* One of the model's two tables is there and has one key column. */
+static int check_side(const struct job *job, const char *setting, const char *table,
+                      struct err *err)
+{
+    const struct job_column *key = NULL;
+
+    if (job_table_index(job, table) < 0)
+        return err_set(err, ERR_INPUT,
+                       "%s is '%s', but there is no such table in tables", setting, table);
+    for (int i = 0; i < job->data.columns; i++) {
+        const struct job_column *column = &job->data.column[i];
+
+        if (column->as != COLUMN_KEY || strcmp(column->table, table))
+            continue;
+        if (key)
+            return err_set(err, ERR_INPUT,
+                           "the columns '%s' and '%s' are both keys of table '%s', "
+                           "expected one",
+                           key->name, column->name, table);
+        key = column;
+    }
+    if (!key)
+        return err_set(err, ERR_INPUT,
+                       "table '%s' has no key column: expected one in data.columns",
+                       table);
+    return 0;
+}
+
+static int check_model(const struct job *job, struct err *err)
+{
+    const struct job_table *user, *item;
+    int rc = check_side(job, "model.user", job->model.user, err);
+
+    if (!rc)
+        rc = check_side(job, "model.item", job->model.item, err);
+    if (rc)
+        return rc;
+    if (!strcmp(job->model.user, job->model.item))
+        return err_set(err, ERR_INPUT,
+                       "model.user and model.item are both '%s', expected two tables",
+                       job->model.user);
+    user = &job->table[job_table_index(job, job->model.user)];
+    item = &job->table[job_table_index(job, job->model.item)];
+    if (user->dim != item->dim)
+        return err_set(err, ERR_INPUT,
+                       "tables.%s.dim is %lld and tables.%s.dim is %lld, expected the "
+                       "same",
+                       user->name, (long long)user->dim, item->name,
+                       (long long)item->dim);
+    return 0;
+}
+
+/* Is `metric` named before `end` in the list already? */
+static bool named_before(const char *list, const char *end, const char *metric)
+{
+    char item[JOB_NAME_MAX];
+
+    while (list < end && job_list_next(&list, item, sizeof item)) {
+        if (list < end && !strcmp(item, metric))
+            return true;
+    }
+    return false;
+}
+
+static int check_metrics(const struct job *job, struct err *err)
+{
+    const char *cursor = job->evaluate.metrics;
+    char metric[JOB_NAME_MAX];
+
+    while (job_list_next(&cursor, metric, sizeof metric)) {
+        bool probability = false;
+
+        if (!metrics_known(metric, &probability))
+            return err_set(err, ERR_INPUT,
+                           "evaluate.metrics has '%s', expected rmse, mae, logloss or "
+                           "accuracy",
+                           metric);
+        if (probability && job->model.loss != LOSS_LOGISTIC)
+            return err_set(err, ERR_INPUT,
+                           "evaluate.metrics has %s, which needs model.loss logistic",
+                           metric);
+        if (named_before(job->evaluate.metrics, cursor, metric))
+            return err_set(err, ERR_INPUT, "evaluate.metrics has %s twice", metric);
+    }
+    return 0;
+}
+
+int job_check(const struct job *job, struct err *err)
+{
+    int rc = check_name(job, err);
+
+    if (!rc)
+        rc = check_data(job, err);
+    if (!rc)
+        rc = check_columns(job, err);
+    if (!rc)
+        rc = check_model(job, err);
+    if (!rc)
+        rc = check_metrics(job, err);
+    return rc;
+}
+
+/* --- reading a job -------------------------------------------------------------- */
+
+struct reading {
+    struct job *job;
+    const char *path;
+};
+
+static int set_from_file(void *context, const char *path, const char *value, int line,
+                         struct err *err)
+{
+    struct reading *reading = context;
+    char where[512];
+
+    snprintf(where, sizeof where, "%.400s line %d", reading->path, line);
+    return job_set(reading->job, path, value, where, err);
+}
+
+static int read_file(struct job *job, const char *path, struct err *err)
+{
+    struct reading reading = {job, path};
+    char *text;
+    size_t size;
+    int rc = file_read_all(path, YAML_SIZE_MAX, &text, &size, err);
+
+    if (rc)
+        return err_prefix(err, "job file");
+    rc = yaml_flatten(text, size, path, set_from_file, &reading, err);
+    free(text);
+    return rc;
+}
+
+static int set_override(struct job *job, const char *override, struct err *err)
+{
+    const char *equals = strchr(override, '=');
+    char name[SETTING_NAME_MAX];
+
+    if (!equals || equals == override)
+        return err_set(err, ERR_INPUT, "command line: '%.100s' is not of the form "
+                                       "KEY=VALUE",
+                       override);
+    if ((size_t)(equals - override) >= sizeof name)
+        return err_set(err, ERR_INPUT, "command line: a name is longer than %zu bytes",
+                       sizeof name - 1);
+    memcpy(name, override, (size_t)(equals - override));
+    name[equals - override] = '\0';
+    return job_set(job, name, equals + 1, "command line", err);
+}
+
+/* "movielens" for "examples/movielens.yaml" */
+static void name_after_file(struct job *job, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    size_t length = strlen(name);
+
+    if (dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml")))
+        length = (size_t)(dot - name);
+    snprintf(job->name, sizeof job->name, "%.*s", (int)length, name);
+}
+
+int job_load(struct job *job, const char *path, char *const overrides[], int count,
+             struct err *err)
+{
+    int rc;
+
+    job_init(job);
+    rc = read_file(job, path, err);
+    for (int i = 0; !rc && i < count; i++)
+        rc = set_override(job, overrides[i], err);
+    if (rc)
+        return rc;
+    if (!job->name[0])
+        name_after_file(job, path);
+    rc = job_check(job, err);
+    return rc ? err_prefix(err, "%.400s", path) : 0;
+}

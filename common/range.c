@@ -1,0 +1,58 @@
+#include "common/range.h"
+
+static uint64_t length(struct range range)
+{
+    return range.first < range.end ? range.end - range.first : 0;
+}
+
+uint64_t ranges_count(const struct range *range, uint32_t n)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        count += length(range[i]);
+    return count;
+}
+
+/* Copies positions [skip, skip + take) of the list `from` to the list `to`, which may
+ * be the same: what is written never lies before what is still to be read. */
+static uint32_t copy_stretch(const struct range *from, uint32_t n, uint64_t skip,
+                             uint64_t take, struct range *to)
+{
+    uint32_t copied = 0;
+
+    for (uint32_t i = 0; i < n && take > 0; i++) {
+        struct range part = from[i];
+        uint64_t positions;
+
+        if (length(part) <= skip) {
+            skip -= length(part);
+            continue;
+        }
+        part.first += skip;
+        skip = 0;
+        positions = length(part) < take ? length(part) : take;
+        part.end = part.first + positions;
+        take -= positions;
+        to[copied++] = part;
+    }
+    return copied;
+}
+
+uint32_t ranges_share(const struct range *range, uint32_t n, uint32_t index,
+                      uint32_t workers, struct range *share)
+{
+    unsigned __int128 count = ranges_count(range, n);
+    uint64_t begin, end;
+
+    if (index >= workers)
+        return 0;
+    begin = (uint64_t)(count * index / workers);
+    end = (uint64_t)(count * ((uint64_t)index + 1) / workers);
+    return copy_stretch(range, n, begin, end - begin, share);
+}
+
+uint32_t ranges_drop(struct range *range, uint32_t n, uint64_t taken)
+{
+    return copy_stretch(range, n, taken, UINT64_MAX, range);
+}

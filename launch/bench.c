@@ -1,0 +1,38 @@
+/* rowhouse bench NAME: measurements that print what they found. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "launch/bench_store.h"
+#include "launch/command.h"
+
+struct bench_row {
+    const char *name, *doc;
+    int (*run)(int argc, char **argv, FILE *out, struct err *err);
+};
+
+static const struct bench_row benches[] = {
+    {"store", "--rows N --dim D [--json]: a table alone, one thread", bench_store},
+};
+
+enum { BENCHES = sizeof benches / sizeof benches[0] };
+
+int command_bench(const struct arguments *arguments)
+{
+    const char *name = arguments->argc ? arguments->argv[0] : "";
+    struct err err;
+
+    for (int i = 0; i < BENCHES; i++) {
+        if (strcmp(benches[i].name, name) != 0)
+            continue;
+        if (benches[i].run(arguments->argc - 1, arguments->argv + 1, stdout, &err) == 0)
+            return 0;
+        log_error("%s", err.text);
+        return err_exit_status(err.code);
+    }
+    if (strcmp(name, "--help") != 0)
+        log_error("there is no benchmark '%s'", name);
+    for (int i = 0; i < BENCHES; i++)
+        printf("rowhouse bench %-6s %s\n", benches[i].name, benches[i].doc);
+    return strcmp(name, "--help") == 0 ? 0 : 2;
+}

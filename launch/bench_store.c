@@ -1,0 +1,444 @@
+#include "launch/bench_store.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/rng.h"
+#include "server/optimizer.h"
+#include "server/table.h"
+
+enum {
+    BATCH = 1024,      /* keys a call */
+    QUERIES = 4 << 20, /* random keys a measurement */
+    TIMES = 5,         /* measurements in a run; the median counts */
+    REPEAT_MAX = 99,
+    GATHER_AHEAD = 16,
+    LINE = 64,
+};
+
+struct options {
+    uint64_t rows, dim, repeat;
+    bool memfd, json;
+};
+
+/* What one run measured. */
+struct numbers {
+    double insert, find, apply, gather; /* per second */
+    double overhead;                    /* bytes a row beyond its floats */
+    double longest;                     /* microseconds of the longest single insert */
+};
+
+/* What a run works on; lives in the run's process only. */
+struct bench {
+    struct options options;
+    struct region region;
+    struct table table;
+    uint64_t *key; /* [queries] */
+    float **known; /* [queries] where those keys' rows are */
+    float *values; /* [BATCH][dim] */
+    float *weight; /* [BATCH] */
+    uint32_t queries;
+};
+
+/* --- options
+ * --------------------------------------------------------------------------- */
+
+static int parse_number(const char *name, const char *text, uint64_t max,
+                        uint64_t *value, struct err *err)
+{
+    char *end;
+
+    errno = 0;
+    *value = text ? strtoull(text, &end, 10) : 0;
+    if (!text || *text < '0' || *text > '9' || *end || errno || *value < 1 ||
+        *value > max)
+        return err_set(err, ERR_INPUT,
+                       "bench store: %s must be a number from 1 to %llu, not '%s'",
+                       name, (unsigned long long)max, text ? text : "");
+    return 0;
+}
+
+static int parse_memory(const char *text, bool *memfd, struct err *err)
+{
+    *memfd = text && strcmp(text, "memfd") == 0;
+    if (*memfd || (text && strcmp(text, "anonymous") == 0))
+        return 0;
+    return err_set(err, ERR_INPUT,
+                   "bench store: --memory must be anonymous or memfd, not '%s'",
+                   text ? text : "");
+}
+
+static int parse(int argc, char **argv, struct options *o, struct err *err)
+{
+    *o = (struct options){.rows = 10000000, .dim = 32, .repeat = 3};
+    for (int i = 0; i < argc; i++) {
+        const char *name = argv[i];
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        int rc;
+
+        if (strcmp(name, "--json") == 0) {
+            o->json = true;
+            continue;
+        }
+        if (strcmp(name, "--rows") == 0)
+            rc = parse_number(name, value, UINT32_MAX - 1, &o->rows, err);
+        else if (strcmp(name, "--dim") == 0)
+            rc = parse_number(name, value, 65536, &o->dim, err);
+        else if (strcmp(name, "--repeat") == 0)
+            rc = parse_number(name, value, REPEAT_MAX, &o->repeat, err);
+        else if (strcmp(name, "--memory") == 0)
+            rc = parse_memory(value, &o->memfd, err);
+        else
+            rc = err_set(err, ERR_INPUT,
+                         "bench store: unknown option '%s'; there are --rows, --dim, "
+                         "--repeat, --memory and --json",
+                         name);
+        if (rc)
+            return rc;
+        i++;
+    }
+    return 0;
+}
+
+/* --- a run
+ * ----------------------------------------------------------------------------- */
+
+/* Keys of rows 0, 1, ...: all different, as mix64 is a bijection. */
+static uint64_t key_of(uint64_t row)
+{
+    return mix64(row + 0x2545f4914f6cdd1d);
+}
+
+static int bench_map(struct bench *b, struct err *err)
+{
+    uint64_t row = (b->options.dim + 1) * sizeof(float) + 2 * sizeof(uint64_t);
+    uint64_t need = b->options.rows * (row + 32) + (64 << 20);
+    uint64_t size = 2 * need / REGION_CHUNK * REGION_CHUNK;
+    unsigned char *at;
+    int fd = -1;
+
+    if (b->options.memfd) {
+        fd = memfd_create("rowhouse-bench", MFD_CLOEXEC);
+        if (fd < 0 || ftruncate(fd, (off_t)size))
+            return err_system(err, "bench store: a memfd of %llu bytes",
+                              (unsigned long long)size);
+    }
+    at = mmap(NULL, size + REGION_CHUNK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return err_system(err, "bench store: %llu bytes of address space",
+                          (unsigned long long)size);
+    at += -(uintptr_t)at % REGION_CHUNK;
+    if (mmap(at, size, PROT_READ | PROT_WRITE,
+             MAP_FIXED | MAP_NORESERVE |
+                 (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED),
+             fd, 0) == MAP_FAILED)
+        return err_system(err, "bench store: memory for %llu rows",
+                          (unsigned long long)b->options.rows);
+    b->region = (struct region){.base = at, .size = size, .bytes_max = need, .fd = fd};
+    return region_format(&b->region, err);
+}
+
+static int bench_begin(struct bench *b, struct err *err)
+{
+    struct table_spec spec = {
+        .dim = (uint32_t)b->options.dim,
+        .width = (uint32_t)b->options.dim,
+        .init = INIT_NORMAL,
+        .scale = 0.01f,
+        .seed = 1,
+    };
+    int rc = bench_map(b, err);
+
+    if (rc)
+        return rc;
+    b->queries = b->options.rows < QUERIES ? (uint32_t)b->options.rows : QUERIES;
+    b->key = calloc(b->queries, sizeof *b->key);
+    b->known = calloc(b->queries, sizeof *b->known);
+    b->values = calloc(BATCH * b->options.dim, sizeof *b->values);
+    b->weight = calloc(BATCH, sizeof *b->weight);
+    if (!b->key || !b->known || !b->values || !b->weight)
+        return err_set(err, ERR_MEMORY, "bench store: no memory for %u keys",
+                       b->queries);
+    for (uint32_t i = 0; i < b->queries; i++) {
+        b->key[i] = key_of(rng_below(rng_at(1, 2, i), b->options.rows));
+        b->known[i] = NULL;
+    }
+    for (uint64_t i = 0; i < BATCH * b->options.dim; i++)
+        b->values[i] = 1e-6f;
+    for (uint32_t i = 0; i < BATCH; i++)
+        b->weight[i] = 1.0f;
+    return table_create(&b->table, &b->region, 0, &spec, err);
+}
+
+/* Resident bytes of this process. */
+static double resident(void)
+{
+    unsigned long long size = 0, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    if (!file)
+        return 0;
+    if (fscanf(file, "%llu %llu", &size, &pages) != 2)
+        pages = 0;
+    fclose(file);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* Fills the table in batches; rows per second, and the memory it took. */
+static int measure_insert(struct bench *b, struct numbers *numbers, struct err *err)
+{
+    uint64_t key[BATCH], rows = b->options.rows;
+    double before = resident(), start = clock_seconds();
+    float *row[BATCH];
+
+    for (uint64_t first = 0; first < rows; first += BATCH) {
+        uint32_t n = rows - first < BATCH ? (uint32_t)(rows - first) : BATCH;
+
+        for (uint32_t i = 0; i < n; i++)
+            key[i] = key_of(first + i);
+        if (table_find_or_make(&b->table, key, n, row))
+            return err_set(err, ERR_MEMORY, "bench store: no memory after %llu rows",
+                           (unsigned long long)table_rows(&b->table));
+    }
+    numbers->insert = (double)rows / (clock_seconds() - start);
+    numbers->overhead = (resident() - before) / (double)rows -
+                        (double)(b->options.dim * sizeof(float));
+    return 0;
+}
+
+/* Fills the table one row a call, looking at the clock between them. */
+static int measure_longest(struct bench *b, struct numbers *numbers, struct err *err)
+{
+    double last = clock_seconds();
+
+    for (uint64_t i = 0; i < b->options.rows; i++) {
+        uint64_t key = key_of(i);
+        float *row;
+        double now;
+
+        if (table_find_or_make(&b->table, &key, 1, &row))
+            return err_set(err, ERR_MEMORY, "bench store: no memory after %llu rows",
+                           (unsigned long long)i);
+        now = clock_seconds();
+        if (now - last > numbers->longest)
+            numbers->longest = now - last;
+        last = now;
+    }
+    numbers->longest *= 1e6;
+    return 0;
+}
+
+/* What a pull does: looks up a batch and copies its rows out. */
+static void pass_find(struct bench *b)
+{
+    size_t bytes = b->options.dim * sizeof(float);
+    float *row[BATCH];
+
+    for (uint32_t first = 0; first < b->queries; first += BATCH) {
+        uint32_t n = b->queries - first < BATCH ? b->queries - first : BATCH;
+
+        table_find(&b->table, b->key + first, n, row);
+        for (uint32_t i = 0; i < n; i++)
+            memcpy(b->values + i * b->options.dim, row[i], bytes);
+    }
+}
+
+/* The same from known addresses: all that the memory allows. */
+static void pass_gather(struct bench *b)
+{
+    size_t bytes = b->options.dim * sizeof(float);
+
+    for (uint32_t i = 0; i < b->queries; i++) {
+        uint32_t ahead = i + GATHER_AHEAD < b->queries ? i + GATHER_AHEAD : i;
+        const char *next = (const char *)b->known[ahead];
+
+        for (size_t at = 0; at < bytes; at += LINE)
+            __builtin_prefetch(next + at);
+        __builtin_prefetch(next + bytes - 1);
+        memcpy(b->values + i % BATCH * b->options.dim, b->known[i], bytes);
+    }
+}
+
+/* What a push does: looks up a batch and applies a gradient to each row. */
+static void pass_apply(struct bench *b)
+{
+    struct optimizer sgd = {
+        .kind = OPTIMIZER_SGD, .rate = 0.01f, .level = (int)cpu_level()};
+    float *row[BATCH];
+
+    for (uint32_t first = 0; first < b->queries; first += BATCH) {
+        uint32_t n = b->queries - first < BATCH ? b->queries - first : BATCH;
+
+        (void)table_find_or_make(&b->table, b->key + first, n, row);
+        optimizer_apply(&sgd, row, b->values, b->weight, n, (uint32_t)b->options.dim);
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, compare);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+static double timed(struct bench *b, void (*pass)(struct bench *))
+{
+    double start = clock_seconds();
+
+    pass(b);
+    return b->queries / (clock_seconds() - start);
+}
+
+static int run(const struct options *options, bool longest, struct numbers *numbers,
+               struct err *err)
+{
+    double find[TIMES], gather[TIMES], apply[TIMES];
+    struct bench b = {.options = *options};
+    int rc = bench_begin(&b, err);
+
+    if (rc == 0)
+        rc = (longest ? measure_longest : measure_insert)(&b, numbers, err);
+    if (rc == 0 && !longest) {
+        table_find(&b.table, b.key, b.queries, b.known);
+        for (int i = 0; i < TIMES; i++) {
+            find[i] = timed(&b, pass_find);
+            gather[i] = timed(&b, pass_gather);
+            apply[i] = timed(&b, pass_apply);
+        }
+        numbers->find = median(find, TIMES);
+        numbers->gather = median(gather, TIMES);
+        numbers->apply = median(apply, TIMES);
+    }
+    free(b.key);
+    free(b.known);
+    free(b.values);
+    free(b.weight);
+    return rc;
+}
+
+/* --- runs and results
+ * ------------------------------------------------------------------ */
+
+struct outcome {
+    struct numbers numbers;
+    struct err err;
+};
+
+/* A run in a child: its memory is fresh and counts nothing else. */
+static int run_apart(const struct options *options, bool longest,
+                     struct numbers *numbers, struct err *err)
+{
+    struct outcome *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status = 0, rc = 0;
+    pid_t child;
+
+    if (shared == MAP_FAILED)
+        return err_system(err, "bench store: memory for the results");
+    child = fork();
+    if (child == 0)
+        _exit(run(options, longest, &shared->numbers, &shared->err) ? 1 : 0);
+    if (child < 0)
+        rc = err_system(err, "bench store: fork");
+    else if (waitpid(child, &status, 0) < 0)
+        rc = err_system(err, "bench store: waiting for a run");
+    else if (WIFSIGNALED(status))
+        rc = err_set(err, ERR_MEMORY,
+                     "bench store: a run was ended by signal %d; is there memory for "
+                     "%llu rows?",
+                     WTERMSIG(status), (unsigned long long)options->rows);
+    else if (status) {
+        *err = shared->err;
+        rc = -err->code;
+    }
+    *numbers = shared->numbers;
+    munmap(shared, sizeof *shared);
+    return rc;
+}
+
+static void print(const struct options *o, const struct numbers *n, FILE *out)
+{
+    fprintf(out,
+            "table of %llu rows, dim %llu, %s memory, one thread, medians of %llu\n",
+            (unsigned long long)o->rows, (unsigned long long)o->dim,
+            o->memfd ? "memfd" : "anonymous", (unsigned long long)o->repeat);
+    fprintf(out, "%-34s %8.2f M/s\n", "insert (made, first values normal)",
+            n->insert / 1e6);
+    fprintf(out, "%-34s %8.2f M/s\n", "find (and copied)", n->find / 1e6);
+    fprintf(out, "%-34s %8.2f M/s\n", "apply (found, one SGD step)", n->apply / 1e6);
+    fprintf(out, "%-34s %8.2f M/s\n", "gather limit (known addresses)",
+            n->gather / 1e6);
+    fprintf(out, "%-34s %8.0f %%\n", "find / gather limit", 100 * n->find / n->gather);
+    fprintf(out, "%-34s %8.2f bytes a row\n", "memory beyond the floats", n->overhead);
+    fprintf(out, "%-34s %8.0f us\n", "longest single insert", n->longest);
+}
+
+static int print_json(const struct options *o, const struct numbers *n, FILE *out,
+                      struct err *err)
+{
+    json_t *json = json_pack("{s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+                             "rows", (json_int_t)o->rows, "dim", (json_int_t)o->dim,
+                             "memory", o->memfd ? "memfd" : "anonymous",
+                             "insert_per_second", n->insert, "find_per_second", n->find,
+                             "apply_per_second", n->apply, "overhead_bytes_per_row",
+                             n->overhead, "gather_limit_per_second", n->gather,
+                             "find_share_of_gather_limit", n->find / n->gather,
+                             "longest_insert_microseconds", n->longest);
+    int rc = 0;
+
+    if (!json || json_dumpf(json, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6)))
+        rc = err_set(err, ERR_SYSTEM, "bench store: the results could not be written");
+    else
+        fputc('\n', out);
+    json_decref(json);
+    return rc;
+}
+
+int bench_store(int argc, char **argv, FILE *out, struct err *err)
+{
+    double insert[REPEAT_MAX], find[REPEAT_MAX], apply[REPEAT_MAX], gather[REPEAT_MAX];
+    double overhead[REPEAT_MAX];
+    struct numbers numbers = {0}, longest = {0};
+    struct options options;
+    size_t n;
+    int rc = parse(argc, argv, &options, err);
+
+    n = options.repeat;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        rc = run_apart(&options, false, &numbers, err);
+        insert[i] = numbers.insert;
+        find[i] = numbers.find;
+        apply[i] = numbers.apply;
+        gather[i] = numbers.gather;
+        overhead[i] = numbers.overhead;
+    }
+    if (rc == 0)
+        rc = run_apart(&options, true, &longest, err);
+    if (rc)
+        return rc;
+    numbers = (struct numbers){
+        .insert = median(insert, n),
+        .find = median(find, n),
+        .apply = median(apply, n),
+        .gather = median(gather, n),
+        .overhead = median(overhead, n),
+        .longest = longest.longest,
+    };
+    if (options.json)
+        return print_json(&options, &numbers, out, err);
+    print(&options, &numbers, out);
+    return 0;
+}

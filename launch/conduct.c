@@ -1,0 +1,164 @@
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/progress.h"
+#include "launch/report.h"
+#include "launch/run.h"
+
+int run_interrupt_fd(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL))
+        return -1;
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static void show_progress(void *context, const struct run_view *view)
+{
+    struct progress *progress = context;
+
+    if (view->stage == STAGE_TRAIN)
+        progress_update(progress, view->epoch, view->examples, view->examples_total,
+                        view->loss, view->rate, view->seconds_left);
+}
+
+static void show_epoch(void *context, const struct epoch_record *record)
+{
+    struct progress *progress = context;
+    double n = record->examples ? (double)record->examples : 1;
+
+    progress_epoch_done(progress, record->epoch, record->loss_sum / n,
+                        record->seconds > 0 ? (double)record->examples / record->seconds
+                                            : 0,
+                        record->seconds);
+}
+
+static void print_metrics(const struct conduct *conduct)
+{
+    const char *cursor = conduct->request->job.evaluate.metrics;
+    char name[JOB_NAME_MAX];
+
+    if (!conduct->state->evaluated)
+        return;
+    while (job_list_next(&cursor, name, sizeof name))
+        printf("test %s %.6g\n", name,
+               round(metrics_value(name, conduct->state->metric) * 1e6) / 1e6);
+    fflush(stdout);
+}
+
+/* One sentence about an end that is not the planned one. */
+static void explain(const struct conduct *conduct)
+{
+    const struct coordinator_state *state = conduct->state;
+    const struct job *job = &conduct->request->job;
+
+    if (state->error)
+        log_error("%s", state->text);
+    else if (state->exit_status == 130 && state->checkpoint && job->checkpoint.dir[0])
+        log_info("interrupted in epoch %u; checkpoint %llu is in %s, go on with --resume",
+                 state->epoch, (unsigned long long)state->checkpoint, job->checkpoint.dir);
+    else if (state->exit_status == 130)
+        log_info("interrupted; nothing was saved%s",
+                 job->checkpoint.dir[0] ? "" : " (checkpoint.dir is not set)");
+}
+
+static int read_manifest(const struct run_request *request, struct manifest **manifest,
+                         struct err *err)
+{
+    *manifest = NULL;
+    if (!request->restore[0])
+        return 0;
+    *manifest = calloc(1, sizeof **manifest);
+    if (!*manifest)
+        return err_set(err, ERR_MEMORY, "no memory for a manifest");
+    return manifest_read(request->restore, *manifest, err);
+}
+
+static int finish(const struct conduct *conduct, const struct run_view *view,
+                  double seconds, double cpu_seconds)
+{
+    const struct coordinator_state *state = conduct->state;
+    int status = state->exit_status;
+    struct err err;
+
+    print_metrics(conduct);
+    explain(conduct);
+    if (conduct->request->report[0] && !state->error &&
+        report_write(conduct->request, conduct->roster, state, view, seconds,
+                     cpu_seconds + (conduct->one_process ? 0 : view->member_cpu_seconds),
+                     &err)) {
+        log_error("%s", err.text);
+        status = status ? status : err_exit_status(err.code);
+    }
+    return status;
+}
+
+int run_conduct(const struct conduct *conduct)
+{
+    const struct run_request *request = conduct->request;
+    double started = clock_seconds();
+    struct lead_setup *setup = calloc(1, sizeof *setup);
+    struct run_view *view = calloc(1, sizeof *view);
+    struct manifest *manifest = NULL;
+    struct progress progress;
+    struct err err;
+    int status = 1;
+
+    progress_init(&progress, STDERR_FILENO, request->terminal,
+                  request->quiet || request->evaluate_only,
+                  (uint32_t)request->job.train.epochs);
+    if (!setup || !view) {
+        log_error("no memory to lead the run");
+        goto done;
+    }
+    if (read_manifest(request, &manifest, &err)) {
+        log_error("%s", err.text);
+        status = err_exit_status(err.code);
+        goto done;
+    }
+    setup->plan = (struct coordinator_plan){
+        .job = &request->job,
+        .roster = conduct->roster,
+        .evaluate_only = request->evaluate_only,
+        .restored = manifest,
+        .checkpoint_last = request->checkpoint_last,
+    };
+    memcpy(setup->plan.restore, request->restore, sizeof setup->plan.restore);
+    setup->state = conduct->state;
+    setup->net = conduct->net;
+    setup->incarnation = conduct->incarnation;
+    setup->remove_old = request->remove_old;
+    setup->listen_fd = conduct->listen_fd;
+    setup->interrupt_fd = conduct->interrupt_fd;
+    setup->progress = show_progress;
+    setup->epoch_done = show_epoch;
+    setup->context = &progress;
+    if (lead(setup, view, &err)) {
+        log_error("%s", err.text);
+        status = err_exit_status(err.code);
+        goto done;
+    }
+    progress_clear(&progress);
+    status = finish(conduct, view, clock_seconds() - started,
+                    conduct->one_process ? clock_cpu_seconds() : 0);
+done:
+    if (manifest)
+        manifest_release(manifest);
+    free(manifest);
+    free(view);
+    free(setup);
+    return status;
+}

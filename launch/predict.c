@@ -1,0 +1,175 @@
+/* rowhouse predict: a prediction, or a row's values, for each line of a file. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "launch/trained.h"
+#include "worker/stream/examples.h"
+
+enum { BATCH = 4096 };
+
+struct prediction {
+    struct trained *trained;
+    const struct table *layer; /* print its rows instead of predictions */
+    FILE *out;
+    uint32_t n;
+    uint64_t user[BATCH], item[BATCH];
+    uint32_t pos[BATCH];
+    float *row[BATCH];
+    float *user_rows, *item_rows; /* [BATCH][width] */
+    float score[BATCH];
+};
+
+/* Looks up rows; an unknown key is a row of zeros, as when training evaluates. */
+static void look_up(struct prediction *p, const struct table *table, const uint64_t *key,
+                    float *rows)
+{
+    uint32_t width = table->spec.width;
+
+    table_find(table, key, p->n, p->row);
+    for (uint32_t i = 0; i < p->n; i++) {
+        if (p->row[i])
+            memcpy(rows + (size_t)i * width, p->row[i], width * sizeof(float));
+        else
+            memset(rows + (size_t)i * width, 0, width * sizeof(float));
+    }
+}
+
+static void print_layer(struct prediction *p, const float *rows)
+{
+    uint32_t width = p->layer->spec.width;
+
+    for (uint32_t i = 0; i < p->n; i++)
+        for (uint32_t j = 0; j < width; j++)
+            fprintf(p->out, "%.9g%c", (double)rows[(size_t)i * width + j],
+                    j + 1 < width ? ' ' : '\n');
+}
+
+static int flush(struct prediction *p, struct err *err)
+{
+    struct mf_batch batch = {.n = p->n,
+                             .user_pos = p->pos,
+                             .item_pos = p->pos,
+                             .user = p->user_rows,
+                             .item = p->item_rows};
+
+    look_up(p, p->trained->user, p->user, p->user_rows);
+    look_up(p, p->trained->item, p->item, p->item_rows);
+    if (p->layer) {
+        print_layer(p, p->layer == p->trained->user ? p->user_rows : p->item_rows);
+    } else {
+        mf_predict(&p->trained->mf, &batch, p->score);
+        for (uint32_t i = 0; i < p->n; i++)
+            fprintf(p->out, "%.7g\n", (double)p->score[i]);
+    }
+    p->n = 0;
+    return ferror(p->out) ? err_system(err, "cannot write the predictions") : 0;
+}
+
+static int predict_all(struct prediction *p, const char *data, struct err *err)
+{
+    struct trained *t = p->trained;
+    struct examples *examples;
+    struct example example;
+    int rc = examples_open(&t->job, data, "--data", false, &examples, err);
+
+    if (rc)
+        return rc;
+    while ((rc = examples_next(examples, &example, err)) > 0) {
+        p->user[p->n] = example.key[t->user_column];
+        p->item[p->n++] = example.key[t->item_column];
+        if (p->n == BATCH && (rc = flush(p, err)))
+            break;
+    }
+    if (rc == 0)
+        rc = flush(p, err);
+    examples_close(examples);
+    return rc;
+}
+
+/* A file appears whole or not at all. */
+static int to_file(struct prediction *p, const char *data, const char *path,
+                   struct err *err)
+{
+    char temporary[1100];
+    int rc;
+
+    snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid());
+    p->out = fopen(temporary, "wx");
+    if (!p->out)
+        return err_system(err, "cannot write %s", path);
+    rc = predict_all(p, data, err);
+    if (rc == 0 && fflush(p->out))
+        rc = err_system(err, "cannot write %s", path);
+    fclose(p->out);
+    if (rc == 0 && rename(temporary, path))
+        rc = err_system(err, "cannot put %s into place", path);
+    if (rc)
+        unlink(temporary);
+    return rc;
+}
+
+static int choose_layer(struct prediction *p, const char *name, struct err *err)
+{
+    const struct job *job = &p->trained->job;
+
+    if (!name)
+        return 0;
+    if (strcmp(name, job->model.user) == 0)
+        p->layer = p->trained->user;
+    else if (strcmp(name, job->model.item) == 0)
+        p->layer = p->trained->item;
+    else
+        return err_set(err, ERR_INPUT, "--layer %s: this model has the layers %s and %s",
+                       name, job->model.user, job->model.item);
+    return 0;
+}
+
+static int predict(const struct arguments *arguments, struct prediction *p, struct err *err)
+{
+    int rc;
+
+    if (!arguments->data || !arguments->out)
+        return err_set(err, ERR_INPUT, "predict needs --data FILE and --out FILE or -");
+    rc = trained_open(arguments, &p->trained, err);
+    if (rc == 0)
+        rc = choose_layer(p, arguments->layer, err);
+    if (rc)
+        return rc;
+    p->user_rows = malloc((size_t)BATCH * p->trained->mf.width * sizeof(float));
+    p->item_rows = malloc((size_t)BATCH * p->trained->mf.width * sizeof(float));
+    if (!p->user_rows || !p->item_rows)
+        return err_set(err, ERR_MEMORY, "no memory for rows");
+    for (uint32_t i = 0; i < BATCH; i++)
+        p->pos[i] = i;
+    if (strcmp(arguments->out, "-") != 0)
+        return to_file(p, arguments->data, arguments->out, err);
+    p->out = stdout;
+    rc = predict_all(p, arguments->data, err);
+    if (rc == 0 && fflush(stdout))
+        rc = err_system(err, "cannot write the predictions");
+    return rc;
+}
+
+int command_predict(const struct arguments *arguments)
+{
+    struct prediction *p = calloc(1, sizeof *p);
+    struct err err;
+    int rc;
+
+    if (!p) {
+        log_error("no memory");
+        return 1;
+    }
+    rc = predict(arguments, p, &err);
+    if (rc)
+        log_error("%s", err.text);
+    free(p->user_rows);
+    free(p->item_rows);
+    trained_close(p->trained);
+    free(p);
+    return rc ? err_exit_status(err.code) : 0;
+}

@@ -1,0 +1,273 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/log.h"
+#include "launch/bootstrap.h"
+#include "launch/network.h"
+#include "launch/supervise.h"
+#include "server/core.h"
+#include "worker/journal.h"
+
+enum { TIMEOUT_DEFAULT_S = 30 };
+
+/* What a rank tells the others; one struct for all rounds. */
+struct card {
+    struct err err; /* code 0: all is well here */
+    char host[64], host_id[192];
+    uint64_t job_digest;
+    /* Second round. */
+    char endpoint[ENDPOINT_MAX], control[ENDPOINT_MAX];
+    uint64_t token;
+    char restore[1024];
+    uint64_t checkpoint_last;
+};
+
+struct rank {
+    struct bootstrap mpi;
+    struct run_request *request;
+    struct card mine, *all;
+    struct plan *plan;
+    bool one_host;
+};
+
+/* FNV-1a: only to see whether all ranks were given the same settings. */
+static uint64_t digest(const char *text)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+    return h;
+}
+
+/* Exchanges cards; when any rank has an error, rank 0 says the first, and all leave. */
+static int round_of_cards(struct rank *rank, struct err *err)
+{
+    if (bootstrap_exchange(&rank->mpi, &rank->mine, rank->all, sizeof rank->mine, err))
+        return -err->code;
+    for (int i = 0; i < rank->mpi.size; i++) {
+        if (!rank->all[i].err.code)
+            continue;
+        *err = rank->all[i].err;
+        return i == 0 ? -err->code
+                      : err_prefix(err, "rank %d on %s", i, rank->all[i].host);
+    }
+    return 0;
+}
+
+static int first_round(struct rank *rank, const struct err *prepared, struct err *err)
+{
+    struct card *mine = &rank->mine;
+    char *lines = job_to_lines(&rank->request->job);
+    const struct job *job = &rank->request->job;
+
+    mine->err = *prepared;
+    gethostname(mine->host, sizeof mine->host - 1);
+    network_host_id(mine->host_id, sizeof mine->host_id);
+    mine->job_digest = lines ? digest(lines) : 0;
+    free(lines);
+    if (round_of_cards(rank, err))
+        return -err->code;
+    rank->one_host = true;
+    for (int i = 1; i < rank->mpi.size; i++) {
+        if (strcmp(rank->all[i].host_id, rank->all[0].host_id) != 0)
+            rank->one_host = false;
+        if (rank->all[i].job_digest != rank->all[0].job_digest)
+            return err_set(err, ERR_INPUT,
+                           "rank %d on %s was started with other settings than rank 0", i,
+                           rank->all[i].host);
+    }
+    if (job->cluster.servers >= rank->mpi.size)
+        return err_set(err, ERR_INPUT,
+                       "cluster.servers is %lld, but there are %d ranks: at least one must "
+                       "be left to be a worker",
+                       (long long)job->cluster.servers, rank->mpi.size);
+    if (rank->mpi.size - job->cluster.servers > WORKERS_MAX)
+        return err_set(err, ERR_INPUT, "%lld workers are more than %d",
+                       (long long)(rank->mpi.size - job->cluster.servers), WORKERS_MAX);
+    return 0;
+}
+
+static bool is_server(const struct rank *rank)
+{
+    return rank->mpi.rank < rank->request->job.cluster.servers;
+}
+
+/* A file that only a shared directory shows to the other hosts. */
+static void probe_path(const struct rank *rank, uint64_t token, char *path, size_t size)
+{
+    snprintf(path, size, "%s/.rowhouse-%016llx", rank->request->job.checkpoint.dir,
+             (unsigned long long)token);
+}
+
+static bool probes(const struct rank *rank)
+{
+    return !rank->one_host && rank->request->job.checkpoint.dir[0];
+}
+
+static int make_card(struct rank *rank, struct err *err)
+{
+    struct card *mine = &rank->mine;
+    struct plan *plan = rank->plan;
+    char address[64], path[JOB_PATH_MAX + 64];
+
+    if (rank->mpi.rank == 0) {
+        if (getrandom(&mine->token, sizeof mine->token, 0) != sizeof mine->token)
+            return err_system(err, "no random numbers");
+        memcpy(mine->restore, rank->request->restore, sizeof mine->restore);
+        mine->checkpoint_last = rank->request->checkpoint_last;
+    }
+    if (rank->mpi.rank == 0 && probes(rank)) {
+        probe_path(rank, mine->token, path, sizeof path);
+        if (file_make_dirs(rank->request->job.checkpoint.dir, err) ||
+            file_write_atomic(path, "", 0, err))
+            return -err->code;
+    }
+    if (network_choose(rank->request->job.cluster.network, rank->one_host, address,
+                       sizeof address, err))
+        return -err->code;
+    if (is_server(rank) && network_listen(address, &plan->listen_fd, mine->endpoint,
+                                          sizeof mine->endpoint, err))
+        return -err->code;
+    if (rank->mpi.rank == 0)
+        return network_listen(address, &plan->control_fd, mine->control,
+                              sizeof mine->control, err);
+    return 0;
+}
+
+static int second_round(struct rank *rank, struct err *err)
+{
+    make_card(rank, &rank->mine.err);
+    if (round_of_cards(rank, err))
+        return -err->code;
+    memcpy(rank->request->restore, rank->all[0].restore, sizeof rank->request->restore);
+    rank->request->checkpoint_last = rank->all[0].checkpoint_last;
+    return 0;
+}
+
+/* Several hosts: is the checkpoint directory one and the same? */
+static int third_round(struct rank *rank, struct err *err)
+{
+    char path[JOB_PATH_MAX + 64];
+    int rc;
+
+    if (!probes(rank))
+        return 0;
+    probe_path(rank, rank->all[0].token, path, sizeof path);
+    if (access(path, F_OK))
+        err_set(&rank->mine.err, ERR_INPUT,
+                "checkpoint.dir %s is not the directory that rank 0 sees; several hosts "
+                "need a shared one",
+                rank->request->job.checkpoint.dir);
+    rc = round_of_cards(rank, err);
+    if (rank->mpi.rank == 0)
+        unlink(path);
+    return rc;
+}
+
+static void fill_roster(struct rank *rank)
+{
+    struct roster *roster = &rank->plan->roster;
+
+    roster->job = rank->all[0].token;
+    roster->servers = (uint32_t)rank->request->job.cluster.servers;
+    roster->workers = (uint32_t)rank->mpi.size - roster->servers;
+    memcpy(roster->coordinator, rank->all[0].control, sizeof roster->coordinator);
+    for (uint32_t i = 0; i < (uint32_t)rank->mpi.size; i++) {
+        struct roster_member *m = i < roster->servers
+                                      ? &roster->server[i]
+                                      : &roster->worker[i - roster->servers];
+
+        memcpy(m->endpoint, rank->all[i].endpoint, sizeof m->endpoint);
+        memcpy(m->host, rank->all[i].host, sizeof m->host);
+        m->rank = i;
+    }
+}
+
+static int make_memory(const char *name, uint64_t size, int32_t *fd, struct err *err)
+{
+    *fd = memfd_create(name, 0);
+    if (*fd < 0 || ftruncate(*fd, (off_t)size))
+        return err_system(err, "cannot make %s of %llu bytes", name,
+                          (unsigned long long)size);
+    return 0;
+}
+
+/* The child's memory, which outlives it. */
+static int fill_plan(struct rank *rank, struct err *err)
+{
+    struct plan *plan = rank->plan;
+    uint32_t servers = (uint32_t)rank->request->job.cluster.servers;
+
+    plan->magic = PLAN_MAGIC;
+    plan->supervisor = getpid();
+    plan->role = is_server(rank) ? ROLE_SERVER : ROLE_WORKER;
+    plan->index = (uint32_t)rank->mpi.rank - (is_server(rank) ? 0 : servers);
+    plan->request = *rank->request;
+    if (rank->mpi.rank == 0 &&
+        make_memory("the coordinator's state", sizeof(struct coordinator_state),
+                    &plan->state_fd, err))
+        return -err->code;
+    return is_server(rank) ? make_memory("the region",
+                                         core_region_bytes(&rank->request->job),
+                                         &plan->memory_fd, err)
+                           : make_memory("the journal", sizeof(struct journal),
+                                         &plan->memory_fd, err);
+}
+
+static int meet(struct rank *rank, const struct err *prepared, struct err *err)
+{
+    int rc = first_round(rank, prepared, err);
+
+    if (rc == 0)
+        rc = second_round(rank, err);
+    if (rc == 0)
+        rc = third_round(rank, err);
+    if (rc == 0)
+        rc = fill_plan(rank, &rank->mine.err);
+    if (rc == 0)
+        fill_roster(rank);
+    return rc ? rc : bootstrap_barrier(&rank->mpi, err);
+}
+
+int run_rank(const struct run_request *request, const struct err *prepared)
+{
+    struct rank *rank = calloc(1, sizeof *rank);
+    double timeout = prepared->code ? TIMEOUT_DEFAULT_S : request->job.cluster.timeout;
+    struct err err = {0};
+    int status, rc;
+
+    if (!rank || bootstrap_begin(&rank->mpi, timeout, &err)) {
+        log_error("%s", rank ? err.text : "no memory");
+        return 1;
+    }
+    rank->request = malloc(sizeof *rank->request);
+    rank->all = calloc((size_t)rank->mpi.size, sizeof *rank->all);
+    rank->plan = calloc(1, sizeof *rank->plan);
+    if (!rank->request || !rank->all || !rank->plan) {
+        log_error("no memory");
+        return 1;
+    }
+    *rank->request = *request;
+    rank->plan->listen_fd = rank->plan->control_fd = rank->plan->state_fd = -1;
+    rc = meet(rank, prepared, &err);
+    if (rc && rank->mpi.rank == 0)
+        log_error("%s", err.text);
+    if (rc == -ERR_DEADLINE)
+        _exit(1); /* MPI_Finalize would wait for the one that is missing */
+    bootstrap_end(&rank->mpi);
+    status = rc ? err_exit_status(err.code) : supervise(rank->plan);
+    free(rank->plan);
+    free(rank->all);
+    free(rank->request);
+    free(rank);
+    return status;
+}

@@ -1,0 +1,266 @@
+/* rowhouse recommend: what users would like best, with titles. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "launch/recommend_data.h"
+#include "launch/trained.h"
+#include "worker/stream/examples.h"
+#include "worker/stream/textfile.h"
+
+enum { LIKED = 5, TITLE_COLUMNS = 58, TOP_DEFAULT = 10 };
+
+struct asked {
+    char **text; /* user ids as given; owned */
+    uint64_t *key;
+    uint32_t n, capacity;
+};
+
+struct recommending {
+    struct trained *trained;
+    struct asked asked;
+    struct recommend_data data;
+    struct catalogue catalogue;
+    struct ranked *list; /* [top] */
+    uint32_t top;
+    bool json;
+};
+
+static int asked_add(struct asked *asked, const char *text, struct err *err)
+{
+    if (asked->n == asked->capacity) {
+        uint32_t capacity = asked->capacity ? asked->capacity * 2 : 64;
+        char **texts = realloc(asked->text, capacity * sizeof *texts);
+        uint64_t *keys;
+
+        if (texts)
+            asked->text = texts;
+        keys = texts ? realloc(asked->key, capacity * sizeof *keys) : NULL;
+        if (!keys)
+            return err_set(err, ERR_MEMORY, "no memory for %u users", capacity);
+        asked->key = keys;
+        asked->capacity = capacity;
+    }
+    asked->text[asked->n] = strdup(text);
+    if (!asked->text[asked->n])
+        return err_set(err, ERR_MEMORY, "no memory for a user's name");
+    asked->key[asked->n++] = key_of_text(text, strlen(text));
+    return 0;
+}
+
+static void asked_release(struct asked *asked)
+{
+    for (uint32_t i = 0; i < asked->n; i++)
+        free(asked->text[i]);
+    free(asked->text);
+    free(asked->key);
+}
+
+static int read_users(struct asked *asked, const char *path, struct err *err)
+{
+    struct textfile *file;
+    size_t length;
+    char *line;
+    int rc = textfile_open(path, &file, err);
+
+    if (rc)
+        return err_prefix(err, "--users");
+    while ((rc = textfile_next(file, &line, &length, err)) > 0) {
+        char text[1024];
+
+        if (length == 0)
+            continue;
+        if (length >= sizeof text) {
+            rc = err_set(err, ERR_INPUT, "%s line %llu: a user id of %zu bytes", path,
+                         (unsigned long long)textfile_line(file), length);
+            break;
+        }
+        memcpy(text, line, length);
+        text[length] = '\0';
+        if ((rc = asked_add(asked, text, err)))
+            break;
+    }
+    textfile_close(file);
+    if (rc == 0 && asked->n == 0)
+        rc = err_set(err, ERR_INPUT, "--users %s has no user in it", path);
+    return rc;
+}
+
+static int parse_top(const char *text, uint32_t *top, struct err *err)
+{
+    char *end;
+    long value = TOP_DEFAULT;
+
+    if (text) {
+        value = strtol(text, &end, 10);
+        if (end == text || *end || value < 1 || value > RECOMMEND_TOP_MAX)
+            return err_set(err, ERR_INPUT,
+                           "--top is '%s', expected a whole number from 1 to %d", text,
+                           RECOMMEND_TOP_MAX);
+    }
+    *top = (uint32_t)value;
+    return 0;
+}
+
+static int fill_catalogue(struct recommending *r, struct err *err)
+{
+    const struct table *item = r->trained->item;
+    uint64_t rows = table_rows(item);
+
+    catalogue_init(&r->catalogue, item->spec.width);
+    for (uint64_t i = 0; i < rows; i++) {
+        uint64_t key;
+        const float *row = table_row(item, i, &key);
+
+        if (catalogue_add(&r->catalogue, key, row, err))
+            return -err->code;
+    }
+    return 0;
+}
+
+static const char *title_of(const struct recommending *r, uint64_t key)
+{
+    const char *title = titles_find(r->data.titles, key);
+
+    return title ? title : "(not in the data)";
+}
+
+static void print_list(const struct recommending *r, const struct ranked *list, uint32_t n,
+                       const char *format)
+{
+    char title[TITLE_FIT_BYTES(TITLE_COLUMNS)];
+
+    for (uint32_t i = 0; i < n; i++) {
+        printf("  %3u  %s  ", i + 1, title_fit(title_of(r, list[i].key), TITLE_COLUMNS, title));
+        printf(format, list[i].score);
+        putchar('\n');
+    }
+}
+
+static void print_text(const struct recommending *r, uint32_t user, bool known, uint32_t n)
+{
+    uint64_t key = r->asked.key[user];
+    char name[TITLE_FIT_BYTES(40)];
+    struct ranked liked[LIKED];
+    uint32_t likes = history_liked(&r->data.history, key, LIKED, liked);
+    char *end;
+
+    title_fit(r->asked.text[user], 40, name);
+    for (end = name + strlen(name); end > name && end[-1] == ' '; end--)
+        end[-1] = '\0';
+    if (user)
+        putchar('\n');
+    if (known) {
+        printf("user %s has rated %u items and liked best\n", name,
+               history_items(&r->data.history, key).n);
+        print_list(r, liked, likes, "%5.1f");
+        printf("and would like, with the %s expected\n",
+               r->trained->mf.loss == LOSS_LOGISTIC ? "probability" : "rating");
+        print_list(r, r->list, n, "%7.3f");
+    } else {
+        printf("user %s is not known; these items have been rated most often\n", name);
+        print_list(r, r->list, n, "%7.0f");
+    }
+}
+
+static int print_json(const struct recommending *r, uint32_t user, bool known, uint32_t n,
+                      struct err *err)
+{
+    json_t *items = json_array();
+    json_t *all;
+    char *text;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const char *title = titles_find(r->data.titles, r->list[i].key);
+        char key[24];
+
+        /* Keys pass what JSON's numbers hold exactly. */
+        snprintf(key, sizeof key, "%llu", (unsigned long long)r->list[i].key);
+        json_array_append_new(items, json_pack("{s:s, s:s?, s:f}", "key", key, "title",
+                                               title, "score", r->list[i].score));
+    }
+    all = json_pack("{s:s, s:b, s:o}", "user", r->asked.text[user], "known", known, "items",
+                    items);
+    text = all ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(all);
+    if (!text)
+        return err_set(err, ERR_INPUT, "user '%s' or a title is not UTF-8",
+                       r->asked.text[user]);
+    puts(text);
+    free(text);
+    return 0;
+}
+
+static int recommend_one(struct recommending *r, uint32_t user, struct err *err)
+{
+    uint64_t key = r->asked.key[user];
+    struct key_list seen = history_items(&r->data.history, key);
+    uint32_t n;
+    float *row;
+    int rc;
+
+    table_find(r->trained->user, &key, 1, &row);
+    rc = row ? recommend_top(&r->catalogue, &r->trained->mf, row, seen, r->top, r->list, &n,
+                             err)
+             : recommend_popular(&r->data.popularity, seen, r->top, r->list, &n, err);
+    if (rc)
+        return rc;
+    if (r->json)
+        return print_json(r, user, row != NULL, n, err);
+    print_text(r, user, row != NULL, n);
+    return 0;
+}
+
+static int recommend(const struct arguments *arguments, struct recommending *r,
+                     struct err *err)
+{
+    int rc;
+
+    if (!arguments->user == !arguments->users)
+        return err_set(err, ERR_INPUT, "recommend needs one of --user ID and --users FILE");
+    rc = parse_top(arguments->top, &r->top, err);
+    if (rc == 0)
+        rc = arguments->user ? asked_add(&r->asked, arguments->user, err)
+                             : read_users(&r->asked, arguments->users, err);
+    if (rc == 0)
+        rc = trained_open(arguments, &r->trained, err);
+    if (rc)
+        return rc;
+    r->json = arguments->json;
+    r->list = malloc(r->top * sizeof *r->list);
+    if (!r->list)
+        return err_set(err, ERR_MEMORY, "no memory for %u items", r->top);
+    rc = recommend_data_read(&r->data, &r->trained->job, r->trained->user_column,
+                             r->trained->item_column, r->asked.key, r->asked.n, err);
+    if (rc == 0)
+        rc = fill_catalogue(r, err);
+    for (uint32_t i = 0; i < r->asked.n && rc == 0; i++)
+        rc = recommend_one(r, i, err);
+    if (rc == 0 && fflush(stdout))
+        rc = err_system(err, "cannot write the recommendations");
+    return rc;
+}
+
+int command_recommend(const struct arguments *arguments)
+{
+    struct recommending *r = calloc(1, sizeof *r);
+    struct err err;
+    int rc;
+
+    if (!r) {
+        log_error("no memory");
+        return 1;
+    }
+    rc = recommend(arguments, r, &err);
+    if (rc)
+        log_error("%s", err.text);
+    free(r->list);
+    catalogue_release(&r->catalogue);
+    recommend_data_release(&r->data);
+    trained_close(r->trained);
+    asked_release(&r->asked);
+    free(r);
+    return rc ? err_exit_status(err.code) : 0;
+}

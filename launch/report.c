@@ -1,0 +1,124 @@
+#include "launch/report.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cpu.h"
+#include "common/file.h"
+#include "common/metrics.h"
+#include "server/core.h"
+
+static json_t *epochs(const struct coordinator_state *state)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < state->records; i++) {
+        const struct epoch_record *e = &state->record[i];
+        double n = e->examples ? (double)e->examples : 1;
+
+        json_array_append_new(
+            list, json_pack("{s:I, s:I, s:f, s:f, s:f, s:{}}", "epoch",
+                            (json_int_t)e->epoch, "examples", (json_int_t)e->examples,
+                            "seconds", e->seconds, "examples_per_second",
+                            e->seconds > 0 ? (double)e->examples / e->seconds : 0.0, "loss",
+                            e->loss_sum / n, "metrics"));
+    }
+    return list;
+}
+
+static json_t *tables(const struct job *job, const struct run_view *view)
+{
+    json_t *all = json_object();
+
+    for (int t = 0; t < job->tables; t++)
+        json_object_set_new(all, job->table[t].name,
+                            json_pack("{s:I, s:I, s:I}", "rows",
+                                      (json_int_t)view->table[t].rows, "dim",
+                                      (json_int_t)job->table[t].dim, "bytes",
+                                      (json_int_t)view->table[t].bytes));
+    return all;
+}
+
+static json_t *staleness(const struct job *job, const struct run_view *view)
+{
+    json_t *all = json_object();
+
+    for (int t = 0; t < job->tables; t++) {
+        const uint64_t *count = view->table[t].staleness;
+        json_t *histogram = json_array();
+        int max = 0;
+
+        for (int b = 0; b < STALENESS_BUCKETS; b++)
+            if (count[b])
+                max = b;
+        for (int b = 0; b <= max; b++)
+            json_array_append_new(histogram, json_integer((json_int_t)count[b]));
+        json_object_set_new(all, job->table[t].name,
+                            json_pack("{s:i, s:o}", "max", max, "histogram", histogram));
+    }
+    return all;
+}
+
+static json_t *test_metrics(const struct job *job, const struct coordinator_state *state)
+{
+    const char *cursor = job->evaluate.metrics;
+    json_t *all = json_object();
+    char name[JOB_NAME_MAX];
+
+    if (!state->evaluated)
+        return all;
+    while (job_list_next(&cursor, name, sizeof name))
+        json_object_set_new(all, name, json_real(metrics_value(name, state->metric)));
+    return all;
+}
+
+/* Every float that the servers hold as weights. */
+static uint64_t parameters(const struct job *job, const struct run_view *view)
+{
+    uint64_t sum = 0;
+
+    for (int t = 0; t < job->tables; t++) {
+        struct table_spec spec;
+
+        core_table_spec(job, (uint32_t)t, &spec);
+        sum += view->table[t].rows * spec.width;
+    }
+    return sum;
+}
+
+int report_write(const struct run_request *request, const struct roster *roster,
+                 const struct coordinator_state *state, const struct run_view *view,
+                 double seconds, double cpu_seconds, struct err *err)
+{
+    const struct job *job = &request->job;
+    json_t *all = json_pack(
+        "{s:s, s:s, s:I, s:I, s:s, s:I, s:s, s:I, s:o, s:o, s:o}", "version",
+        ROWHOUSE_VERSION, "job", job->name, "servers", (json_int_t)roster->servers,
+        "workers", (json_int_t)roster->workers, "consistency", "async", "seed",
+        (json_int_t)job->train.seed, "kernels", cpu_level_name(cpu_level()), "parameters",
+        (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
+        epochs(state), "test", test_metrics(job, state));
+    json_t *rest = json_pack(
+        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:{s:s, s:I, s:f}}",
+        "seconds", seconds, "cpu_seconds", cpu_seconds, "bytes", "pulled",
+        (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed, "pushes",
+        "sent", (json_int_t)view->pushes_sent, "applied", (json_int_t)view->pushes_applied,
+        "duplicates_dropped", (json_int_t)view->pushes_duplicate, "resent",
+        (json_int_t)view->pushes_resent, "staleness", staleness(job, view), "restarts",
+        (json_int_t)state->restarts, "checkpoint", "dir", job->checkpoint.dir, "bytes",
+        (json_int_t)state->checkpoint_bytes, "seconds", state->checkpoint_seconds);
+    char *text = NULL;
+    int rc;
+
+    if (all && rest && json_object_update(all, rest) == 0)
+        text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    if (text)
+        rc = file_write_atomic(request->report, text, strlen(text), err);
+    else
+        rc = err_set(err, ERR_MEMORY, "no memory for the report %s", request->report);
+    free(text);
+    json_decref(rest);
+    json_decref(all);
+    return rc;
+}

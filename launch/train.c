@@ -1,0 +1,143 @@
+/* rowhouse train and rowhouse evaluate: one run, with or without training. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "launch/bootstrap.h"
+#include "launch/command.h"
+#include "launch/run.h"
+#include "server/checkpoint.h"
+#include "worker/model/blas.h"
+
+/* The settings that the checkpoint was made with must still hold. */
+static int check_continues(const char *path, const struct job *job, struct err *err)
+{
+    struct manifest *manifest = calloc(1, sizeof *manifest);
+    int rc;
+
+    if (!manifest)
+        return err_set(err, ERR_MEMORY, "no memory for a manifest");
+    rc = manifest_read(path, manifest, err);
+    if (rc == 0 && job_continues(job, manifest->settings, err))
+        rc = err_prefix(err, "%s", path);
+    manifest_release(manifest);
+    free(manifest);
+    return rc;
+}
+
+/* What the directory of checkpoints says to --resume, --fresh or neither. */
+static int prepare_checkpoints(const struct arguments *arguments,
+                               struct run_request *request, struct err *err)
+{
+    const char *dir = request->job.checkpoint.dir;
+
+    if (arguments->resume && arguments->fresh)
+        return err_set(err, ERR_INPUT, "--resume and --fresh exclude each other");
+    if (!dir[0])
+        return arguments->resume
+                   ? err_set(err, ERR_INPUT, "--resume needs the setting checkpoint.dir")
+                   : 0;
+    request->checkpoint_last = checkpoint_newest(dir);
+    request->remove_old = arguments->fresh;
+    if (arguments->resume) {
+        if (checkpoint_find(dir, request->restore, sizeof request->restore, err))
+            return err_prefix(err, "--resume");
+        return check_continues(request->restore, &request->job, err);
+    }
+    if (request->checkpoint_last && !arguments->fresh)
+        return err_set(err, ERR_INPUT,
+                       "%s holds checkpoints of an earlier run: go on with --resume or "
+                       "start anew with --fresh",
+                       dir);
+    return 0;
+}
+
+/* A report that cannot be written is better known before the training. */
+static int prepare_report(const struct arguments *arguments, struct run_request *request,
+                          struct err *err)
+{
+    char dir[1024], *slash;
+
+    if (!arguments->report)
+        return 0;
+    snprintf(request->report, sizeof request->report, "%s", arguments->report);
+    snprintf(dir, sizeof dir, "%s", arguments->report);
+    slash = strrchr(dir, '/');
+    if (slash)
+        slash[slash == dir] = '\0';
+    else
+        snprintf(dir, sizeof dir, ".");
+    if (access(dir, W_OK))
+        return err_set(err, ERR_INPUT, "--report %s: %s is no directory to write to",
+                       arguments->report, dir);
+    return 0;
+}
+
+static int prepare_train(const struct arguments *arguments, struct run_request *request,
+                         struct err *err)
+{
+    if (prepare_checkpoints(arguments, request, err))
+        return -err->code;
+    return prepare_report(arguments, request, err);
+}
+
+static int prepare_evaluate(const struct arguments *arguments, struct run_request *request,
+                            struct err *err)
+{
+    const char *from =
+        arguments->checkpoint ? arguments->checkpoint : request->job.checkpoint.dir;
+
+    request->evaluate_only = true;
+    if (!from[0])
+        return err_set(err, ERR_INPUT,
+                       "evaluate needs a checkpoint: --checkpoint or checkpoint.dir");
+    if (checkpoint_find(from, request->restore, sizeof request->restore, err))
+        return -err->code;
+    return prepare_report(arguments, request, err);
+}
+
+typedef int prepare_fn(const struct arguments *arguments, struct run_request *request,
+                       struct err *err);
+
+static int run(const struct arguments *arguments, prepare_fn *prepare)
+{
+    struct run_request *request = calloc(1, sizeof *request);
+    struct err err = {0};
+    int rank, status;
+
+    if (!request) {
+        log_error("no memory");
+        return 1;
+    }
+    request->quiet = arguments->quiet;
+    request->terminal = isatty(STDERR_FILENO);
+    if (job_load(&request->job, arguments->operand, (char *const *)arguments->override,
+                 arguments->overrides, &err) == 0)
+        prepare(arguments, request, &err);
+    if (bootstrap_launched(&rank)) {
+        const char *terminal = getenv("ROWHOUSE_TERMINAL");
+
+        request->terminal = terminal && strcmp(terminal, "1") == 0;
+        status = run_rank(request, &err);
+    } else if (err.code) {
+        log_error("%s", err.text);
+        status = err_exit_status(err.code);
+    } else {
+        blas_init();
+        status = run_local(request);
+    }
+    free(request);
+    return status;
+}
+
+int command_train(const struct arguments *arguments)
+{
+    return run(arguments, prepare_train);
+}
+
+int command_evaluate(const struct arguments *arguments)
+{
+    return run(arguments, prepare_evaluate);
+}

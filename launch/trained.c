@@ -1,0 +1,109 @@
+#include "launch/trained.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "worker/model/blas.h"
+
+static int map_region(struct trained *t, struct err *err)
+{
+    /* One process takes what several servers held. */
+    int64_t each = t->job.cluster.memory_max;
+
+    t->job.cluster.memory_max = each * (int64_t)(t->manifest.shards ? t->manifest.shards : 1);
+    t->region.size = core_region_bytes(&t->job);
+    t->region.bytes_max = (uint64_t)t->job.cluster.memory_max;
+    t->region.fd = -1;
+    t->region.base = mmap(NULL, t->region.size, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (t->region.base == MAP_FAILED) {
+        t->region.base = NULL;
+        return err_system(err, "cannot map %llu bytes for the model",
+                          (unsigned long long)t->region.size);
+    }
+    return 0;
+}
+
+static void find_model(struct trained *t)
+{
+    const struct table *const *table;
+    uint32_t tables, keys = 0;
+    int user = job_table_index(&t->job, t->job.model.user);
+    int item = job_table_index(&t->job, t->job.model.item);
+
+    table = core_tables(t->core, &tables);
+    t->user = table[user];
+    t->item = table[item];
+    for (int c = 0; c < t->job.data.columns; c++) {
+        const struct job_column *column = &t->job.data.column[c];
+
+        if (column->as != COLUMN_KEY)
+            continue;
+        if (strcmp(column->table, t->job.model.user) == 0)
+            t->user_column = keys;
+        if (strcmp(column->table, t->job.model.item) == 0)
+            t->item_column = keys;
+        keys++;
+    }
+    t->mf = (struct mf){.dim = t->user->spec.dim,
+                        .width = t->user->spec.width,
+                        .bias = t->job.model.bias,
+                        .loss = t->job.model.loss};
+    mf_set_mean(&t->mf, t->manifest.data.label_mean);
+}
+
+static int open_checkpoint(const struct arguments *arguments, struct trained *t,
+                           struct err *err)
+{
+    const char *from =
+        arguments->checkpoint ? arguments->checkpoint : t->job.checkpoint.dir;
+
+    if (!from[0])
+        return err_set(err, ERR_INPUT,
+                       "a checkpoint is needed: --checkpoint or the setting checkpoint.dir");
+    if (checkpoint_find(from, t->path, sizeof t->path, err) ||
+        manifest_read(t->path, &t->manifest, err))
+        return -err->code;
+    if (restore_fits(&t->manifest, &t->job, err))
+        return err_prefix(err, "%s", t->path);
+    return 0;
+}
+
+int trained_open(const struct arguments *arguments, struct trained **out, struct err *err)
+{
+    struct trained *t = calloc(1, sizeof *t);
+    int rc;
+
+    if (!t)
+        return err_set(err, ERR_MEMORY, "no memory for a model");
+    blas_init();
+    rc = job_load(&t->job, arguments->operand, (char *const *)arguments->override,
+                  arguments->overrides, err);
+    if (rc == 0)
+        rc = open_checkpoint(arguments, t, err);
+    if (rc == 0)
+        rc = map_region(t, err);
+    if (rc == 0)
+        rc = core_create(&t->job, 0, 1, 1, &t->region, NULL, &t->core, err);
+    if (rc == 0)
+        rc = core_restore(t->core, t->path, err);
+    if (rc) {
+        trained_close(t);
+        return rc;
+    }
+    find_model(t);
+    *out = t;
+    return 0;
+}
+
+void trained_close(struct trained *t)
+{
+    if (!t)
+        return;
+    core_destroy(t->core);
+    if (t->region.base)
+        munmap(t->region.base, t->region.size);
+    manifest_release(&t->manifest);
+    free(t);
+}

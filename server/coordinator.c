@@ -1,0 +1,650 @@
+#include "server/coordinator.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "server/core.h"
+
+enum { END_MS = 3000, /* what members get to end in */
+       AGAIN_MS = 1000 };
+
+struct member_record {
+    bool known;
+    uint32_t incarnation;
+    int64_t heard_ms;
+    struct status status;
+};
+
+struct coordinator {
+    struct coordinator_plan plan;
+    struct coordinator_host host;
+    struct coordinator_state *state; /* borrowed */
+    struct member_record *server, *worker;
+    struct manifest *manifest; /* scratch for saving */
+    int64_t started_ms, stage_ms, saved_ms, interrupted_ms;
+    bool restarted; /* an earlier process led this run before */
+};
+
+static void enter(struct coordinator *c, enum stage stage, int64_t now_ms)
+{
+    c->state->stage = stage;
+    c->state->number++;
+    c->stage_ms = now_ms;
+}
+
+/* Takes up what a checkpoint says, once. */
+static void restore_state(struct coordinator *c)
+{
+    const struct manifest *m = c->plan.restored;
+    struct coordinator_state *s = c->state;
+
+    s->checkpoint = c->plan.checkpoint_last;
+    if (!m)
+        return;
+    s->epoch = m->epoch;
+    s->ranges = m->ranges;
+    memcpy(s->range, m->range, m->ranges * sizeof m->range[0]);
+    s->clock = m->clock;
+    s->seconds_before = m->seconds;
+    s->data = m->data;
+    s->has_data = true;
+    if (s->ranges) /* in the middle of the epoch after those finished */
+        s->epoch++;
+}
+
+int coordinator_create(const struct coordinator_plan *plan,
+                       const struct coordinator_host *host,
+                       struct coordinator_state *state, int64_t now_ms,
+                       struct coordinator **out, struct err *err)
+{
+    struct coordinator *c = calloc(1, sizeof *c);
+
+    if (!c)
+        goto fail;
+    c->plan = *plan;
+    c->host = *host;
+    c->state = state;
+    c->server = calloc(plan->roster->servers, sizeof *c->server);
+    c->worker = calloc(plan->roster->workers, sizeof *c->worker);
+    c->manifest = calloc(1, sizeof *c->manifest);
+    if (!c->server || !c->worker || !c->manifest)
+        goto fail;
+    c->started_ms = c->stage_ms = c->saved_ms = now_ms;
+    if (state->number == 0) {
+        restore_state(c);
+        enter(c, STAGE_GATHER, now_ms);
+    } else {
+        c->restarted = true;
+        state->restarts++;
+    }
+    *out = c;
+    return 0;
+fail:
+    coordinator_destroy(c);
+    return err_set(err, ERR_MEMORY, "no memory for the coordinator");
+}
+
+void coordinator_destroy(struct coordinator *c)
+{
+    if (!c)
+        return;
+    free(c->server);
+    free(c->worker);
+    free(c->manifest);
+    free(c);
+}
+
+static struct member_record *find(const struct coordinator *c, struct peer who)
+{
+    if (who.role == ROLE_SERVER && who.index < c->plan.roster->servers)
+        return &c->server[who.index];
+    if (who.role == ROLE_WORKER && who.index < c->plan.roster->workers)
+        return &c->worker[who.index];
+    return NULL;
+}
+
+static const char *role_name(uint32_t role)
+{
+    return role == ROLE_SERVER ? "server" : "worker";
+}
+
+void coordinator_fail(struct coordinator *c, int code, const char *text, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+
+    if (s->stage == STAGE_END)
+        return;
+    s->error = (uint32_t)code;
+    s->exit_status = err_exit_status(code);
+    snprintf(s->text, sizeof s->text, "%s", text);
+    enter(c, STAGE_END, now_ms);
+}
+
+static void end(struct coordinator *c, int32_t exit_status, int64_t now_ms)
+{
+    c->state->exit_status = exit_status;
+    enter(c, STAGE_END, now_ms);
+}
+
+/* --- the stages' ends ---------------------------------------------------------------- */
+
+/* What the workers have read must be one and the same, and fit the checkpoint. */
+static int check_data(struct coordinator *c, struct err *err)
+{
+    struct coordinator_state *s = c->state;
+    const struct data_facts *first = &c->worker[0].status.data;
+
+    for (uint32_t w = 1; w < c->plan.roster->workers; w++)
+        if (c->worker[w].status.data.digest != first->digest)
+            return err_set(err, ERR_INPUT,
+                           "worker %u on %s and worker 0 on %s read different data; "
+                           "data.train must be the same everywhere",
+                           w, c->worker[w].status.host, c->worker[0].status.host);
+    if (s->has_data && s->data.digest != first->digest && !c->plan.evaluate_only) {
+        if (s->ranges)
+            return err_set(err, ERR_INPUT,
+                           "data.train is not what the checkpoint was made with (%llu "
+                           "training examples then, %llu now), and it stands in the middle "
+                           "of epoch %u",
+                           (unsigned long long)s->data.train_examples,
+                           (unsigned long long)first->train_examples, s->epoch);
+        log_warn("data.train has changed since the checkpoint was made (%llu training "
+                 "examples then, %llu now)",
+                 (unsigned long long)s->data.train_examples,
+                 (unsigned long long)first->train_examples);
+    }
+    if (s->has_data) { /* the mean is part of the model */
+        double mean = s->data.label_mean;
+
+        s->data = *first;
+        s->data.label_mean = mean;
+    } else {
+        s->data = *first;
+    }
+    s->has_data = true;
+    return 0;
+}
+
+static void begin_save(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+    struct err err;
+
+    if (c->host.begin_save(c->host.context, s->checkpoint + 1, s->saving, sizeof s->saving,
+                           &err)) {
+        coordinator_fail(c, err.code, err.text, now_ms);
+        return;
+    }
+    enter(c, STAGE_SAVE, now_ms);
+}
+
+static void train_next(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+
+    if (s->ranges == 0) {
+        if (s->epoch >= (uint32_t)c->plan.job->train.epochs) {
+            if (s->data.test_examples && !s->evaluated)
+                enter(c, STAGE_EVALUATE, now_ms);
+            else
+                end(c, 0, now_ms);
+            return;
+        }
+        s->epoch++;
+        s->ranges = 1;
+        s->range[0] = (struct range){0, s->data.train_examples};
+        s->open = (struct epoch_record){.epoch = s->epoch};
+    }
+    s->open.epoch = s->epoch;
+    enter(c, STAGE_TRAIN, now_ms);
+}
+
+static void loaded(struct coordinator *c, int64_t now_ms)
+{
+    struct err err;
+
+    if (check_data(c, &err)) {
+        coordinator_fail(c, err.code, err.text, now_ms);
+    } else if (!c->plan.evaluate_only) {
+        c->saved_ms = now_ms;
+        train_next(c, now_ms);
+    } else if (c->state->data.test_examples == 0) {
+        coordinator_fail(c, ERR_INPUT,
+                         "there is nothing to evaluate on: set data.test or "
+                         "data.split.test",
+                         now_ms);
+    } else {
+        enter(c, STAGE_EVALUATE, now_ms);
+    }
+}
+
+/* Adds what the workers have trained since the order to the open epoch. */
+static void count_training(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+    double seconds = (double)(now_ms - c->stage_ms) / 1000;
+
+    for (uint32_t w = 0; w < c->plan.roster->workers; w++) {
+        const struct status *status = &c->worker[w].status;
+
+        s->open.examples += status->examples;
+        s->open.loss_sum += status->loss_sum;
+        if (status->clock > s->clock)
+            s->clock = status->clock;
+    }
+    s->open.seconds += seconds;
+    s->train_seconds += seconds;
+}
+
+static bool save_due(const struct coordinator *c, int64_t now_ms)
+{
+    const struct job *job = c->plan.job;
+    const struct coordinator_state *s = c->state;
+
+    if (!job->checkpoint.dir[0])
+        return false;
+    if (s->ranges == 0 && s->epoch >= (uint32_t)job->train.epochs)
+        return true;
+    if (job->checkpoint.every <= 0)
+        return false;
+    if (job->checkpoint.every_unit == EVERY_EPOCH)
+        return s->ranges == 0 && fmod(s->epoch, job->checkpoint.every) < 1;
+    return (double)(now_ms - c->saved_ms) >= job->checkpoint.every * 1000;
+}
+
+static void epoch_trained(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+
+    count_training(c, now_ms);
+    s->ranges = 0;
+    if (s->records < EPOCHS_KEPT)
+        s->record[s->records++] = s->open;
+    if (c->host.epoch_done)
+        c->host.epoch_done(c->host.context, &s->open);
+    if (save_due(c, now_ms) || (s->interrupted && c->plan.job->checkpoint.dir[0]))
+        begin_save(c, now_ms);
+    else if (s->interrupted)
+        end(c, 130, now_ms);
+    else
+        train_next(c, now_ms);
+}
+
+/* What is left of the epoch: every worker's share less what it has taken. */
+static void cut_ranges(struct coordinator *c)
+{
+    struct coordinator_state *s = c->state;
+    static const struct range none;
+    struct range left[MANIFEST_RANGES_MAX], share[MANIFEST_RANGES_MAX];
+    uint32_t workers = c->plan.roster->workers, count = 0;
+
+    left[0] = none;
+    for (uint32_t w = 0; w < workers; w++) {
+        uint32_t n = ranges_share(s->range, s->ranges, w, workers, share);
+
+        n = ranges_drop(share, n, c->worker[w].status.taken);
+        for (uint32_t i = 0; i < n && count < MANIFEST_RANGES_MAX; i++)
+            left[count++] = share[i];
+    }
+    s->ranges = count;
+    memcpy(s->range, left, count * sizeof left[0]);
+}
+
+static void stopped(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+
+    cut_ranges(c);
+    if (s->ranges == 0) { /* the workers were faster than the order */
+        epoch_trained(c, now_ms);
+        return;
+    }
+    count_training(c, now_ms);
+    begin_save(c, now_ms);
+}
+
+static void fill_manifest(struct coordinator *c)
+{
+    struct coordinator_state *s = c->state;
+    struct manifest *m = c->manifest;
+    const struct job *job = c->plan.job;
+
+    memset(m, 0, sizeof *m);
+    m->number = s->checkpoint + 1;
+    memcpy(m->job, job->name, sizeof m->job);
+    m->settings = job_to_lines(job);
+    snprintf(m->version, sizeof m->version, "%s", ROWHOUSE_VERSION);
+    m->written = time(NULL);
+    m->epoch = s->ranges ? s->epoch - 1 : s->epoch;
+    m->ranges = s->ranges;
+    memcpy(m->range, s->range, s->ranges * sizeof s->range[0]);
+    m->clock = s->clock;
+    m->data = s->data;
+    m->seconds = s->seconds_before + s->train_seconds;
+    m->tables = (uint32_t)job->tables;
+    for (uint32_t t = 0; t < m->tables; t++) {
+        struct table_spec spec;
+
+        core_table_spec(job, t, &spec);
+        m->table[t] = (struct shard_table){
+            .id = t, .dim = spec.dim, .width = spec.width, .state_width = spec.state_width};
+        memcpy(m->table[t].name, job->table[t].name, sizeof m->table[t].name);
+    }
+    m->shards = c->plan.roster->servers;
+    for (uint32_t i = 0; i < m->shards; i++) {
+        const struct status *status = &c->server[i].status;
+
+        snprintf(m->shard[i].file, sizeof m->shard[i].file, "shard-%03u-of-%03u", i,
+                 m->shards);
+        m->shard[i].facts = (struct shard_facts){status->shard_bytes, status->shard_rows,
+                                                 status->shard_checksum};
+        for (uint32_t t = 0; t < m->tables; t++)
+            m->table[t].rows += status->table[t].rows;
+    }
+}
+
+static void saved(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+    struct err err;
+    int rc;
+
+    fill_manifest(c);
+    rc = c->host.finish_save(c->host.context, s->saving, c->manifest, &err);
+    manifest_release(c->manifest);
+    if (rc) {
+        coordinator_fail(c, err.code, err.text, now_ms);
+        return;
+    }
+    s->checkpoint++;
+    s->checkpoint_seconds = (double)(now_ms - c->stage_ms) / 1000;
+    s->checkpoint_bytes = 0;
+    for (uint32_t i = 0; i < c->plan.roster->servers; i++)
+        s->checkpoint_bytes += c->server[i].status.shard_bytes;
+    c->saved_ms = now_ms;
+    if (s->interrupted)
+        end(c, 130, now_ms);
+    else
+        train_next(c, now_ms);
+}
+
+static void evaluated(struct coordinator *c, int64_t now_ms)
+{
+    for (uint32_t w = 0; w < c->plan.roster->workers; w++)
+        for (int i = 0; i < METRIC_SUMS; i++)
+            c->state->metric[i] += c->worker[w].status.metric[i];
+    c->state->evaluated = true;
+    end(c, 0, now_ms);
+}
+
+static bool all_done(const struct coordinator *c)
+{
+    for (uint32_t i = 0; i < c->plan.roster->servers; i++)
+        if (!c->server[i].known || c->server[i].status.done != c->state->number)
+            return false;
+    for (uint32_t i = 0; i < c->plan.roster->workers; i++)
+        if (!c->worker[i].known || c->worker[i].status.done != c->state->number)
+            return false;
+    return true;
+}
+
+static void advance(struct coordinator *c, int64_t now_ms)
+{
+    if (!all_done(c))
+        return;
+    switch (c->state->stage) {
+    case STAGE_GATHER:
+        enter(c, STAGE_LOAD, now_ms);
+        break;
+    case STAGE_LOAD:
+        loaded(c, now_ms);
+        break;
+    case STAGE_TRAIN:
+        epoch_trained(c, now_ms);
+        break;
+    case STAGE_STOP:
+        stopped(c, now_ms);
+        break;
+    case STAGE_SAVE:
+        saved(c, now_ms);
+        break;
+    case STAGE_EVALUATE:
+        evaluated(c, now_ms);
+        break;
+    default:
+        break;
+    }
+}
+
+/* --- what comes in --------------------------------------------------------------------- */
+
+int coordinator_take(struct coordinator *c, struct peer from, const struct status *status,
+                     int64_t now_ms, struct err *err)
+{
+    struct member_record *m = find(c, from);
+
+    if (!m)
+        return err_set(err, ERR_PEER, "there is no %s %u in this run", role_name(from.role),
+                       from.index);
+    if (m->known && from.incarnation < m->incarnation)
+        return err_set(err, ERR_PEER, "%s %u has been restarted; incarnation %u is stale",
+                       role_name(from.role), from.index, from.incarnation);
+    if (m->known && from.incarnation == m->incarnation &&
+        status->number < m->status.number)
+        return 0;
+    if (m->known)
+        c->state->restarts += from.incarnation - m->incarnation;
+    else if (!c->restarted) /* a restarted coordinator has counted them before */
+        c->state->restarts += from.incarnation;
+    m->known = true;
+    m->incarnation = from.incarnation;
+    m->heard_ms = now_ms;
+    m->status = *status;
+    if (status->error && c->state->stage != STAGE_END) {
+        coordinator_fail(c, (int)status->error, status->text, now_ms);
+        return 0;
+    }
+    advance(c, now_ms);
+    return 0;
+}
+
+static void order_training(const struct coordinator *c, struct peer to, struct order *order)
+{
+    const struct coordinator_state *s = c->state;
+
+    order->clock = s->clock;
+    if (to.role == ROLE_WORKER)
+        order->ranges = ranges_share(s->range, s->ranges, to.index,
+                                     c->plan.roster->workers, order->range);
+}
+
+void coordinator_order(const struct coordinator *c, struct peer to, struct order *order)
+{
+    static const uint32_t kind[] = {
+        [STAGE_GATHER] = ORDER_WAIT, [STAGE_LOAD] = ORDER_LOAD,
+        [STAGE_TRAIN] = ORDER_TRAIN, [STAGE_STOP] = ORDER_STOP,
+        [STAGE_SAVE] = ORDER_SAVE,   [STAGE_EVALUATE] = ORDER_EVALUATE,
+        [STAGE_END] = ORDER_END,
+    };
+    const struct coordinator_state *s = c->state;
+
+    order->number = s->number;
+    order->kind = kind[s->stage];
+    order->epoch = s->epoch;
+    order->clock = 0;
+    order->ranges = 0;
+    order->path[0] = '\0';
+    order->exit_status = s->exit_status;
+    order->data = s->data;
+    order->text[0] = '\0';
+    if (s->stage == STAGE_LOAD)
+        snprintf(order->path, sizeof order->path, "%s", c->plan.restore);
+    if (s->stage == STAGE_SAVE)
+        snprintf(order->path, sizeof order->path, "%s", s->saving);
+    if (s->stage == STAGE_TRAIN)
+        order_training(c, to, order);
+}
+
+/* --- time -------------------------------------------------------------------------------- */
+
+static const char *phase_text(uint32_t phase)
+{
+    static const char *const text[] = {
+        [PHASE_START] = "starting",     [PHASE_IDLE] = "idle",
+        [PHASE_LOADING] = "reading data", [PHASE_TRAINING] = "training",
+        [PHASE_EVALUATING] = "evaluating", [PHASE_SAVING] = "saving",
+        [PHASE_RESTORING] = "restoring", [PHASE_ENDED] = "ending",
+    };
+
+    return phase < sizeof text / sizeof text[0] ? text[phase] : "in an unknown phase";
+}
+
+static bool check_member(struct coordinator *c, uint32_t role, uint32_t index,
+                         int64_t now_ms)
+{
+    const struct roster *roster = c->plan.roster;
+    const struct member_record *m = find(c, (struct peer){role, index, 0});
+    const struct roster_member *who =
+        role == ROLE_SERVER ? &roster->server[index] : &roster->worker[index];
+    int64_t silent = now_ms - (m->known ? m->heard_ms : c->started_ms);
+    double timeout = c->plan.job->cluster.timeout;
+    char text[ERR_TEXT_MAX];
+
+    if (silent <= (int64_t)(timeout * 1000))
+        return true;
+    if (!m->known)
+        snprintf(text, sizeof text, "%s %u (rank %u on %s) has not come within %g s",
+                 role_name(role), index, who->rank, who->host, timeout);
+    else
+        snprintf(text, sizeof text,
+                 "%s %u (rank %u on %s) has not been heard of for %.1f s; it was %s, epoch "
+                 "%u, clock %llu",
+                 role_name(role), index, who->rank, who->host, (double)silent / 1000,
+                 phase_text(m->status.phase), m->status.epoch,
+                 (unsigned long long)m->status.clock);
+    coordinator_fail(c, ERR_DEADLINE, text, now_ms);
+    return false;
+}
+
+static void begin_stop(struct coordinator *c, int64_t now_ms)
+{
+    int64_t began = c->stage_ms;
+
+    enter(c, STAGE_STOP, now_ms);
+    c->stage_ms = began; /* the training goes on counting */
+}
+
+void coordinator_tick(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+
+    if (s->stage == STAGE_END)
+        return;
+    for (uint32_t i = 0; i < c->plan.roster->servers; i++)
+        if (!check_member(c, ROLE_SERVER, i, now_ms))
+            return;
+    for (uint32_t i = 0; i < c->plan.roster->workers; i++)
+        if (!check_member(c, ROLE_WORKER, i, now_ms))
+            return;
+    /* Every cut may add a range a worker; a list that is long waits for the epoch's end. */
+    if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.every_unit == EVERY_SECOND &&
+        save_due(c, now_ms) &&
+        s->ranges + c->plan.roster->workers <= MANIFEST_RANGES_MAX / 2)
+        begin_stop(c, now_ms);
+}
+
+void coordinator_interrupt(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+
+    if (s->stage == STAGE_END)
+        return;
+    if (s->interrupted) { /* launchers send several signals at once: those are one */
+        if (now_ms - c->interrupted_ms > AGAIN_MS)
+            coordinator_fail(c, ERR_INTERRUPTED, "interrupted again while stopping", now_ms);
+        return;
+    }
+    s->interrupted = true;
+    c->interrupted_ms = now_ms;
+    if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.dir[0])
+        begin_stop(c, now_ms);
+    else if (s->stage != STAGE_STOP && s->stage != STAGE_SAVE)
+        end(c, 130, now_ms);
+}
+
+uint32_t coordinator_incarnation(const struct coordinator *c, struct peer who)
+{
+    return find(c, who)->incarnation;
+}
+
+uint64_t coordinator_number(const struct coordinator *c)
+{
+    return c->state->number;
+}
+
+bool coordinator_finished(const struct coordinator *c, int64_t now_ms)
+{
+    return c->state->stage == STAGE_END &&
+           (all_done(c) || now_ms - c->stage_ms > END_MS);
+}
+
+static void view_servers(const struct coordinator *c, struct run_view *view)
+{
+    for (uint32_t i = 0; i < c->plan.roster->servers; i++) {
+        const struct status *s = &c->server[i].status;
+
+        view->pushes_applied += s->pushes_applied;
+        view->pushes_duplicate += s->pushes_duplicate;
+        view->member_cpu_seconds += s->cpu_seconds;
+        for (uint32_t t = 0; t < s->tables && t < STATUS_TABLES_MAX; t++) {
+            if (t >= view->tables)
+                view->tables = t + 1;
+            view->table[t].rows += s->table[t].rows;
+            view->table[t].bytes += s->table[t].bytes;
+            for (int b = 0; b < STALENESS_BUCKETS; b++)
+                view->table[t].staleness[b] += s->table[t].staleness[b];
+        }
+    }
+}
+
+void coordinator_view(const struct coordinator *c, int64_t now_ms, struct run_view *view)
+{
+    const struct coordinator_state *s = c->state;
+    double loss = s->open.loss_sum, seconds;
+
+    memset(view, 0, sizeof *view);
+    view->stage = s->stage;
+    view->epoch = s->epoch;
+    view->epochs = (uint32_t)c->plan.job->train.epochs;
+    view->examples = s->open.examples;
+    view->examples_total = s->data.train_examples;
+    for (uint32_t i = 0; i < c->plan.roster->workers; i++) {
+        const struct status *w = &c->worker[i].status;
+
+        if (s->stage == STAGE_TRAIN && w->epoch == s->epoch && w->done < s->number &&
+            w->phase == PHASE_TRAINING) {
+            view->examples += w->examples;
+            loss += w->loss_sum;
+        }
+        view->bytes_pulled += w->bytes_pulled;
+        view->bytes_pushed += w->bytes_pushed;
+        view->pushes_sent += w->pushes_sent;
+        view->pushes_resent += w->pushes_resent;
+        view->member_cpu_seconds += w->cpu_seconds;
+    }
+    view_servers(c, view);
+    seconds = s->open.seconds +
+              (s->stage == STAGE_TRAIN ? (double)(now_ms - c->stage_ms) / 1000 : 0);
+    view->epoch_seconds = seconds;
+    view->loss = view->examples ? loss / (double)view->examples : 0;
+    view->rate = seconds > 0 ? (double)view->examples / seconds : 0;
+    if (view->rate > 0 && view->epochs >= view->epoch)
+        view->seconds_left =
+            ((double)(view->epochs - view->epoch) * (double)view->examples_total +
+             (double)view->examples_total - (double)view->examples) /
+            view->rate;
+}

@@ -1,0 +1,132 @@
+/* The coordinator: server 0's second duty. It leads the run from the roll call to the end
+ * by orders (common/net/message.h), one at a time; when every member has carried out the
+ * order it gives the next.
+ *
+ *   gather -> load -> train -> [stop] -> save -> train ... -> evaluate -> end
+ *
+ * It knows no socket and no clock of its own, so that it can be tested alone. What it must
+ * remember when its process dies is in `struct coordinator_state`, in memory given by the
+ * caller. One thread. */
+#ifndef ROWHOUSE_SERVER_COORDINATOR_H
+#define ROWHOUSE_SERVER_COORDINATOR_H
+
+#include "common/job.h"
+#include "common/net/message.h"
+#include "common/net/port.h"
+#include "common/net/roster.h"
+#include "server/manifest.h"
+
+enum stage {
+    STAGE_GATHER,
+    STAGE_LOAD,
+    STAGE_TRAIN,
+    STAGE_STOP,
+    STAGE_SAVE,
+    STAGE_EVALUATE,
+    STAGE_END,
+};
+
+enum { EPOCHS_KEPT = 10000 }; /* records beyond are not kept */
+
+struct epoch_record {
+    uint32_t epoch;
+    uint64_t examples;
+    double seconds, loss_sum;
+};
+
+/* Plain data that survives the coordinator's process. Fresh memory is zero. */
+struct coordinator_state {
+    uint32_t stage;
+    uint64_t number;   /* of the order */
+    uint32_t epoch;    /* being trained, or finished last */
+    uint32_t ranges;   /* of the epoch: what was left at the order */
+    struct range range[MANIFEST_RANGES_MAX];
+    uint64_t clock;
+    bool has_data, interrupted, saved_all, evaluated;
+    struct data_facts data;
+    uint64_t checkpoint;      /* number of the newest */
+    uint64_t checkpoint_bytes;
+    double checkpoint_seconds;
+    char saving[1024];        /* path of the checkpoint being written */
+    double seconds_before;    /* trained before this run (resumed) */
+    double train_seconds;     /* in this run */
+    struct epoch_record open; /* the epoch under way, up to the last cut */
+    double metric[METRIC_SUMS];
+    int32_t exit_status;
+    uint32_t error;           /* enum err_code */
+    char text[ERR_TEXT_MAX];
+    uint32_t restarts;
+    uint32_t records;
+    struct epoch_record record[EPOCHS_KEPT];
+};
+
+/* What the coordinator asks of its surroundings. */
+struct coordinator_host {
+    /* Makes the directory of checkpoint `number`; its path goes to `path`. */
+    int (*begin_save)(void *context, uint64_t number, char *path, size_t size,
+                      struct err *err);
+    /* Writes the manifest, which makes the checkpoint whole; removes old ones. */
+    int (*finish_save)(void *context, const char *path, const struct manifest *manifest,
+                       struct err *err);
+    void (*epoch_done)(void *context, const struct epoch_record *record);
+    void *context;
+};
+
+struct coordinator;
+
+/* How to lead. */
+struct coordinator_plan {
+    const struct job *job;       /* borrowed */
+    const struct roster *roster; /* borrowed */
+    bool evaluate_only;
+    char restore[1024];              /* a checkpoint to start from, or "" */
+    const struct manifest *restored; /* borrowed; its manifest, or NULL */
+    uint64_t checkpoint_last;        /* highest number in checkpoint.dir */
+};
+
+int coordinator_create(const struct coordinator_plan *plan,
+                       const struct coordinator_host *host,
+                       struct coordinator_state *state, int64_t now_ms,
+                       struct coordinator **coordinator, struct err *err);
+void coordinator_destroy(struct coordinator *coordinator); /* NULL is fine */
+
+/* Takes a member's status. -ERR_PEER: it is not a member, or a stale incarnation; the
+ * sentence is for a refusal. */
+int coordinator_take(struct coordinator *coordinator, struct peer from,
+                     const struct status *status, int64_t now_ms, struct err *err);
+/* The order in force for a member. */
+void coordinator_order(const struct coordinator *coordinator, struct peer to,
+                       struct order *order);
+/* Looks at deadlines. Call at least every 100 ms. */
+void coordinator_tick(struct coordinator *coordinator, int64_t now_ms);
+/* A person or the system asks to stop: save if there is something to save, then end. */
+void coordinator_interrupt(struct coordinator *coordinator, int64_t now_ms);
+/* The run cannot go on. The first reason counts. */
+void coordinator_fail(struct coordinator *coordinator, int code, const char *text,
+                      int64_t now_ms);
+
+/* The incarnation of a member that was heard last; 0 before. */
+uint32_t coordinator_incarnation(const struct coordinator *coordinator, struct peer who);
+/* Changes whenever orders change: time to send them. */
+uint64_t coordinator_number(const struct coordinator *coordinator);
+/* Has every member ended, or had its time to? */
+bool coordinator_finished(const struct coordinator *coordinator, int64_t now_ms);
+
+/* Where the run stands, summed over the members: for progress and the report. */
+struct run_view {
+    uint32_t stage, epoch, epochs;
+    uint64_t examples, examples_total; /* of the epoch */
+    double loss;                       /* mean over those so far */
+    double epoch_seconds, rate;        /* examples a second in this epoch */
+    double seconds_left;
+    uint64_t bytes_pulled, bytes_pushed;
+    uint64_t pushes_sent, pushes_resent, pushes_applied, pushes_duplicate;
+    double member_cpu_seconds; /* summed over members, each a process of its own */
+    uint32_t tables;
+    struct table_facts table[STATUS_TABLES_MAX];
+};
+
+void coordinator_view(const struct coordinator *coordinator, int64_t now_ms,
+                      struct run_view *view);
+
+#endif

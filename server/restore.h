@@ -1,0 +1,16 @@
+/* From a checkpoint into a core: every row that the core's server owns. */
+#ifndef ROWHOUSE_SERVER_RESTORE_H
+#define ROWHOUSE_SERVER_RESTORE_H
+
+#include "server/checkpoint.h"
+#include "server/core.h"
+
+/* Do the job's tables have the same names and shapes as a checkpoint's? -ERR_INPUT names
+ * the first that differs. */
+int restore_fits(const struct manifest *manifest, const struct job *job, struct err *err);
+
+/* Reads and checks the checkpoint `path` and takes the rows over. The same rows may be
+ * restored twice. */
+int core_restore(struct core *core, const char *path, struct err *err);
+
+#endif

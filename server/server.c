@@ -1,0 +1,245 @@
+#include "server/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/net/member.h"
+#include "server/core.h"
+#include "server/restore.h"
+#include "server/shard.h"
+
+enum {
+    WAIT_MS = 50,
+    REPORT_MS = 100,
+    BURST = 64, /* messages handled before orders are looked at */
+};
+
+struct server {
+    const struct server_setup *setup;
+    struct core *core;
+    struct port *port;
+    struct member *member; /* NULL without a coordinator */
+    struct status status;
+    struct message in, out;
+    struct order order; /* the last one looked at */
+    bool ended;
+    int exit_status;
+};
+
+static void report(struct server *server, bool now)
+{
+    if (server->core)
+        core_fill_status(server->core, &server->status);
+    server->status.cpu_seconds = clock_cpu_seconds();
+    if (server->member)
+        member_report(server->member, &server->status, now);
+}
+
+/* A message that cannot be sent is not kept: the worker asks again. */
+static int answer(struct server *server, struct err *err)
+{
+    const struct message *in = &server->in;
+    struct peer to = {in->role, in->sender, in->incarnation};
+    struct buffer *body = NULL;
+    int rc;
+
+    rc = core_handle(server->core, in, &server->out, &body, err);
+    if (rc == 0) {
+        rc = port_send(server->port, to, &server->out, body, err);
+        if (rc == -ERR_AGAIN || rc == -ERR_PEER)
+            rc = 0;
+    }
+    buffer_unref(body);
+    return rc;
+}
+
+static int serve(struct server *server, struct frame *frame, struct err *err)
+{
+    int rc = 0;
+
+    for (int i = 0; i < BURST; i++) {
+        struct err bad;
+
+        rc = port_receive(server->port, &server->in, frame, &bad);
+        if (rc == 0)
+            break;
+        if (rc < 0) {
+            log_warn("server %u dropped a message: %s", server->setup->index, bad.text);
+            rc = 0;
+            continue;
+        }
+        rc = answer(server, err);
+        frame_release(frame);
+        if (rc)
+            break;
+    }
+    return rc;
+}
+
+static int restore(struct server *server, const char *path, struct err *err)
+{
+    if (path[0] == '\0')
+        return 0;
+    server->status.phase = PHASE_RESTORING;
+    report(server, true);
+    return core_restore(server->core, path, err);
+}
+
+static int save(struct server *server, const char *dir, struct err *err)
+{
+    const struct table *const *table;
+    struct shard_facts facts;
+    char path[2048];
+    uint32_t tables;
+    int rc;
+
+    server->status.phase = PHASE_SAVING;
+    report(server, true);
+    table = core_tables(server->core, &tables);
+    snprintf(path, sizeof path, "%s/shard-%03u-of-%03u", dir, server->setup->index,
+             server->setup->roster->servers);
+    if (unlink(path) == 0)
+        log_debug("%s of a broken attempt is written again", path);
+    rc = shard_write(path, server->setup->index, server->setup->roster->servers, table,
+                     core_table_names(server->core), tables, &facts, err);
+    if (rc)
+        return rc;
+    server->status.shard_bytes = facts.bytes;
+    server->status.shard_rows = facts.rows;
+    server->status.shard_checksum = facts.checksum;
+    return 0;
+}
+
+static int obey(struct server *server, const struct order *order, struct err *err)
+{
+    int rc = 0;
+
+    switch (order->kind) {
+    case ORDER_LOAD:
+        rc = restore(server, order->path, err);
+        break;
+    case ORDER_SAVE:
+        rc = save(server, order->path, err);
+        break;
+    case ORDER_END:
+        server->ended = true;
+        server->exit_status = order->exit_status;
+        break;
+    default: /* the workers' orders: there is nothing to do but serve */
+        break;
+    }
+    if (rc)
+        return rc;
+    server->status.phase = server->ended ? PHASE_ENDED : PHASE_IDLE;
+    server->status.epoch = order->epoch;
+    server->status.done = order->number;
+    report(server, true);
+    return 0;
+}
+
+static int look_at_orders(struct server *server, struct err *err)
+{
+    int rc;
+
+    if (!server->member)
+        return 0;
+    rc = member_order(server->member, server->order.number, &server->order, err);
+    if (rc > 0)
+        rc = obey(server, &server->order, err);
+    return rc;
+}
+
+static int loop(struct server *server, struct err *err)
+{
+    int64_t report_at = 0;
+    struct frame frame = {0};
+    int rc = 0;
+
+    while (rc == 0 && !server->ended) {
+        int fd = server->member ? member_fd(server->member) : -1;
+
+        if (server->setup->stop && *server->setup->stop)
+            break;
+        port_wait(&server->port, 1, &fd, server->member ? 1 : 0, WAIT_MS);
+        rc = serve(server, &frame, err);
+        if (rc == 0)
+            rc = look_at_orders(server, err);
+        if (clock_ms() >= report_at) {
+            report(server, false);
+            report_at = clock_ms() + REPORT_MS;
+        }
+    }
+    frame_free(&frame);
+    return rc;
+}
+
+/* Tells the coordinator why, and gives it a moment to end the job in an orderly way. */
+static void confess(struct server *server, const struct err *err)
+{
+    struct err ignored;
+    int64_t until = clock_ms() + 2000;
+
+    if (!server->member)
+        return;
+    server->status.error = (uint32_t)err->code;
+    memcpy(server->status.text, err->text, sizeof server->status.text);
+    report(server, true);
+    while (!server->ended && clock_ms() < until) {
+        int fd = member_fd(server->member);
+
+        port_wait(NULL, 0, &fd, 1, WAIT_MS);
+        if (look_at_orders(server, &ignored) < 0)
+            break;
+    }
+}
+
+static int open_all(struct server *server, struct err *err)
+{
+    const struct server_setup *setup = server->setup;
+    const struct roster *roster = setup->roster;
+    struct peer self = {ROLE_SERVER, setup->index, setup->incarnation};
+    int rc = 0;
+
+    server->status.rank = roster->server[setup->index].rank;
+    memcpy(server->status.host, roster->server[setup->index].host,
+           sizeof server->status.host);
+    /* First the line to the coordinator, so that it hears of what fails after it. */
+    if (!setup->stop)
+        rc = member_create(setup->net, roster->coordinator, self, roster->job,
+                           (int)(setup->job->cluster.timeout * 1000), &server->member,
+                           err);
+    if (rc == 0)
+        rc = core_create(setup->job, setup->index, roster->servers, roster->workers,
+                         setup->region, setup->pool, &server->core, err);
+    if (rc == 0)
+        rc = port_listen(setup->net, roster->server[setup->index].endpoint,
+                         setup->listen_fd, self, roster->job, &server->port, err);
+    return rc;
+}
+
+int server_run(const struct server_setup *setup, int *exit_status, struct err *err)
+{
+    struct server *server = calloc(1, sizeof *server);
+    int rc;
+
+    if (!server)
+        return err_set(err, ERR_MEMORY, "no memory for server %u", setup->index);
+    server->setup = setup;
+    rc = open_all(server, err);
+    if (rc == 0) {
+        report(server, true);
+        rc = loop(server, err);
+    }
+    if (rc)
+        confess(server, err);
+    *exit_status = server->ended ? server->exit_status : err_exit_status(-rc);
+    member_destroy(server->member);
+    port_close(server->port);
+    core_destroy(server->core);
+    free(server);
+    return rc;
+}

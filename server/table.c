@@ -1,0 +1,373 @@
+#include "server/table.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "server/table_index.h"
+
+static const uint64_t magic = 0x31656c626174; /* "table1" */
+
+enum {
+    AHEAD = 16,  /* keys between the steps of a look-up, and between fetch and use */
+    RING = 64,   /* look-ups under way; more than 2 * AHEAD */
+    LINE = 64,   /* bytes of a cache line */
+    FETCH = 512, /* bytes of a row that are fetched ahead; the processor sees the rest
+                    coming */
+    MAKE_KEYS = 256, /* looked up at a time before missing rows are made */
+    SLAB_ROWS_MIN = 8,
+};
+
+/* --- making a table
+ * -------------------------------------------------------------------- */
+
+static struct init_rule spec_rule(const struct table_spec *spec)
+{
+    return (struct init_rule){.kind = spec->init,
+                              .scale = spec->scale,
+                              .seed = spec->seed,
+                              .table = spec->id,
+                              .dim = spec->dim,
+                              .width = spec->width};
+}
+
+static int spec_check(const struct table_spec *spec, struct err *err)
+{
+    if (spec->width == 0 || spec->width > TABLE_FLOATS_MAX || spec->dim > spec->width ||
+        spec->state_width > TABLE_FLOATS_MAX - spec->width)
+        return err_set(err, ERR_INPUT,
+                       "a row with %u embedding columns of %u columns and %u floats of "
+                       "state is not possible: at most %d floats in all",
+                       spec->dim, spec->width, spec->state_width, TABLE_FLOATS_MAX);
+    if (spec->init < INIT_ZERO || spec->init > INIT_NORMAL)
+        return err_set(err, ERR_INPUT, "initialiser number %d is unknown", spec->init);
+    if (!isfinite(spec->scale) || !isfinite(spec->state_initial))
+        return err_set(err, ERR_INPUT, "a first value is not a finite number");
+    return 0;
+}
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return (bytes + REGION_PAGE - 1) & ~(uint64_t)(REGION_PAGE - 1);
+}
+
+/* Slabs are huge pages, less in a small region so that its cap is not all in one slab.
+ */
+static void root_layout(struct table_root *root, const struct region *region)
+{
+    const struct table_spec *spec = &root->spec;
+    uint64_t floats = spec->width + spec->state_width, slab, slabs;
+
+    root->stride = (uint32_t)(sizeof(uint64_t) + (floats + floats % 2) * sizeof(float));
+    slab = region->bytes_max / 32 & ~(uint64_t)(REGION_PAGE - 1);
+    if (slab > REGION_CHUNK)
+        slab = REGION_CHUNK;
+    if (spec->rows_max && slab > round_up(spec->rows_max * root->stride))
+        slab = round_up(spec->rows_max * root->stride);
+    if (slab < round_up((uint64_t)root->stride * SLAB_ROWS_MIN))
+        slab = round_up((uint64_t)root->stride * SLAB_ROWS_MIN);
+    root->slab_bytes = slab;
+    root->slab_rows = (uint32_t)(slab / root->stride);
+    slabs = region->bytes_max / slab;
+    root->rows_limit = UINT32_MAX;
+    if (root->rows_limit > slabs * root->slab_rows)
+        root->rows_limit = slabs * root->slab_rows;
+    if (spec->rows_max && root->rows_limit > spec->rows_max)
+        root->rows_limit = spec->rows_max;
+    root->slabs_max = root->rows_limit / root->slab_rows + 1;
+}
+
+/* Fills in the handle from the root. */
+static void table_attach(struct table *table, struct region *region, uint64_t offset)
+{
+    struct table_root *root = region_at(region, offset);
+
+    *table = (struct table){
+        .region = region,
+        .spec = root->spec,
+        .root = root,
+        .slab = region_at(region, root->slab_list),
+        .slab_divide = UINT64_MAX / root->slab_rows + 1,
+        .slab_rows = root->slab_rows,
+        .stride = root->stride,
+        .rule = spec_rule(&root->spec),
+        .init = init_row_at(cpu_level()),
+    };
+}
+
+int table_create(struct table *table, struct region *region, uint32_t root_index,
+                 const struct table_spec *spec, struct err *err)
+{
+    uint64_t offset, list;
+    struct table_root *root;
+    int rc = spec_check(spec, err);
+
+    if (rc)
+        return rc;
+    offset = region_alloc(region, sizeof *root);
+    if (!offset)
+        goto full;
+    root = region_at(region, offset);
+    root->spec = *spec;
+    root_layout(root, region);
+    list = region_alloc(region, root->slabs_max * sizeof(uint64_t));
+    if (!list) {
+        region_free(region, offset, sizeof *root);
+        goto full;
+    }
+    root->slab_list = list;
+    table_attach(table, region, offset);
+    index_format(table);
+    root->magic = magic;
+    region_set_root(region, root_index, offset);
+    return 0;
+full:
+    return err_set(err, ERR_MEMORY,
+                   "the region's %llu bytes are too few: %llu are in use, and a table "
+                   "without rows takes %zu more",
+                   (unsigned long long)region->bytes_max,
+                   (unsigned long long)region_used(region), sizeof *root + REGION_PAGE);
+}
+
+/* --- opening one
+ * ----------------------------------------------------------------------- */
+
+static int spec_compare(const struct table_spec *is, const struct table_spec *want,
+                        struct err *err)
+{
+    const struct {
+        const char *name;
+        double is, want;
+        bool same;
+    } field[] = {
+        {"id", is->id, want->id, is->id == want->id},
+        {"dim", is->dim, want->dim, is->dim == want->dim},
+        {"width", is->width, want->width, is->width == want->width},
+        {"state_width", is->state_width, want->state_width,
+         is->state_width == want->state_width},
+        {"state_initial", is->state_initial, want->state_initial,
+         is->state_initial == want->state_initial},
+        {"init", is->init, want->init, is->init == want->init},
+        {"scale", is->scale, want->scale, is->scale == want->scale},
+        {"seed", (double)is->seed, (double)want->seed, is->seed == want->seed},
+        {"rows_max", (double)is->rows_max, (double)want->rows_max,
+         is->rows_max == want->rows_max},
+    };
+
+    for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
+        if (!field[i].same)
+            return err_set(err, ERR_INPUT,
+                           "the table was made with %s = %.17g, now it is %.17g",
+                           field[i].name, field[i].is, field[i].want);
+    return 0;
+}
+
+/* The last row was written and counted; was it entered? If not, it is made again when
+ * its key is asked for. */
+static void rows_settle(struct table *table)
+{
+    struct table_root *root = table->root;
+    uint64_t key;
+    float *last, *found;
+
+    if (!root->rows)
+        return;
+    last = table_row(table, root->rows - 1, &key);
+    table_find(table, &key, 1, &found);
+#ifndef MUTANT_ROW_SETTLE
+    if (found != last)
+        root->rows--;
+#endif
+}
+
+int table_open(struct table *table, struct region *region, uint32_t root_index,
+               const struct table_spec *spec, struct err *err)
+{
+    uint64_t offset = region_root(region, root_index);
+    const struct table_root *root = region_at(region, offset);
+    int rc;
+
+    if (!offset || offset % REGION_PAGE || offset > region->size - sizeof *root ||
+        root->magic != magic)
+        return err_set(err, ERR_DAMAGE, "the region has no table under root %u",
+                       root_index);
+    rc = spec_compare(&root->spec, spec, err);
+    if (rc)
+        return rc;
+    if (root->slab_rows < SLAB_ROWS_MIN || root->rows > root->rows_limit ||
+        root->slab_list > region->size - root->slabs_max * sizeof(uint64_t))
+        return err_set(err, ERR_DAMAGE, "the table under root %u contradicts itself",
+                       root_index);
+    table_attach(table, region, offset);
+    index_settle(table);
+    rows_settle(table);
+    return 0;
+}
+
+/* --- look-ups
+ * -------------------------------------------------------------------------- */
+
+static inline void prefetch_block(const unsigned char *block, uint32_t bytes)
+{
+    if (bytes > FETCH)
+        bytes = FETCH;
+    for (uint32_t i = 0; i < bytes; i += LINE)
+        __builtin_prefetch(block + i);
+    __builtin_prefetch(block + bytes - 1);
+}
+
+static inline uint64_t key_at(const uint64_t *key, uint32_t i)
+{
+    uint64_t value;
+
+    memcpy(&value, (const unsigned char *)key + (size_t)i * sizeof value, sizeof value);
+    return value;
+}
+
+static inline float *block_weights(unsigned char *block)
+{
+    return block ? (float *)(block + sizeof(uint64_t)) : NULL;
+}
+
+/* First step: the bucket. */
+static inline void lookup_bucket(struct probe *probe, const struct table *table,
+                                 uint64_t key)
+{
+    probe_begin(probe, table, key_hash(table->spec.id, key));
+    __builtin_prefetch(&probe->first[probe->at]);
+}
+
+/* Second: the rows that its tags point to; nearly always one. */
+static inline void lookup_block(struct probe *probe, const struct table *table)
+{
+    probe_match(probe);
+    for (uint32_t match = probe->match; match; match &= match - 1)
+        prefetch_block(
+            table_block(table, probe->first[probe->at].row[__builtin_ctz(match)]),
+            table->stride);
+}
+
+/* Three steps, AHEAD keys from one to the next, so that their cache misses overlap. */
+void table_find(const struct table *table, const uint64_t *key, uint32_t n, float **row)
+{
+    struct probe ring[RING];
+
+    for (uint64_t i = 0; i < (uint64_t)n + 2 * AHEAD; i++) {
+        if (i < n)
+            lookup_bucket(&ring[i % RING], table, key_at(key, (uint32_t)i));
+        if (i >= AHEAD && i - AHEAD < n)
+            lookup_block(&ring[(i - AHEAD) % RING], table);
+        if (i >= 2 * AHEAD) {
+            uint32_t j = (uint32_t)i - 2 * AHEAD;
+
+            row[j] = block_weights(
+                probe_verify(&ring[j % RING], table, key_at(key, j)));
+        }
+    }
+}
+
+/* The place of row `number`, which is the next one; NULL without memory. */
+static unsigned char *block_reserve(struct table *table, uint32_t number)
+{
+    struct table_root *root = table->root;
+    uint64_t slab = root->slabs;
+
+    if (number / table->slab_rows == slab) {
+        if (!table->slab[slab])
+            table->slab[slab] = region_alloc(table->region, root->slab_bytes);
+        if (!table->slab[slab])
+            return NULL;
+        atomic_thread_fence(memory_order_release);
+        root->slabs = slab + 1;
+    }
+    return table_block(table, number);
+}
+
+/* Writes the row, counts it, enters it: in this order (see table.h). */
+static float *row_make(struct table *table, uint64_t key, uint64_t hash)
+{
+    struct table_root *root = table->root;
+    uint32_t number = (uint32_t)root->rows;
+    unsigned char *block;
+    float *weights;
+
+    if (root->rows >= root->rows_limit || !index_reserve(table, hash))
+        return NULL;
+    block = block_reserve(table, number);
+    if (!block)
+        return NULL;
+    weights = block_weights(block);
+    memcpy(block, &key, sizeof key);
+    table->init(&table->rule, key, weights);
+    for (uint32_t i = 0; i < table->spec.state_width; i++)
+        weights[table->spec.width + i] = table->spec.state_initial;
+    atomic_thread_fence(memory_order_release);
+    root->rows = (uint64_t)number + 1;
+    atomic_thread_fence(memory_order_release);
+    index_put(table, hash, number);
+    return weights;
+}
+
+int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
+                       float **row)
+{
+    int rc = 0;
+
+    for (uint32_t first = 0, count; first < n; first += count) {
+        count = n - first < MAKE_KEYS ? n - first : MAKE_KEYS;
+        table_find(table, key + first, count, row + first);
+        for (uint32_t i = first; i < first + count; i++) {
+            struct probe probe;
+            uint64_t hash;
+
+            if (row[i])
+                continue;
+            /* Again: the key may have come up earlier in this batch. */
+            hash = key_hash(table->spec.id, key_at(key, i));
+            probe_begin(&probe, table, hash);
+            probe_match(&probe);
+            row[i] = block_weights(probe_verify(&probe, table, key_at(key, i)));
+            if (!row[i])
+                row[i] = row_make(table, key_at(key, i), hash);
+            if (!row[i])
+                rc = -ERR_MEMORY;
+        }
+    }
+    return rc;
+}
+
+/* --- iteration and facts
+ * --------------------------------------------------------------- */
+
+uint64_t table_rows(const struct table *table)
+{
+    return table->root->rows;
+}
+
+float *table_row(const struct table *table, uint64_t number, uint64_t *key)
+{
+    unsigned char *block;
+
+    assert(number < table->root->rows);
+    block = table_block(table, (uint32_t)number);
+    if (key)
+        *key = block_key(block);
+    return block_weights(block);
+}
+
+uint64_t table_bytes(const struct table *table)
+{
+    const struct table_root *root = table->root;
+
+    return round_up(sizeof *root) + round_up(root->slabs_max * sizeof(uint64_t)) +
+           root->slabs * root->slab_bytes + root->array_bytes +
+           root->pool_pages * REGION_PAGE;
+}
+
+void table_first_values(const struct table_spec *spec, uint64_t key, float *weights)
+{
+    struct init_rule rule = spec_rule(spec);
+
+    init_row_at(cpu_level())(&rule, key, weights);
+}

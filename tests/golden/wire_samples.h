@@ -1,0 +1,175 @@
+/* One message of each kind with every field set, for the tests of the wire. The golden
+ * files hold exactly these: change a value here only with a new golden file. */
+#ifndef ROWHOUSE_TESTS_GOLDEN_WIRE_SAMPLES_H
+#define ROWHOUSE_TESTS_GOLDEN_WIRE_SAMPLES_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/net/message.h"
+
+static const struct {
+    enum message_kind kind;
+    const char *name;
+} wire_sample_kinds[] = {
+    {MESSAGE_PULL, "pull"},   {MESSAGE_ROWS, "rows"},       {MESSAGE_PUSH, "push"},
+    {MESSAGE_ACK, "ack"},     {MESSAGE_REFUSAL, "refusal"}, {MESSAGE_STATUS, "status"},
+    {MESSAGE_ORDER, "order"},
+};
+
+enum { WIRE_SAMPLES = sizeof wire_sample_kinds / sizeof *wire_sample_kinds };
+
+static inline void wire_sample_status(struct status *status)
+{
+    *status = (struct status){
+        .rank = 5,
+        .host = "node-17",
+        .number = 901,
+        .done = 12,
+        .phase = PHASE_TRAINING,
+        .epoch = 3,
+        .clock = 70001,
+        .taken = 5000000007,
+        .examples = 4999999999,
+        .loss_sum = 1234.5678,
+        .bytes_pulled = 1ull << 40,
+        .bytes_pushed = (1ull << 40) + 1,
+        .pushes_sent = 70001,
+        .pushes_resent = 2,
+        .pushes_applied = 69999,
+        .pushes_duplicate = 1,
+        .cpu_seconds = 98.25,
+        .data = {90000, 10000, 0xfedcba9876543210u, 3.53},
+        .metric = {10000, 7600.25, -1e-300},
+        .shard_bytes = 123456789,
+        .shard_rows = 4321,
+        .shard_checksum = 0x0123456789abcdefu,
+        .tables = 2,
+        .table = {{.rows = 610, .bytes = 98765, .staleness = {100, 20, 3, 0, 1}},
+                  {.rows = 9724, .bytes = 1234567}},
+        .error = ERR_DAMAGE,
+        .text = "shard 2: block 7 is not what was written",
+    };
+    status->table[1].staleness[STALENESS_BUCKETS - 1] = UINT64_MAX;
+}
+
+static inline void wire_sample_order(struct order *order)
+{
+    *order = (struct order){
+        .number = 44,
+        .kind = ORDER_TRAIN,
+        .epoch = 3,
+        .clock = 70000,
+        .ranges = 3,
+        .range = {{0, 10}, {10, 10}, {1ull << 33, UINT64_MAX}},
+        .path = "runs/movielens/epoch-3 \xff",
+        .exit_status = 130,
+        .data = {90000, 10000, 0xfedcba9876543210u, 3.53},
+        .text = "all is well",
+    };
+}
+
+/* The sections of a pull, rows or push; rows have a status in every other one. */
+static inline void wire_sample_sections(struct message *message)
+{
+    bool pull = message->kind == MESSAGE_PULL;
+
+    message->sections = 3;
+    message->section[0] = (struct section){.rows = 5, .width = pull ? 0 : 33};
+    message->section[1] = (struct section){.table = 15, .width = pull ? 0 : 1};
+    message->section[2] = (struct section){
+        .table = 7,
+        .rows = 1001,
+        .width = pull ? 0 : 3,
+        .has_status = message->kind == MESSAGE_ROWS,
+    };
+    message->body_bytes = message_layout(message->kind, message->section,
+                                         message->sections, NULL);
+}
+
+static inline void wire_sample(enum message_kind kind, struct message *message)
+{
+    memset(message, 0, sizeof *message);
+    message->job = 0x8877665544332211u;
+    message->role = ROLE_WORKER;
+    message->sender = 200;
+    message->incarnation = 7;
+    message->kind = kind;
+    if (kind == MESSAGE_PULL || kind == MESSAGE_ROWS || kind == MESSAGE_PUSH)
+        wire_sample_sections(message);
+    if (kind == MESSAGE_PULL)
+        message->pull = (struct pull){1ull << 60, 70002, true};
+    if (kind == MESSAGE_ROWS)
+        message->rows.request = UINT64_MAX;
+    if (kind == MESSAGE_PUSH)
+        message->push = (struct push){70002, 70000, 8, 9};
+    if (kind == MESSAGE_ACK)
+        message->ack = (struct ack){70001, 5, true};
+    if (kind == MESSAGE_REFUSAL) {
+        message->refusal.code = ERR_PEER;
+        strcpy(message->refusal.text, "this is another run");
+    }
+    if (kind == MESSAGE_STATUS)
+        wire_sample_status(&message->status);
+    if (kind == MESSAGE_ORDER)
+        wire_sample_order(&message->order);
+}
+
+static inline bool wire_sections_equal(const struct message *a, const struct message *b)
+{
+    if (a->sections != b->sections)
+        return false;
+    for (uint32_t i = 0; i < a->sections; i++)
+        if (a->section[i].table != b->section[i].table ||
+            a->section[i].rows != b->section[i].rows ||
+            a->section[i].width != b->section[i].width ||
+            a->section[i].has_status != b->section[i].has_status)
+            return false;
+    return true;
+}
+
+/* Field by field; status and order byte by byte, so both must have been zeroed before
+ * they were filled in. */
+static inline bool wire_equal(const struct message *a, const struct message *b)
+{
+    if (a->job != b->job || a->role != b->role || a->sender != b->sender ||
+        a->incarnation != b->incarnation || a->kind != b->kind ||
+        a->body_bytes != b->body_bytes || !wire_sections_equal(a, b))
+        return false;
+    switch (a->kind) {
+    case MESSAGE_PULL:
+        return a->pull.request == b->pull.request && a->pull.clock == b->pull.clock &&
+               a->pull.read_only == b->pull.read_only;
+    case MESSAGE_ROWS:
+        return a->rows.request == b->rows.request;
+    case MESSAGE_PUSH:
+        return a->push.clock == b->push.clock && a->push.after == b->push.after &&
+               a->push.part == b->push.part && a->push.parts == b->push.parts;
+    case MESSAGE_ACK:
+        return a->ack.clock == b->ack.clock && a->ack.part == b->ack.part &&
+               a->ack.resend == b->ack.resend;
+    case MESSAGE_REFUSAL:
+        return a->refusal.code == b->refusal.code &&
+               strcmp(a->refusal.text, b->refusal.text) == 0;
+    case MESSAGE_STATUS:
+        return memcmp(&a->status, &b->status, sizeof a->status) == 0;
+    case MESSAGE_ORDER:
+        return memcmp(&a->order, &b->order, sizeof a->order) == 0;
+    }
+    return false;
+}
+
+/* Reads a whole file of at most `max` bytes; -1 if there is none. */
+static inline long wire_file_read(const char *path, unsigned char *bytes, size_t max)
+{
+    FILE *file = fopen(path, "rb");
+    size_t n;
+
+    if (!file)
+        return -1;
+    n = fread(bytes, 1, max, file);
+    fclose(file);
+    return (long)n;
+}
+
+#endif

@@ -1,0 +1,212 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "worker/keyset.h"
+
+enum { CAPACITY = 1024, SERVERS = 16 };
+
+/* The same order by the plainest means: for each server, look at every input key. */
+struct twin {
+    uint32_t rows;
+    uint64_t key[CAPACITY];
+    float weight[CAPACITY];
+    uint32_t pos[CAPACITY], part[SERVERS + 1];
+};
+
+static uint32_t twin_row(struct twin *twin, uint32_t from, uint64_t key)
+{
+    uint32_t row = from;
+
+    while (row < twin->rows && twin->key[row] != key)
+        row++;
+    if (row == twin->rows) {
+        twin->key[row] = key;
+        twin->weight[row] = 0;
+        twin->rows++;
+    }
+    return row;
+}
+
+static void twin_build(struct twin *twin, uint32_t table, const uint64_t *key,
+                       uint32_t n, uint32_t stride, uint32_t servers)
+{
+    twin->rows = 0;
+    for (uint32_t server = 0; server < servers; server++) {
+        twin->part[server] = twin->rows;
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t k = key[i * stride];
+            uint32_t row;
+
+            if (slot_owner(key_slot(table, k), servers) != server)
+                continue;
+            row = twin_row(twin, twin->part[server], k);
+            twin->weight[row]++;
+            twin->pos[i] = row;
+        }
+    }
+    twin->part[servers] = twin->rows;
+}
+
+static void assert_same(const struct keyset *keyset, const struct twin *twin,
+                        uint32_t n, uint32_t servers)
+{
+    assert_int_equal(keyset->rows, twin->rows);
+    assert_memory_equal(keyset->part, twin->part, (servers + 1) * sizeof(uint32_t));
+    assert_memory_equal(keyset->key, twin->key, twin->rows * sizeof(uint64_t));
+    assert_memory_equal(keyset->weight, twin->weight, twin->rows * sizeof(float));
+    assert_memory_equal(keyset->pos, twin->pos, n * sizeof(uint32_t));
+}
+
+static void create(struct keyset *keyset, uint32_t table)
+{
+    struct err err = {0};
+
+    assert_int_equal(keyset_create(keyset, table, CAPACITY, SERVERS, &err), 0);
+}
+
+static void check(struct keyset *keyset, const uint64_t *key, uint32_t n,
+                  uint32_t stride, uint32_t servers)
+{
+    static struct twin twin;
+
+    twin_build(&twin, keyset->table, key, n, stride, servers);
+    keyset_build(keyset, key, n, stride, servers);
+    assert_same(keyset, &twin, n, servers);
+}
+
+static void test_by_hand(void **state)
+{
+    const uint64_t key[] = {7, 0, 7, UINT64_MAX, 0, 7};
+    const uint32_t pos[] = {0, 1, 0, 2, 1, 0};
+    struct keyset keyset;
+
+    (void)state;
+    create(&keyset, 3);
+    keyset_build(&keyset, key, 6, 1, 1);
+    assert_int_equal(keyset.rows, 3);
+    assert_true(keyset.key[0] == 7 && keyset.key[1] == 0);
+    assert_true(keyset.key[2] == UINT64_MAX);
+    assert_true(keyset.weight[0] == 3 && keyset.weight[1] == 2);
+    assert_true(keyset.weight[2] == 1);
+    assert_memory_equal(keyset.pos, pos, sizeof pos);
+    assert_true(keyset.part[0] == 0 && keyset.part[1] == 3);
+    keyset_release(&keyset);
+}
+
+/* Sizes, numbers of servers, strides and shares of duplicates by chance. */
+static void test_equals_its_twin(void **state)
+{
+    static uint64_t key[CAPACITY * 3];
+    struct keyset keyset;
+
+    (void)state;
+    create(&keyset, 5);
+    for (uint64_t round = 0; round < 600; round++) {
+        uint32_t n = (uint32_t)rng_below(rng_at(1, round, 0), 300);
+        uint32_t servers = 1 + (uint32_t)rng_below(rng_at(1, round, 1), SERVERS);
+        uint32_t stride = 1 + (uint32_t)rng_below(rng_at(1, round, 2), 3);
+        uint64_t range = (uint64_t)1 << rng_below(rng_at(1, round, 3), 40);
+
+        for (uint32_t i = 0; i < n * stride; i++) {
+            key[i] = rng_below(rng_at(2, round, i), range);
+            if (rng_below(rng_at(3, round, i), 16) == 0)
+                key[i] = i % 2 ? 0 : UINT64_MAX;
+        }
+        check(&keyset, key, n, stride, servers);
+    }
+    keyset_release(&keyset);
+}
+
+static void test_edges(void **state)
+{
+    static uint64_t key[CAPACITY];
+    struct keyset keyset;
+
+    (void)state;
+    create(&keyset, 0);
+    check(&keyset, key, 0, 1, SERVERS);
+    assert_int_equal(keyset.rows, 0);
+    check(&keyset, key, CAPACITY, 1, 2); /* one key only */
+    assert_int_equal(keyset.rows, 1);
+    assert_true(keyset.weight[0] == CAPACITY);
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        key[i] = i;
+    check(&keyset, key, CAPACITY, 1, SERVERS); /* no duplicate at all */
+    assert_int_equal(keyset.rows, CAPACITY);
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        key[i] = i % 2 ? UINT64_MAX - i / 8 : i / 8;
+    check(&keyset, key, CAPACITY, 1, 7);
+    keyset_release(&keyset);
+}
+
+/* All keys in one bucket's neighbourhood: the search goes on behind the last bucket. */
+static void test_collisions(void **state)
+{
+    static uint64_t key[CAPACITY];
+    struct keyset keyset;
+    uint32_t n = 0;
+
+    (void)state;
+    create(&keyset, 9);
+    for (uint64_t k = 0; n < 64; k++)
+        if ((key_hash(9, k) & 255) >= 254)
+            key[n++] = k;
+    check(&keyset, key, n, 1, 3);
+    assert_int_equal(keyset.rows, n);
+    keyset_release(&keyset);
+}
+
+/* The same batch after many others, so many that the stamps of the batches go round:
+ * nothing that it left behind may be taken for its own. */
+static void test_many_batches(void **state)
+{
+    const uint64_t key[] = {1, 2, 3, 2, 5, 6, 7, 8};
+    const uint32_t rounds = 65535;
+    struct keyset keyset;
+
+    (void)state;
+    create(&keyset, 1);
+    for (int i = 0; i < 3; i++) {
+        check(&keyset, key, 8, 1, 2);
+        for (uint32_t batch = 1; batch < rounds; batch++)
+            keyset_build(&keyset, NULL, 0, 1, 2);
+    }
+    for (uint32_t batch = 0; batch < 1000; batch++)
+        check(&keyset, key + batch % 4, 4, 1, 1 + batch % 3);
+    keyset_release(&keyset);
+}
+
+static void test_limits(void **state)
+{
+    struct keyset keyset;
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(keyset_create(&keyset, 0, KEYSET_CAPACITY_MAX + 1, 1, &err),
+                     -ERR_INPUT);
+    assert_non_null(strstr(err.text, "16777217 keys"));
+    keyset_release(&keyset);
+    assert_int_equal(keyset_create(&keyset, 0, 8, 0, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "0 servers"));
+    keyset_release(&keyset);
+    assert_int_equal(keyset_create(&keyset, 0, 8, SERVERS_MAX + 1, &err), -ERR_INPUT);
+    keyset_release(&keyset);
+    keyset_release(&keyset);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_equals_its_twin),
+        cmocka_unit_test(test_edges),        cmocka_unit_test(test_collisions),
+        cmocka_unit_test(test_many_batches), cmocka_unit_test(test_limits),
+    };
+
+    return cmocka_run_group_tests_name("keyset", tests, NULL, NULL);
+}

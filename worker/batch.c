@@ -1,0 +1,106 @@
+#include "worker/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int batch_create(struct batch *batch, const uint32_t *width, uint32_t tables,
+                 uint32_t servers, uint32_t capacity, struct err *err)
+{
+    memset(batch, 0, sizeof *batch);
+    batch->width = width;
+    batch->servers = servers;
+    batch->capacity = capacity;
+    batch->label = malloc(capacity * sizeof *batch->label);
+    if (!batch->label)
+        goto fail;
+    for (; batch->tables < tables; batch->tables++) {
+        uint32_t t = batch->tables;
+
+        if (keyset_create(&batch->set[t], t, capacity, servers, err))
+            goto fail;
+        batch->rows[t] = aligned_alloc(
+            64, ((size_t)capacity * width[t] * sizeof(float) + 63) / 64 * 64);
+        if (!batch->rows[t]) {
+            keyset_release(&batch->set[t]);
+            goto fail;
+        }
+    }
+    return 0;
+fail:
+    batch_release(batch);
+    return err_set(err, ERR_MEMORY, "no memory for batches of %u examples", capacity);
+}
+
+void batch_release(struct batch *batch)
+{
+    for (uint32_t t = 0; t < batch->tables; t++) {
+        keyset_release(&batch->set[t]);
+        free(batch->rows[t]);
+    }
+    free(batch->label);
+    free(batch->part);
+    memset(batch, 0, sizeof *batch);
+}
+
+static struct batch_part *new_part(struct batch *batch, uint32_t server, uint32_t number)
+{
+    struct batch_part *part;
+
+    if (batch->parts == batch->parts_capacity) {
+        uint32_t capacity = batch->parts_capacity ? batch->parts_capacity * 2 : 16;
+
+        part = realloc(batch->part, capacity * sizeof *part);
+        if (!part)
+            return NULL;
+        batch->part = part;
+        batch->parts_capacity = capacity;
+    }
+    part = &batch->part[batch->parts++];
+    *part = (struct batch_part){.server = server, .number = number};
+    return part;
+}
+
+/* Cuts one server's slices; fills parts greedily, table after table. */
+static int cut_server(struct batch *batch, uint32_t server)
+{
+    uint32_t before = batch->parts;
+    struct batch_part *part = NULL;
+    size_t room = 0;
+
+    for (uint32_t t = 0; t < batch->tables; t++) {
+        size_t row_bytes =
+            sizeof(uint64_t) + sizeof(float) + batch->width[t] * sizeof(float);
+        uint32_t first = batch->set[t].part[server];
+        uint32_t end = batch->set[t].part[server + 1];
+
+        while (first < end) {
+            uint32_t rows = end - first;
+
+            if (!part || room < row_bytes) {
+                part = new_part(batch, server, batch->parts - before);
+                if (!part)
+                    return -ERR_MEMORY;
+                /* A row wider than a part travels alone. */
+                room = PART_BYTES > row_bytes ? PART_BYTES : row_bytes;
+            }
+            if (rows > room / row_bytes)
+                rows = (uint32_t)(room / row_bytes);
+            part->section[part->sections++] = (struct batch_section){t, first, rows};
+            room -= rows * row_bytes;
+            first += rows;
+        }
+    }
+    for (uint32_t p = before; p < batch->parts; p++)
+        batch->part[p].parts = batch->parts - before;
+    return 0;
+}
+
+int batch_cut(struct batch *batch, struct err *err)
+{
+    batch->parts = 0;
+    for (uint32_t s = 0; s < batch->servers; s++)
+        if (cut_server(batch, s))
+            return err_set(err, ERR_MEMORY, "no memory for the parts of a batch");
+    batch->unanswered = batch->parts;
+    return 0;
+}

@@ -1,0 +1,49 @@
+/* A batch: its examples, its key sets (one order of keys from the pull to the push), the
+ * rows pulled for it, and the parts in which it travels. Allocated once, used again. */
+#ifndef ROWHOUSE_WORKER_BATCH_H
+#define ROWHOUSE_WORKER_BATCH_H
+
+#include "common/job.h"
+#include "common/net/message.h"
+#include "worker/keyset.h"
+
+/* A run of one table's rows within a part. */
+struct batch_section {
+    uint32_t table, first, rows;
+};
+
+/* What travels in one message: rows of one server, at most PART_BYTES of them. */
+struct batch_part {
+    uint32_t server;
+    uint32_t number, parts; /* of this server's parts of the batch */
+    uint32_t sections;
+    struct batch_section section[JOB_TABLES_MAX];
+    bool sent, answered; /* the pull */
+};
+
+struct batch {
+    const uint32_t *width; /* floats a row, by table; borrowed */
+    uint32_t tables, servers, capacity;
+    uint32_t n;      /* examples */
+    float *label;    /* [n] */
+    uint64_t taken;  /* examples of the worker's share up to and with this batch */
+    uint64_t clock;  /* 0 while it only evaluates */
+    bool read_only;
+    struct keyset set[JOB_TABLES_MAX];
+    float *rows[JOB_TABLES_MAX]; /* [set.rows][width] */
+    struct batch_part *part;
+    uint32_t parts, parts_capacity, unanswered;
+    uint64_t request; /* of part 0; the others follow */
+};
+
+/* For at most `capacity` examples, one key column for each of `tables` tables whose rows
+ * have width[t] floats. `width` is borrowed. */
+int batch_create(struct batch *batch, const uint32_t *width, uint32_t tables,
+                 uint32_t servers, uint32_t capacity, struct err *err);
+void batch_release(struct batch *batch); /* zeroed is fine */
+
+/* After label, n and the key sets are filled: cuts the batch into parts. Fails without
+ * memory only. */
+int batch_cut(struct batch *batch, struct err *err);
+
+#endif

@@ -1,0 +1,46 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/metrics.h"
+#include "worker/step.h"
+
+static void score(struct worker *worker, struct batch *batch, float *scores)
+{
+    struct mf_batch model = worker_model_batch(worker, batch);
+
+    mf_predict(&worker->mf, &model, scores);
+    metrics_add(worker->status.metric, scores, batch->label, batch->n,
+                worker->mf.loss == LOSS_LOGISTIC);
+    feeder_return(worker->feeder, batch);
+}
+
+int worker_evaluate(struct worker *worker, struct err *err)
+{
+    const struct worker_setup *setup = worker->setup;
+    struct range all = {0, worker->data->test.examples}, share[1];
+    float *scores = malloc((size_t)setup->job->train.batch * sizeof *scores);
+    struct batch *batch;
+    struct err ignored;
+    uint32_t shares;
+    int rc;
+
+    if (!scores)
+        return err_set(err, ERR_MEMORY, "no memory for scores");
+    memset(worker->status.metric, 0, sizeof worker->status.metric);
+    worker->status.phase = PHASE_EVALUATING;
+    shares = ranges_share(&all, 1, setup->index, setup->roster->workers, share);
+    rc = feeder_begin(worker->feeder, &worker->data->test, NULL, share, shares, 0, true,
+                      err);
+    while (rc == 0 && (batch = feeder_next(worker->feeder, true))) {
+        rc = client_begin_pull(worker->client, batch, err);
+        if (rc == 0)
+            rc = client_finish_pull(worker->client, batch, err);
+        if (rc == 0)
+            score(worker, batch, scores);
+    }
+    client_drop_pulls(worker->client);
+    if (feeder_end(worker->feeder, rc ? &ignored : err) && rc == 0)
+        rc = -err->code;
+    free(scores);
+    return rc;
+}

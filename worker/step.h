@@ -1,0 +1,41 @@
+/* What a worker works with, shared by its loops (worker.c, train.c, evaluate.c). */
+#ifndef ROWHOUSE_WORKER_STEP_H
+#define ROWHOUSE_WORKER_STEP_H
+
+#include "worker/client.h"
+#include "worker/feeder.h"
+#include "worker/lines.h"
+#include "worker/model/mf.h"
+#include "worker/worker.h"
+
+struct worker {
+    const struct worker_setup *setup;
+    const struct dataset *data; /* borrowed, NULL until loaded */
+    struct member *member;
+    struct lines *lines;
+    struct client *client;
+    struct feeder *feeder;
+    struct mf mf;
+    int user, item; /* table indices */
+    uint32_t width[JOB_TABLES_MAX];
+    float *gradient[JOB_TABLES_MAX]; /* [batch][width] */
+    uint32_t *order;                 /* the epoch's permutation, [train examples] */
+    uint32_t order_epoch;            /* which epoch's it is; 0 = none */
+    struct status status;
+    struct client_counts before; /* counts of earlier incarnations */
+};
+
+/* Trains this worker's ranges of an ORDER_TRAIN until they are done or a newer order
+ * comes; everything pushed is acknowledged when it returns 0. */
+int worker_train(struct worker *worker, const struct order *order, struct err *err);
+
+/* Adds up metric sums over this worker's share of the test part, with read-only pulls. */
+int worker_evaluate(struct worker *worker, struct err *err);
+
+/* Runs the model forward on a finished batch. */
+struct mf_batch worker_model_batch(const struct worker *worker, const struct batch *batch);
+
+/* Sends the status to the coordinator, at once or with the next tick. */
+void worker_report(struct worker *worker, bool now);
+
+#endif

@@ -1,0 +1,109 @@
+#include "worker/stream/filelist.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/job.h"
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add(struct filelist *list, const char *path, const char *why,
+               struct err *err)
+{
+    char **larger = realloc(list->path, (list->files + 1) * sizeof *larger);
+    char *copy = strdup(path);
+
+    if (larger)
+        list->path = larger;
+    if (!larger || !copy) {
+        free(copy);
+        return err_set(err, ERR_MEMORY, "%s: no memory for the list of files", why);
+    }
+    list->path[list->files++] = copy;
+    return 0;
+}
+
+/* A folder that is not there has no matches; one that cannot be read is an error. */
+static int stop_at(const char *path, int number)
+{
+    (void)path;
+    return number != ENOENT && number != ENOTDIR;
+}
+
+static int add_glob(struct filelist *list, const char *pattern, const char *why,
+                    struct err *err)
+{
+    glob_t found = {0};
+    int rc = glob(pattern, GLOB_NOSORT, stop_at, &found);
+
+    if (rc == GLOB_NOMATCH)
+        rc = err_set(err, ERR_INPUT, "%s: no file matches %s", why, pattern);
+    else if (rc == GLOB_NOSPACE)
+        rc = err_set(err, ERR_MEMORY, "%s: no memory for the matches of %s", why,
+                     pattern);
+    else if (rc != 0)
+        rc = err_set(err, ERR_SYSTEM, "%s: a folder on the way to %s cannot be read",
+                     why, pattern);
+    else
+        qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, by_bytes);
+    for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
+        rc = add(list, found.gl_pathv[i], why, err);
+    globfree(&found);
+    return rc;
+}
+
+/* A file read twice would put copies of its examples into both parts of a split. */
+static int check_different(const struct filelist *list, const char *why,
+                           struct err *err)
+{
+    char **sorted = malloc(list->files * sizeof *sorted);
+    int rc = 0;
+
+    if (!sorted)
+        return err_set(err, ERR_MEMORY, "%s: no memory for the list of files", why);
+    memcpy(sorted, list->path, list->files * sizeof *sorted);
+    qsort(sorted, list->files, sizeof *sorted, by_bytes);
+    for (size_t i = 1; rc == 0 && i < list->files; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            rc = err_set(err, ERR_INPUT, "%s: %s is there twice", why, sorted[i]);
+    free(sorted);
+    return rc;
+}
+
+int filelist_init(struct filelist *list, const char *items, const char *why,
+                  struct err *err)
+{
+    char item[JOB_LIST_MAX];
+    const char *cursor = items;
+    int rc = 0;
+
+    *list = (struct filelist){0};
+    while (rc == 0 && job_list_next(&cursor, item, sizeof item)) {
+        if (strpbrk(item, "*?[") && access(item, F_OK) != 0)
+            rc = add_glob(list, item, why, err);
+        else
+            rc = add(list, item, why, err);
+    }
+    if (rc == 0 && list->files == 0)
+        rc = err_set(err, ERR_INPUT, "%s names no file", why);
+    if (rc == 0)
+        rc = check_different(list, why, err);
+    if (rc)
+        filelist_release(list);
+    return rc;
+}
+
+void filelist_release(struct filelist *list)
+{
+    for (size_t i = 0; i < list->files; i++)
+        free(list->path[i]);
+    free(list->path);
+    *list = (struct filelist){0};
+}

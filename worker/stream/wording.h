@@ -1,0 +1,17 @@
+/* Text from files, made fit for sentences about errors. Any thread. */
+#ifndef ROWHOUSE_WORKER_STREAM_WORDING_H
+#define ROWHOUSE_WORKER_STREAM_WORDING_H
+
+#include <stddef.h>
+
+enum { WORDING_SHOWN_MAX = 64 };
+
+/* Copies `text` to shown[WORDING_SHOWN_MAX], cut with "..." when long, control
+ * characters as '?'. Returns `shown`. */
+const char *wording_shown(const char *text, char *shown);
+
+/* How many letters must be changed, added or dropped to make `b` from `a`, not minding
+ * upper and lower case; a large number where one is longer than 128 bytes. */
+size_t wording_distance(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,230 @@
+#include "worker/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "worker/step.h"
+
+enum { WAIT_MS = 100 };
+
+void worker_report(struct worker *worker, bool now)
+{
+    worker->status.cpu_seconds = clock_cpu_seconds();
+    member_report(worker->member, &worker->status, now);
+}
+
+struct mf_batch worker_model_batch(const struct worker *worker, const struct batch *batch)
+{
+    return (struct mf_batch){
+        .n = batch->n,
+        .user_pos = batch->set[worker->user].pos,
+        .item_pos = batch->set[worker->item].pos,
+        .label = batch->label,
+        .user = batch->rows[worker->user],
+        .item = batch->rows[worker->item],
+    };
+}
+
+static void set_model(struct worker *worker)
+{
+    const struct job *job = worker->setup->job;
+
+    worker->user = job_table_index(job, job->model.user);
+    worker->item = job_table_index(job, job->model.item);
+    for (int t = 0; t < job->tables; t++)
+        worker->width[t] =
+            (uint32_t)job->table[t].dim +
+            (job->model.bias && (t == worker->user || t == worker->item));
+    worker->mf = (struct mf){
+        .dim = (uint32_t)job->table[worker->user].dim,
+        .width = worker->width[worker->user],
+        .bias = job->model.bias,
+        .loss = job->model.loss,
+    };
+}
+
+/* Reads the data, or takes what another worker of this process has read. */
+static int load(struct worker *worker, struct err *err)
+{
+    struct shared_dataset *shared = worker->setup->shared;
+    int rc = 0;
+
+    if (worker->data)
+        return 0;
+    worker->status.phase = PHASE_LOADING;
+    worker_report(worker, true);
+    pthread_mutex_lock(&shared->lock);
+    if (!shared->loaded) {
+        shared->err.code = 0;
+        dataset_load(&shared->data, worker->setup->job, NULL, &shared->err);
+        shared->loaded = true;
+    }
+    if (shared->err.code) {
+        *err = shared->err;
+        rc = -err->code;
+    }
+    pthread_mutex_unlock(&shared->lock);
+    if (rc)
+        return rc;
+    worker->order = malloc((shared->data.train.examples + 1) * sizeof *worker->order);
+    if (!worker->order)
+        return err_set(err, ERR_MEMORY, "no memory for the order of %llu examples",
+                       (unsigned long long)shared->data.train.examples);
+    worker->data = &shared->data;
+    worker->status.data = shared->data.facts;
+    return 0;
+}
+
+static int ready(struct worker *worker, const struct order *order, struct err *err)
+{
+    int rc = load(worker, err);
+
+    if (rc)
+        return rc;
+    if (order->data.digest != worker->data->facts.digest)
+        return err_set(err, ERR_INPUT,
+                       "worker %u on %s reads other data than the others: data.train must "
+                       "be the same everywhere",
+                       worker->setup->index, worker->status.host);
+    mf_set_mean(&worker->mf, order->data.label_mean);
+    return 0;
+}
+
+/* Carries out one order. 1: the job has ended. */
+static int obey(struct worker *worker, const struct order *order, struct err *err)
+{
+    int rc = 0;
+
+    switch (order->kind) {
+    case ORDER_LOAD:
+        rc = load(worker, err);
+        break;
+    case ORDER_TRAIN:
+        rc = ready(worker, order, err);
+        if (rc == 0)
+            rc = worker_train(worker, order, err);
+        break;
+    case ORDER_EVALUATE:
+        rc = ready(worker, order, err);
+        if (rc == 0)
+            rc = worker_evaluate(worker, err);
+        break;
+    case ORDER_END:
+        rc = 1;
+        break;
+    default: /* stopped already, or the servers' orders */
+        break;
+    }
+    if (rc < 0)
+        return rc;
+    worker->status.phase = rc ? PHASE_ENDED : PHASE_IDLE;
+    worker->status.done = order->number;
+    worker_report(worker, true);
+    return rc;
+}
+
+static int loop(struct worker *worker, int *exit_status, struct err *err)
+{
+    struct order *order = malloc(sizeof *order);
+    int rc = 0;
+
+    if (!order)
+        return err_set(err, ERR_MEMORY, "no memory for an order");
+    order->number = 0;
+    while (rc == 0) {
+        rc = lines_wait_order(worker->lines, WAIT_MS, err);
+        if (rc < 0)
+            break;
+        rc = 0;
+        if (lines_order(worker->lines)->number != order->number) {
+            *order = *lines_order(worker->lines);
+            rc = obey(worker, order, err);
+        }
+        if (rc == -ERR_INTERRUPTED) /* an order to end has come in the middle */
+            rc = 0;
+    }
+    if (rc > 0)
+        *exit_status = order->exit_status;
+    free(order);
+    return rc < 0 ? rc : 0;
+}
+
+/* Tells the coordinator why, and gives it a moment to end the job in an orderly way. */
+static void confess(struct worker *worker, const struct err *err, int *exit_status)
+{
+    int64_t until = clock_ms() + 2000;
+    struct err ignored;
+
+    *exit_status = err_exit_status(err->code);
+    if (!worker->lines)
+        return;
+    worker->status.error = (uint32_t)err->code;
+    memcpy(worker->status.text, err->text, sizeof worker->status.text);
+    worker_report(worker, true);
+    while (lines_order(worker->lines)->kind != ORDER_END && clock_ms() < until)
+        if (lines_wait_order(worker->lines, WAIT_MS, &ignored) < 0)
+            return;
+    if (lines_order(worker->lines)->kind == ORDER_END)
+        *exit_status = lines_order(worker->lines)->exit_status;
+}
+
+static int open_all(struct worker *worker, struct err *err)
+{
+    const struct worker_setup *setup = worker->setup;
+    struct peer self = {ROLE_WORKER, setup->index, setup->incarnation};
+    const struct roster_member *me = &setup->roster->worker[setup->index];
+    const struct journal_entry *entry = journal_read(setup->journal);
+    uint32_t inflight = (uint32_t)setup->job->train.inflight;
+    int rc;
+
+    worker->status.rank = me->rank;
+    memcpy(worker->status.host, me->host, sizeof worker->status.host);
+    worker->before = (struct client_counts){entry->bytes_pulled, entry->bytes_pushed,
+                                            entry->pushes_sent, entry->pushes_resent};
+    rc = member_create(setup->net, setup->roster->coordinator, self, setup->roster->job,
+                       (int)(setup->job->cluster.timeout * 1000), &worker->member, err);
+    if (rc == 0)
+        rc = lines_create(setup->net, setup->roster, self, worker->member, &worker->lines,
+                          err);
+    if (rc)
+        return rc;
+    worker_report(worker, true);
+    rc = client_create(setup->job, setup->roster, lines_line(worker->lines), setup->pool,
+                       inflight + 2, &worker->client, err);
+    if (rc == 0)
+        rc = feeder_create(setup->job, worker->width, setup->roster->servers,
+                           inflight + 1, &worker->feeder, err);
+    for (int t = 0; rc == 0 && t < setup->job->tables; t++) {
+        worker->gradient[t] = malloc((size_t)setup->job->train.batch * worker->width[t] *
+                                     sizeof(float));
+        if (!worker->gradient[t])
+            rc = err_set(err, ERR_MEMORY, "no memory for gradients");
+    }
+    return rc ? rc : client_meet(worker->client, err);
+}
+
+int worker_run(const struct worker_setup *setup, int *exit_status, struct err *err)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    int rc;
+
+    if (!worker)
+        return err_set(err, ERR_MEMORY, "no memory for worker %u", setup->index);
+    worker->setup = setup;
+    set_model(worker);
+    rc = open_all(worker, err);
+    if (rc == 0)
+        rc = loop(worker, exit_status, err);
+    if (rc)
+        confess(worker, err, exit_status);
+    feeder_destroy(worker->feeder);
+    client_destroy(worker->client);
+    lines_destroy(worker->lines);
+    member_destroy(worker->member);
+    for (int t = 0; t < JOB_TABLES_MAX; t++)
+        free(worker->gradient[t]);
+    free(worker->order);
+    free(worker);
+    return rc;
+}

@@ -1,0 +1,35 @@
+/* A worker: carries out the coordinator's orders - reads the data, trains its share of
+ * each epoch, evaluates its share of the test part. */
+#ifndef ROWHOUSE_WORKER_WORKER_H
+#define ROWHOUSE_WORKER_WORKER_H
+
+#include <pthread.h>
+
+#include "common/net/port.h"
+#include "common/net/roster.h"
+#include "worker/journal.h"
+#include "worker/stream/dataset.h"
+
+/* A data set that the workers of one process read once and share. */
+struct shared_dataset {
+    pthread_mutex_t lock;
+    bool loaded;
+    struct err err; /* code 0 = none */
+    struct dataset data;
+};
+
+struct worker_setup {
+    const struct job *job; /* all borrowed */
+    const struct roster *roster;
+    struct net *net;
+    struct buffer_pool *pool; /* outlives net */
+    uint32_t index, incarnation;
+    struct journal *journal;
+    struct shared_dataset *shared;
+};
+
+/* Works until the coordinator says to end; *exit_status is what it said. Fails with a
+ * sentence that the coordinator has been told, too. One thread, which starts a reader. */
+int worker_run(const struct worker_setup *setup, int *exit_status, struct err *err);
+
+#endif
