@@ -16,6 +16,20 @@ int err_set(struct err *err, int code, const char *format, ...)
     return -code;
 }
 
+/* Adds ": more" behind the first n characters; what does not fit is cut. */
+static void append(struct err *err, int n, const char *more)
+{
+    size_t at = n < 0 ? 0 : (size_t)n, length = strlen(more);
+
+    if (at + 3 >= sizeof err->text)
+        return;
+    if (length > sizeof err->text - at - 3)
+        length = sizeof err->text - at - 3;
+    memcpy(err->text + at, ": ", 2);
+    memcpy(err->text + at + 2, more, length);
+    err->text[at + 2 + length] = '\0';
+}
+
 int err_system(struct err *err, const char *format, ...)
 {
     const char *reason = strerror(errno);
@@ -26,8 +40,7 @@ int err_system(struct err *err, const char *format, ...)
     va_start(args, format);
     n = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->text)
-        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", reason);
+    append(err, n, reason);
     return -ERR_SYSTEM;
 }
 
@@ -41,8 +54,7 @@ int err_prefix(struct err *err, const char *format, ...)
     va_start(args, format);
     n = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->text)
-        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    append(err, n, old);
     return -err->code;
 }
 

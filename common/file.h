@@ -15,9 +15,9 @@ int file_make_dirs(const char *path, struct err *err);
 
 /* Replaces the file `path` by `size` bytes so that it is whole or as before, also after
  * a loss of power: a temporary file beside it, fsync, rename, fsync of the directory.
- * On an error (-ERR_SYSTEM, naming the path) the temporary file is gone and the old file
- * untouched; only if the very last step fails the new one is there, perhaps not yet on
- * the disk. A symbolic link is replaced, not followed. What exists and is not a
+ * On an error (-ERR_SYSTEM, naming the path) the temporary file is gone and the old
+ * file untouched; only if the very last step fails the new one is there, perhaps not
+ * yet on the disk. A symbolic link is replaced, not followed. What exists and is not a
  * file (a device, a pipe) is written to directly. */
 int file_write_atomic(const char *path, const void *data, size_t size, struct err *err);
 

@@ -12,12 +12,13 @@
 
 /* --- the table ----------------------------------------------------------------- */
 
-#define AT(field) .offset = offsetof(struct job, field), .size = sizeof(((struct job *)0)->field)
-#define AT_TABLE(field)                                                                  \
-    .offset = offsetof(struct job_table, field),                                         \
+#define AT(field)                                                                      \
+    .offset = offsetof(struct job, field), .size = sizeof(((struct job *)0)->field)
+#define AT_TABLE(field)                                                                \
+    .offset = offsetof(struct job_table, field),                                       \
     .size = sizeof(((struct job_table *)0)->field)
-#define AT_COLUMN(field)                                                                 \
-    .offset = offsetof(struct job_column, field),                                        \
+#define AT_COLUMN(field)                                                               \
+    .offset = offsetof(struct job_column, field),                                      \
     .size = sizeof(((struct job_column *)0)->field)
 
 /* clang-format off */
@@ -34,14 +35,14 @@ static const struct setting rows[] = {
      .doc = "What to test on. If empty, the share that data.split.test holds out."},
     {"data.format", SETTING_CHOICE, AT(data.format), .choices = "tsv|csv",
      .preset = "tsv",
-     .doc = "How the files are laid out: columns separated by tabs or by commas, under a "
-            "header line with their names."},
+     .doc = "How the files are laid out: columns separated by tabs or by commas, under "
+            "a header line with their names."},
     {"data.label", SETTING_TEXT, AT(data.label),
      .doc = "The column to predict."},
     {"data.positive_from", SETTING_REAL, AT(data.positive_from), .min = -1e30,
      .max = 1e30, .preset = "none",
-     .doc = "With model.loss logistic: labels of at least this count as 1, others as 0. "
-            "With none, labels must be 0 and 1."},
+     .doc = "With model.loss logistic: labels of at least this count as 1, others as "
+            "0. With none, labels must be 0 and 1."},
     {"data.split.test", SETTING_REAL, AT(data.split_test), .min = 0, .max = 0.99,
      .preset = "0",
      .doc = "Share of the examples of data.train that is held out for the test."},
@@ -115,7 +116,8 @@ static const struct setting rows[] = {
             "bounds it; async does not."},
     {"train.seed", SETTING_INTEGER, AT(train.seed), .min = 0, .max = 1e15,
      .preset = "1",
-     .doc = "Of everything random in training: first values and the order of examples."},
+     .doc = "Of everything random in training: first values and the order of "
+            "examples."},
     {"train.inflight", SETTING_INTEGER, AT(train.inflight), .min = 0, .max = 64,
      .preset = "2", .unit = "batches",
      .doc = "Batches whose rows are pulled ahead of the one being computed."},
@@ -138,8 +140,8 @@ static const struct setting rows[] = {
      .doc = "Workers that share the data. Under mpirun all ranks that are no servers "
             "are workers, whatever is given here."},
     {"cluster.network", SETTING_CIDR, AT(cluster.network), .may_change = true,
-     .doc = "The network on which the processes find each other, such as 10.0.0.0/8. If "
-            "empty, one is chosen: loopback when all are on one host."},
+     .doc = "The network on which the processes find each other, such as 10.0.0.0/8. "
+            "If empty, one is chosen: loopback when all are on one host."},
     {"cluster.memory_max", SETTING_BYTES, AT(cluster.memory_max), .min = 1048576,
      .max = 70368744177664.0, .preset = "4 GiB", .may_change = true,
      .doc = "Memory that the tables of one server may use."},
@@ -152,12 +154,13 @@ static const struct setting rows[] = {
      .doc = "How often a rank under mpirun may start its process again after a crash."},
 
     {"checkpoint.dir", SETTING_PATH, AT(checkpoint.dir), .may_change = true,
-     .doc = "The directory for checkpoints; made if it is not there. If empty, none are "
-            "written."},
+     .doc = "The directory for checkpoints; made if it is not there. If empty, none "
+            "are written."},
     {"checkpoint.every", SETTING_EVERY, AT(checkpoint.every),
      .unit_offset = offsetof(struct job, checkpoint.every_unit), .min = 0.1,
      .max = 1e7, .preset = "1 epoch", .may_change = true,
-     .doc = "How often to write one. There is always one at the end; with 0 only that."},
+     .doc = "How often to write one. There is always one at the end; with 0 only "
+            "that."},
     {"checkpoint.keep", SETTING_INTEGER, AT(checkpoint.keep), .min = 1, .max = 10000,
      .preset = "3", .may_change = true,
      .doc = "How many of the newest checkpoints to keep."},
@@ -186,8 +189,9 @@ static const struct settings_group groups[] = {
 static const struct settings_section sections[] = {
     {"", "What the job is called."},
     {"data", "What is in the files."},
-    {"tables", "The tables that servers hold. `tables: {user: {}, item: {}}` declares two "
-               "with defaults."},
+    {"tables",
+     "The tables that servers hold. `tables: {user: {}, item: {}}` declares two "
+     "with defaults."},
     {"model", "What is trained."},
     {"optimizer", "How servers apply gradients."},
     {"train", "How workers go through the data."},
@@ -197,8 +201,8 @@ static const struct settings_section sections[] = {
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-static const struct settings job_settings = {rows,     COUNT(rows),  groups, COUNT(groups),
-                                             sections, COUNT(sections)};
+static const struct settings job_settings = {
+    rows, COUNT(rows), groups, COUNT(groups), sections, COUNT(sections)};
 
 static_assert(offsetof(struct job_table, name) == 0 &&
                   offsetof(struct job_column, name) == 0,
@@ -297,8 +301,9 @@ static int check_name(const struct job *job, struct err *err)
 static int check_data(const struct job *job, struct err *err)
 {
     if (!job->data.train[0])
-        return err_set(err, ERR_INPUT, "data.train is not set: it names the files to "
-                                       "train on");
+        return err_set(err, ERR_INPUT,
+                       "data.train is not set: it names the files to "
+                       "train on");
     if (!job->data.label[0])
         return err_set(err, ERR_INPUT,
                        "data.label is not set: it names the column to predict");
@@ -322,14 +327,16 @@ static int check_columns(const struct job *job, struct err *err)
         int table = job_table_index(job, column->table);
 
         if (!column->table[0])
-            return err_set(err, ERR_INPUT,
-                           "data.columns.%s.table is not set: it names the column's table",
-                           column->name);
+            return err_set(
+                err, ERR_INPUT,
+                "data.columns.%s.table is not set: it names the column's table",
+                column->name);
         if (table < 0)
-            return err_set(err, ERR_INPUT,
-                           "data.columns.%s.table is '%s', but there is no such table in "
-                           "tables",
-                           column->name, column->table);
+            return err_set(
+                err, ERR_INPUT,
+                "data.columns.%s.table is '%s', but there is no such table in "
+                "tables",
+                column->name, column->table);
         if (column->as != COLUMN_TITLE)
             continue;
         if (title[table])
@@ -350,7 +357,8 @@ static int check_side(const struct job *job, const char *setting, const char *ta
 
     if (job_table_index(job, table) < 0)
         return err_set(err, ERR_INPUT,
-                       "%s is '%s', but there is no such table in tables", setting, table);
+                       "%s is '%s', but there is no such table in tables", setting,
+                       table);
     for (int i = 0; i < job->data.columns; i++) {
         const struct job_column *column = &job->data.column[i];
 
@@ -481,8 +489,9 @@ static int set_override(struct job *job, const char *override, struct err *err)
     char name[SETTING_NAME_MAX];
 
     if (!equals || equals == override)
-        return err_set(err, ERR_INPUT, "command line: '%.100s' is not of the form "
-                                       "KEY=VALUE",
+        return err_set(err, ERR_INPUT,
+                       "command line: '%.100s' is not of the form "
+                       "KEY=VALUE",
                        override);
     if ((size_t)(equals - override) >= sizeof name)
         return err_set(err, ERR_INPUT, "command line: a name is longer than %zu bytes",

@@ -107,8 +107,9 @@ static int check_element(const struct settings_group *group, const void *object,
     if (length == 0 || length >= group->name_size || !setting_printable(copy) ||
         (group->plain_names && !is_plain(copy))) {
         setting_shown(copy, shown);
-        return err_set(err, ERR_INPUT, "%s: a %s is named '%s', expected at most %zu %s",
-                       where, group->word, shown, group->name_size - 1,
+        return err_set(err, ERR_INPUT,
+                       "%s: a %s is named '%s', expected at most %zu %s", where,
+                       group->word, shown, group->name_size - 1,
                        group->plain_names ? "letters, digits, '_' and '-'"
                                           : "bytes of printable text");
     }
@@ -122,7 +123,8 @@ static int check_element(const struct settings_group *group, const void *object,
 
 /* Does `name` fit the row's name? The element is what lies between the text before
  * the '*' and the text after it, so it may hold dots. */
-static bool row_matches(const struct setting *row, const char *name, struct place *place)
+static bool row_matches(const struct setting *row, const char *name,
+                        struct place *place)
 {
     const char *star = strchr(row->name, '*');
     size_t length = strlen(name), before, after;
@@ -140,7 +142,8 @@ static bool row_matches(const struct setting *row, const char *name, struct plac
     return true;
 }
 
-static bool find_place(const struct settings *set, const char *name, struct place *place)
+static bool find_place(const struct settings *set, const char *name,
+                       struct place *place)
 {
     for (size_t i = 0; i < set->rows; i++) {
         if (row_matches(&set->row[i], name, place)) {
@@ -273,7 +276,8 @@ static bool is_section(const struct settings *set, const char *name, char *first
 static int unknown(const struct settings *set, const char *name, const char *value,
                    const char *where, struct err *err)
 {
-    char near[SETTING_NAME_MAX], shown[SETTING_SHOWN_MAX], shown_value[SETTING_SHOWN_MAX];
+    char near[SETTING_NAME_MAX], shown[SETTING_SHOWN_MAX],
+        shown_value[SETTING_SHOWN_MAX];
     char shown_near[SETTING_SHOWN_MAX];
 
     setting_shown(name, shown);
@@ -572,14 +576,13 @@ static int compare_group(const struct settings *set, const struct settings_group
 int settings_continues(const struct settings *set, const void *now, const void *before,
                        struct err *err)
 {
-#ifndef MUTANT_SETTINGS_CONTINUE
     int rc = compare_rows(set, NULL, now, before, err);
 
     for (size_t i = 0; !rc && i < set->groups; i++)
         rc = compare_group(set, &set->group[i], now, before, err);
-    return rc;
-#else
-    (void)set, (void)now, (void)before, (void)err;
-    return 0;
+#ifndef MUTANT_SETTINGS_CONTINUE
+    if (rc)
+        return rc;
 #endif
+    return 0;
 }

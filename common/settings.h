@@ -1,5 +1,5 @@
-/* Settings as a table: one row for each, from which come parsing, checks, the text form,
- * the sentences about wrong input, --help and docs/settings.md.
+/* Settings as a table: one row for each, from which come parsing, checks, the text
+ * form, the sentences about wrong input, --help and docs/settings.md.
  *
  * A row says where its value lies in a plain struct ("the object"). A '*' in a row's
  * name stands for the name of one element of an array in the object ("tables.*.dim");
@@ -89,9 +89,9 @@ void settings_init(const struct settings *set, void *object);
 int settings_set(const struct settings *set, void *object, const char *name,
                  const char *value, const char *where, struct err *err);
 
-/* One line "name=value" for each setting, values in canonical text, list items separated
- * by tabs, '=' and '\' in names with a '\' before them. The caller frees it; NULL
- * without memory. */
+/* One line "name=value" for each setting, values in canonical text, list items
+ * separated by tabs, '=' and '\' in names with a '\' before them. The caller frees it;
+ * NULL without memory. */
 char *settings_to_lines(const struct settings *set, const void *object);
 
 /* Defaults, then the lines. Reads back exactly what settings_to_lines() wrote; anything

@@ -16,9 +16,18 @@ struct unit {
 /* Canonical text uses the first ones, the largest that divides. */
 enum { BINARY_UNITS = 4 };
 static const struct unit byte_units[] = {
-    {"TiB", 1099511627776.0}, {"GiB", 1073741824.0}, {"MiB", 1048576.0}, {"KiB", 1024.0},
-    {"TB", 1e12},             {"GB", 1e9},           {"MB", 1e6},        {"kB", 1e3},
-    {"KB", 1e3},              {"B", 1},              {"", 1},            {NULL, 0},
+    {"TiB", 1099511627776.0},
+    {"GiB", 1073741824.0},
+    {"MiB", 1048576.0},
+    {"KiB", 1024.0},
+    {"TB", 1e12},
+    {"GB", 1e9},
+    {"MB", 1e6},
+    {"kB", 1e3},
+    {"KB", 1e3},
+    {"B", 1},
+    {"", 1},
+    {NULL, 0},
 };
 static const struct unit second_units[] = {
     {"s", 1}, {"ms", 1e-3}, {"min", 60}, {"h", 3600}, {"", 1}, {NULL, 0},
@@ -265,10 +274,10 @@ static bool take_quantity(const char *text, const struct unit *units, double *va
 static bool in_range(const struct setting *row, double value)
 {
 #ifndef MUTANT_SETTINGS_RANGE
-    return value >= row->min && value <= row->max;
-#else
-    return value == value;
+    if (value < row->min || value > row->max)
+        return false;
 #endif
+    return true;
 }
 
 static bool parse_integer(const struct setting *row, const char *text, int64_t *to)
@@ -562,10 +571,12 @@ void setting_expected(const struct setting *row, char *text)
         if (row->choices)
             snprintf(text, size, "%s", range);
         else
-            snprintf(text, size, "a printable text of at most %zu bytes", row->size - 1);
+            snprintf(text, size, "a printable text of at most %zu bytes",
+                     row->size - 1);
         break;
     case SETTING_LIST:
-        snprintf(text, size, "a list such as [a, b] without empty items, at most %zu bytes",
+        snprintf(text, size,
+                 "a list such as [a, b] without empty items, at most %zu bytes",
                  row->size - 1);
         break;
     case SETTING_BYTES:

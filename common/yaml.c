@@ -70,8 +70,8 @@ static int syntax_error(struct flattener *f)
                        column_at(f, p->problem_offset), problem);
     return err_set(f->err, ERR_INPUT, "%s line %d, column %d: not valid YAML: %s%s%s",
                    f->file, (int)p->problem_mark.line + 1,
-                   (int)p->problem_mark.column + 1, problem,
-                   p->context ? " " : "", p->context ? p->context : "");
+                   (int)p->problem_mark.column + 1, problem, p->context ? " " : "",
+                   p->context ? p->context : "");
 }
 
 static int refuse(struct flattener *f, int line, const char *what)
@@ -219,7 +219,8 @@ static int flatten_value(struct flattener *f)
         yaml_event_delete(&event);
         return rc;
     }
-    /* Nothing but a mapping or a sequence can come here: next_event() refuses aliases. */
+    /* Nothing but a mapping or a sequence can come here: next_event() refuses aliases.
+     */
     rc = event.type == YAML_MAPPING_START_EVENT;
     yaml_event_delete(&event);
     return rc ? flatten_mapping(f, line) : flatten_sequence(f, line);
@@ -233,8 +234,9 @@ static int append_item(struct flattener *f, const yaml_event_t *event, char *lis
     size_t length;
 
     if (event->type != YAML_SCALAR_EVENT)
-        return refuse(f, line_of(event),
-                      "an item of a list must be a single value, not a list or mapping");
+        return refuse(
+            f, line_of(event),
+            "an item of a list must be a single value, not a list or mapping");
     item = plain_text(f, event);
     if (!item)
         return -f->err->code;

@@ -120,11 +120,30 @@ static int fill_catalogue(struct recommending *r, struct err *err)
     return 0;
 }
 
+/* JSON carries UTF-8 only: a title in another encoding is shown byte by byte as Latin-1,
+ * which is what such files mostly are. */
+static json_t *json_text(const char *text)
+{
+    json_t *json = json_string(text);
+    char utf8[2 * TITLE_BYTES_MAX + 1];
+    size_t n = 0;
+
+    if (json)
+        return json;
+    for (const unsigned char *c = (const unsigned char *)text; *c && n + 2 < sizeof utf8; c++) {
+        if (*c >= 0x80)
+            utf8[n++] = (char)(0xc0 | *c >> 6);
+        utf8[n++] = (char)(*c >= 0x80 ? 0x80 | (*c & 0x3f) : *c);
+    }
+    utf8[n] = '\0';
+    return json_string(utf8);
+}
+
 static const char *title_of(const struct recommending *r, uint64_t key)
 {
     const char *title = titles_find(r->data.titles, key);
 
-    return title ? title : "(not in the data)";
+    return title ? title : "(no title)";
 }
 
 static void print_list(const struct recommending *r, const struct ranked *list, uint32_t n,
@@ -178,15 +197,16 @@ static int print_json(const struct recommending *r, uint32_t user, bool known, u
 
         /* Keys pass what JSON's numbers hold exactly. */
         snprintf(key, sizeof key, "%llu", (unsigned long long)r->list[i].key);
-        json_array_append_new(items, json_pack("{s:s, s:s?, s:f}", "key", key, "title",
-                                               title, "score", r->list[i].score));
+        json_array_append_new(items, json_pack("{s:s, s:o, s:f}", "key", key, "title",
+                                               title ? json_text(title) : json_null(),
+                                               "score", r->list[i].score));
     }
-    all = json_pack("{s:s, s:b, s:o}", "user", r->asked.text[user], "known", known, "items",
-                    items);
+    all = json_pack("{s:o, s:b, s:o}", "user", json_text(r->asked.text[user]), "known",
+                    known, "items", items);
     text = all ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(all);
     if (!text)
-        return err_set(err, ERR_INPUT, "user '%s' or a title is not UTF-8",
+        return err_set(err, ERR_MEMORY, "no memory for the list of user '%s'",
                        r->asked.text[user]);
     puts(text);
     free(text);

@@ -43,6 +43,7 @@ static int read_columns(struct recommend_data *data, const struct job *job,
 {
     struct examples *examples;
     struct example e;
+    struct err full;
     int rc = examples_open(job, job->data.train, "data.train", true, &examples, err);
 
     if (rc)
@@ -52,10 +53,10 @@ static int read_columns(struct recommend_data *data, const struct job *job,
             e.title[item_column] ? e.title[item_column] : e.key_text[item_column];
 
         rc = columns_add(columns, e.key[user_column], e.key[item_column], e.label, err);
-        if (rc == 0)
-            rc = titles_add(data->titles, e.key[item_column], title, err);
         if (rc)
             break;
+        /* What no longer fits is shown by its key. */
+        titles_add(data->titles, e.key[item_column], title, &full);
     }
     examples_close(examples);
     return rc;
@@ -73,6 +74,8 @@ int recommend_data_read(struct recommend_data *data, const struct job *job,
     rc = titles_create(&data->titles, TITLES_BYTES_MAX, err);
     if (rc == 0)
         rc = read_columns(data, job, user_column, item_column, &columns, err);
+    if (rc == 0 && columns.n == 0)
+        rc = err_set(err, ERR_INPUT, "data.train has no examples");
     if (rc == 0)
         rc = popularity_create(&data->popularity, columns.key + 1, columns.n, 2, err);
     if (rc == 0)

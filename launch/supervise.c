@@ -44,14 +44,15 @@ static int plan_fd(const struct plan *plan)
 /* In the new process: becomes the child. */
 static void become_child(const struct plan *plan, int fd, const sigset_t *mask)
 {
-    char fd_text[16], index[16];
-    char *argv[] = {"rowhouse", "child", fd_text, (char *)role_name(plan), index, NULL};
+    char program[] = "rowhouse", command[] = "child", role[16], fd_text[16], index[16];
+    char *argv[] = {program, command, fd_text, role, index, NULL};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != plan->supervisor)
         _exit(1); /* it died before the line above */
     sigprocmask(SIG_SETMASK, mask, NULL);
     snprintf(fd_text, sizeof fd_text, "%d", fd);
+    snprintf(role, sizeof role, "%s", role_name(plan));
     snprintf(index, sizeof index, "%u", plan->index);
     execv("/proc/self/exe", argv);
     _exit(127);

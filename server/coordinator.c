@@ -179,7 +179,7 @@ static void begin_save(struct coordinator *c, int64_t now_ms)
         coordinator_fail(c, err.code, err.text, now_ms);
         return;
     }
-    enter(c, STAGE_SAVE, now_ms);
+    enter(c, STAGE_SAVE, c->host.now_ms(c->host.context));
 }
 
 static void train_next(struct coordinator *c, int64_t now_ms)
@@ -360,6 +360,7 @@ static void saved(struct coordinator *c, int64_t now_ms)
         coordinator_fail(c, err.code, err.text, now_ms);
         return;
     }
+    now_ms = c->host.now_ms(c->host.context);
     s->checkpoint++;
     s->checkpoint_seconds = (double)(now_ms - c->stage_ms) / 1000;
     s->checkpoint_bytes = 0;

@@ -69,6 +69,8 @@ struct coordinator_host {
     int (*finish_save)(void *context, const char *path, const struct manifest *manifest,
                        struct err *err);
     void (*epoch_done)(void *context, const struct epoch_record *record);
+    /* The time, asked for after slow work. */
+    int64_t (*now_ms)(void *context);
     void *context;
 };
 

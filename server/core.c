@@ -300,7 +300,7 @@ static int handle_push(struct core *core, const struct message *m, struct messag
             s->parts_applied = 0;
             s->pushes_applied++;
         }
-    } else if (place == 0) {
+    } else if (place == 0 && m->push.clock > 0) { /* clock 0 only asks */
         s->duplicates++;
     }
     answer->kind = MESSAGE_ACK;

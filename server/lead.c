@@ -52,6 +52,12 @@ static void epoch_done(void *context, const struct epoch_record *record)
         lead->setup->epoch_done(lead->setup->context, record);
 }
 
+static int64_t now_ms(void *context)
+{
+    (void)context;
+    return clock_ms();
+}
+
 static void send_order(struct lead *lead, struct peer to)
 {
     struct err ignored;
@@ -154,7 +160,7 @@ static void run(struct lead *lead)
 
 int lead(const struct lead_setup *setup, struct run_view *view, struct err *err)
 {
-    struct coordinator_host host = {begin_save, finish_save, epoch_done, NULL};
+    struct coordinator_host host = {begin_save, finish_save, epoch_done, now_ms, NULL};
     struct peer self = {ROLE_COORDINATOR, 0, setup->incarnation};
     struct lead *lead = calloc(1, sizeof *lead);
     int rc;

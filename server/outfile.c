@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxh_x86dispatch.h> /* the fastest XXH3 of this processor */
 
 static int cannot_write(const struct outfile *file, struct err *err)
 {
@@ -36,7 +37,7 @@ int outfile_create(struct outfile *file, const char *path, struct err *err)
     if (length >= sizeof file->path)
         return err_set(err, ERR_INPUT, "the path %.100s... is too long", path);
     memcpy(file->path, path, length + 1);
-    file->buffer = malloc(OUTFILE_BUFFER_BYTES);
+    file->buffer = malloc(OUTFILE_WRITE_BYTES + OUTFILE_ROOM_MAX);
     file->whole = XXH3_createState();
     if (!file->buffer || !file->whole)
         return err_set(err, ERR_MEMORY, "no memory to write %s", path);
@@ -70,7 +71,7 @@ static int flush(struct outfile *file, struct err *err)
 
 int outfile_room(struct outfile *file, size_t n, unsigned char **room, struct err *err)
 {
-    if (n > OUTFILE_BUFFER_BYTES - file->used) {
+    if (file->used >= OUTFILE_WRITE_BYTES) {
         int rc = flush(file, err);
 
         if (rc)

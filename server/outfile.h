@@ -13,7 +13,11 @@
 
 #include "common/err.h"
 
-enum { OUTFILE_BUFFER_BYTES = 4 * 1024 * 1024, OUTFILE_PATH_MAX = 4096 };
+enum {
+    OUTFILE_ROOM_MAX = 3 * 1024 * 1024, /* bytes that can be asked for at once */
+    OUTFILE_WRITE_BYTES = 1024 * 1024,  /* written at once, at least */
+    OUTFILE_PATH_MAX = 4096,
+};
 
 struct outfile {
     char path[OUTFILE_PATH_MAX];
@@ -29,7 +33,7 @@ struct outfile {
  * may be up to room_max bytes. On an error, too, outfile_release() must be called. */
 int outfile_create(struct outfile *file, const char *path, struct err *err);
 
-/* Sets *room to the next n bytes of the file (n <= OUTFILE_BUFFER_BYTES), to be filled
+/* Sets *room to the next n bytes of the file (n <= OUTFILE_ROOM_MAX), to be filled
  * before the next call; 8-byte aligned if all requests so far were multiples of 8.
  * -ERR_SYSTEM: "cannot write PATH: No space left on device", say. */
 int outfile_room(struct outfile *file, size_t n, unsigned char **room, struct err *err);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
+#include <xxh_x86dispatch.h> /* the fastest XXH3 of this processor */
 
 #include "common/net/roster.h" /* SERVERS_MAX */
 #include "server/outfile.h"
@@ -25,12 +25,11 @@ enum {
     END_BYTES = 40,
     CHECKSUM_BYTES = 8,
     HEADER_BYTES_MAX = 65536, /* of any version */
-    READ_BYTES = 4 * 1024 * 1024,
+    READ_BYTES = 1024 * 1024, /* read at once */
     BLOCK_BYTES_MAX = 32 + 8 + 4 * (SHARD_WIDTH_MAX + SHARD_STATE_MAX), /* one row */
 };
 
-_Static_assert((int)BLOCK_BYTES_MAX <= (int)READ_BYTES &&
-                   (int)BLOCK_BYTES_MAX <= (int)OUTFILE_BUFFER_BYTES,
+_Static_assert((int)BLOCK_BYTES_MAX <= (int)OUTFILE_ROOM_MAX,
                "the largest block fits into a buffer");
 
 static const unsigned char shard_magic[MAGIC_BYTES] = {0xD2, 'R',  'H',  'S',
@@ -347,8 +346,8 @@ static int damaged(struct reader *reader, const char *format, ...)
     return err_set(reader->err, ERR_DAMAGE, "%s is damaged: %s", reader->path, text);
 }
 
-/* Makes at least n bytes (n <= READ_BYTES) of what follows lie in one piece at *part,
- * as `what` ("block 3"). */
+/* Makes at least n bytes (n <= BLOCK_BYTES_MAX) of what follows lie in one piece at
+ * *part, as `what` ("block 3"). */
 static int want(struct reader *reader, size_t n, const char *what, unsigned char **part)
 {
     if (n > reader->size - reader->offset)
@@ -364,8 +363,7 @@ static int want(struct reader *reader, size_t n, const char *what, unsigned char
         reader->start = 0;
     }
     while (n > reader->end - reader->start) {
-        ssize_t got = read(reader->fd, reader->buffer + reader->end,
-                           READ_BYTES - reader->end);
+        ssize_t got = read(reader->fd, reader->buffer + reader->end, READ_BYTES);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -617,7 +615,7 @@ static int open_shard(struct reader *reader)
                        reader->path);
     reader->size = (uint64_t)info.st_size;
     (void)posix_fadvise(reader->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    reader->buffer = malloc(READ_BYTES);
+    reader->buffer = malloc(BLOCK_BYTES_MAX + READ_BYTES);
     reader->whole = XXH3_createState();
     reader->sums = XXH3_createState();
     if (!reader->buffer || !reader->whole || !reader->sums)

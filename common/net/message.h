@@ -67,7 +67,7 @@ struct rows {
 };
 
 struct push {
-    uint64_t clock; /* of the batch, from 1 */
+    uint64_t clock; /* of the batch, from 1; 0 pushes nothing and asks for an ack */
     uint64_t after; /* the last clock before it that had rows for this server; or 0 */
     uint32_t part;  /* 0 .. parts-1 */
     uint32_t parts;

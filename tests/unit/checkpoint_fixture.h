@@ -138,9 +138,13 @@ static inline unsigned char *fixture_load(const char *path, size_t *size)
     return bytes;
 }
 
+/* A new file, not the old one cut to nothing: ext4 would write that out at once. */
 static inline void fixture_store(const char *path, const void *bytes, size_t size)
 {
-    FILE *file = fopen(path, "wb");
+    FILE *file;
+
+    unlink(path);
+    file = fopen(path, "wb");
 
     if (!file)
         fail_msg("cannot make %s", path);

@@ -79,9 +79,11 @@ ssize_t read(int fd, void *bytes, size_t n)
     return syscall(SYS_read, fd, bytes, fault.short_writes && n > 1000 ? 1000 : n);
 }
 
+/* Nothing here survives the test: only that it is called matters, not the disk. */
 int fsync(int fd)
 {
-    return fault_now(FAULT_FSYNC) ? -1 : (int)syscall(SYS_fsync, fd);
+    (void)fd;
+    return fault_now(FAULT_FSYNC) ? -1 : 0;
 }
 
 int close(int fd)

@@ -640,6 +640,9 @@ static void test_words_in_sentences(void **state)
 
     (void)state;
     assert_string_equal(wording_shown("Amélie\t\r\x7f", shown), "Amélie???");
+    assert_string_equal(
+        wording_shown("Am\xe9lie \xc2\x9b \xf0\x9f\x98\x80 \xff\x80 \xe2\x82", shown),
+        "Am?lie ?? \xf0\x9f\x98\x80 ?? ??");
     for (size_t before = 0; before < 4; before++) { /* never half a character */
         memset(text, 'x', before);
         text[before] = '\0';

@@ -31,7 +31,8 @@ static int make_fixture(void **state)
 
     if (!f)
         return -1;
-    snprintf(f->dir, sizeof f->dir, "%.100s/rowhouse-file-XXXXXX", base ? base : "/tmp");
+    snprintf(f->dir, sizeof f->dir, "%.100s/rowhouse-file-XXXXXX",
+             base ? base : "/tmp");
     *state = f;
     return mkdtemp(f->dir) ? 0 : -1;
 }
@@ -190,7 +191,8 @@ static void a_write_that_cannot_begin_says_where(void **state)
 
     snprintf(expected, sizeof expected, "cannot write '%s/no/a': %s", f->dir,
              strerror(ENOENT));
-    assert_int_equal(file_write_atomic(in_dir(f, "no/a"), "x", 1, &f->err), -ERR_SYSTEM);
+    assert_int_equal(file_write_atomic(in_dir(f, "no/a"), "x", 1, &f->err),
+                     -ERR_SYSTEM);
     assert_string_equal(f->err.text, expected);
     snprintf(expected, sizeof expected, "cannot write '%s': %s", f->dir,
              strerror(EISDIR));

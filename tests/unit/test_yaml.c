@@ -27,9 +27,9 @@ static int note(void *context, const char *path, const char *value, int line,
     if (++seen->calls == seen->fail_at)
         return err_set(err, ERR_PEER, "stopped at %s", path);
     if (seen->used < sizeof seen->text / 2)
-        seen->used += (size_t)snprintf(seen->text + seen->used,
-                                       sizeof seen->text / 2, "%d %s%s%.500s|", line,
-                                       path, value ? "=" : "!", value ? value : "");
+        seen->used += (size_t)snprintf(seen->text + seen->used, sizeof seen->text / 2,
+                                       "%d %s%s%.500s|", line, path, value ? "=" : "!",
+                                       value ? value : "");
     for (char *s = seen->text; *s; s++) {
         if (*s == '\n')
             *s = ';';
@@ -109,12 +109,15 @@ static void nothing_at_all(void **state)
 static void what_is_no_mapping(void **state)
 {
     (void)state;
-    refuses("just text\n", "f.yaml line 1: expected settings of the form 'name: value'");
-    refuses("\n- a\n- b\n", "f.yaml line 2: expected settings of the form 'name: value'");
+    refuses("just text\n",
+            "f.yaml line 1: expected settings of the form 'name: value'");
+    refuses("\n- a\n- b\n",
+            "f.yaml line 2: expected settings of the form 'name: value'");
     refuses("a: 1\n---\nb: 2\n",
             "f.yaml line 2: a second document (---) begins, expected one");
-    refuses("a: [[1]]\n", "f.yaml line 1: an item of a list must be a single value, not a "
-                          "list or mapping");
+    refuses("a: [[1]]\n",
+            "f.yaml line 1: an item of a list must be a single value, not a "
+            "list or mapping");
     refuses("a:\n - b: 1\n", "f.yaml line 2: an item of a list must be a single value, "
                              "not a list or mapping");
     refuses("[a, b]: 1\n", "f.yaml line 1: a name must be a plain text");
@@ -124,16 +127,17 @@ static void what_is_no_mapping(void **state)
 
 static void anchors_aliases_and_tags(void **state)
 {
-    static const char *const marks[] = {"a: 1\nb: &x 2\n", "a: 1\nb: &x {c: 1}\n",
+    static const char *const marks[] = {"a: 1\nb: &x 2\n",   "a: 1\nb: &x {c: 1}\n",
                                         "a: 1\nb: &x [1]\n", "a: 1\nb: *x\n",
-                                        "a: 1\n&x b: 2\n", "a: 1\nb: [*x]\n"};
+                                        "a: 1\n&x b: 2\n",   "a: 1\nb: [*x]\n"};
     static const char *const tags[] = {"a: 1\nb: !!int 2\n", "a: 1\nb: !x {c: 1}\n",
                                        "a: 1\nb: !x [1]\n", "a: 1\nb: ! 1\n"};
 
     (void)state;
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
-        refuses(marks[i], "f.yaml line 2: anchors (&name) and aliases (*name) cannot be "
-                          "used here");
+        refuses(marks[i],
+                "f.yaml line 2: anchors (&name) and aliases (*name) cannot be "
+                "used here");
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
         refuses(tags[i], "f.yaml line 2: tags (!name) cannot be used here");
 }
@@ -141,8 +145,7 @@ static void anchors_aliases_and_tags(void **state)
 static void a_name_given_twice(void **state)
 {
     (void)state;
-    refuses("a: 1\nb: 2\na: 3\n",
-            "f.yaml line 3: 'a' is given twice, first on line 1");
+    refuses("a: 1\nb: 2\na: 3\n", "f.yaml line 3: 'a' is given twice, first on line 1");
     refuses("t:\n  u: {d: 1}\nx: 1\nt:\n  v: {d: 2}\n",
             "f.yaml line 4: 't' is given twice, first on line 1");
     refuses("t:\n  u: {d: 1}\n  v: 1\n  u: {e: 2}\n",
@@ -157,27 +160,28 @@ static void broken_syntax(void **state)
     refuses("a: 1\nb: [1, 2\nc: 3\n",
             "f.yaml line 3, column 2: not valid YAML: did not find expected ',' or ']' "
             "while parsing a flow sequence");
-    refuses("a: 1\nb: @c\n",
-            "f.yaml line 2, column 4: not valid YAML: found character that cannot start "
-            "any token while scanning for the next token");
+    refuses(
+        "a: 1\nb: @c\n",
+        "f.yaml line 2, column 4: not valid YAML: found character that cannot start "
+        "any token while scanning for the next token");
     refuses("a: 'open\n",
             "f.yaml line 2, column 1: not valid YAML: found unexpected end of stream "
             "while scanning a quoted scalar");
     refuses("a: 1\nbc: \xff\n",
             "f.yaml line 2, column 5: not valid YAML: invalid leading UTF-8 octet");
-    refuses("a: 1\n  b: 2\n",
-            "f.yaml line 2, column 4: not valid YAML: mapping values are not allowed in "
-            "this context");
+    refuses(
+        "a: 1\n  b: 2\n",
+        "f.yaml line 2, column 4: not valid YAML: mapping values are not allowed in "
+        "this context");
 }
 
 static void control_characters(void **state)
 {
     static const char sentence[] = "f.yaml line 2: a line break, tab or other control "
                                    "character in a name or value";
-    static const char *const texts[] = {"x: 1\na: \"b\\0c\"\n", "x: 1\na: \"b\\nc\"\n",
-                                        "x: 1\na: ['b', \"\\t\"]\n",
-                                        "x: 1\n\"a\\eb\": c\n", "x: 1\na: |\n  b\n  c\n",
-                                        "x: 1\na: \"\\x7f\"\n"};
+    static const char *const texts[] = {
+        "x: 1\na: \"b\\0c\"\n", "x: 1\na: \"b\\nc\"\n",   "x: 1\na: ['b', \"\\t\"]\n",
+        "x: 1\n\"a\\eb\": c\n", "x: 1\na: |\n  b\n  c\n", "x: 1\na: \"\\x7f\"\n"};
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -288,7 +292,8 @@ static void an_error_of_the_caller_ends_the_walk(void **state)
         memset(&seen, 0, sizeof seen);
         seen.fail_at = at;
         assert_int_equal(
-            yaml_flatten(text, sizeof text - 1, "f.yaml", note, &seen, &err), -ERR_PEER);
+            yaml_flatten(text, sizeof text - 1, "f.yaml", note, &seen, &err),
+            -ERR_PEER);
         assert_int_equal(seen.calls, at);
         assert_int_equal(err.text[strlen(err.text) - 1], 'a' + at - 1);
     }

@@ -4,20 +4,41 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* The bytes of the character at `text`: 1 to 4 if it is UTF-8 and no control character,
+ * else 0. Overlong forms and surrogates are not told apart: they do no harm in print.
+ */
+static size_t printable(const unsigned char *text)
+{
+    size_t bytes = text[0] < 0x80 ? 1 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+
+    if (text[0] < 0x20 || text[0] == 0x7f || text[0] > 0xf4 ||
+        (text[0] >= 0x80 && text[0] < 0xc2))
+        return 0;
+    for (size_t i = 1; i < bytes; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if (text[0] == 0xc2 && text[1] < 0xa0)
+        return 0;
+    return bytes;
+}
+
 const char *wording_shown(const char *text, char *shown)
 {
-    size_t room = WORDING_SHOWN_MAX - sizeof "...", bytes = 0;
+    const size_t room = WORDING_SHOWN_MAX - sizeof "...";
+    size_t used = 0, bytes;
 
-    for (; text[bytes] && bytes < room; bytes++)
-        shown[bytes] = iscntrl((unsigned char)text[bytes]) ? '?' : text[bytes];
-    if (text[bytes]) {
-        /* Not in the middle of a UTF-8 character. */
-        while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80)
-            bytes--;
-        memcpy(shown + bytes, "...", 3);
-        bytes += 3;
+    while (*text) {
+        bytes = printable((const unsigned char *)text);
+        if (used + (bytes ? bytes : 1) > room) {
+            memcpy(shown + used, "...", 3);
+            used += 3;
+            break;
+        }
+        memcpy(shown + used, bytes ? text : "?", bytes ? bytes : 1);
+        used += bytes ? bytes : 1;
+        text += bytes ? bytes : 1;
     }
-    shown[bytes] = '\0';
+    shown[used] = '\0';
     return shown;
 }
 

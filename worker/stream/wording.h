@@ -6,8 +6,8 @@
 
 enum { WORDING_SHOWN_MAX = 64 };
 
-/* Copies `text` to shown[WORDING_SHOWN_MAX], cut with "..." when long, control
- * characters as '?'. Returns `shown`. */
+/* Copies `text` to shown[WORDING_SHOWN_MAX], cut with "..." when long, '?' for what is
+ * not printable UTF-8. Returns `shown`. */
 const char *wording_shown(const char *text, char *shown);
 
 /* How many letters must be changed, added or dropped to make `b` from `a`, not minding

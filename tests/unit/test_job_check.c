@@ -1,0 +1,255 @@
+/* Checks of a whole job. Runs from the project's directory. */
+#include "common/job.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/file.h"
+#include "common/metrics.h"
+
+/* A job that job_check() likes. */
+static const char good[] = "name: test\n"
+                           "data:\n"
+                           "  train: a.tsv\n"
+                           "  label: rating\n"
+                           "  columns:\n"
+                           "    userId: {as: key, table: user}\n"
+                           "    movieId: {as: key, table: item}\n"
+                           "tables: {user: {}, item: {}}\n";
+
+struct fixture {
+    char path[64];
+    struct job job;
+    struct err err;
+};
+
+static int make_fixture(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    int fd;
+
+    if (!f)
+        return -1;
+    strcpy(f->path, "/tmp/rowhouse-job-XXXXXX.yaml");
+    fd = mkstemps(f->path, 5);
+    *state = f;
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int drop_fixture(void **state)
+{
+    struct fixture *f = *state;
+
+    unlink(f->path);
+    free(f);
+    return 0;
+}
+
+static int load_with(struct fixture *f, const char *text, char *const overrides[],
+                     int count)
+{
+    f->err = (struct err){0, ""};
+    assert_int_equal(file_write_atomic(f->path, text, strlen(text), &f->err), 0);
+    return job_load(&f->job, f->path, overrides, count, &f->err);
+}
+
+static void loads(struct fixture *f, const char *text)
+{
+    int rc = load_with(f, text, NULL, 0);
+
+    assert_string_equal(f->err.text, "");
+    assert_int_equal(rc, 0);
+}
+
+/* The sentence is "FILE" and `rest`. */
+static void refuses(struct fixture *f, const char *text, const char *rest)
+{
+    char sentence[ERR_TEXT_MAX];
+
+    assert_int_equal(load_with(f, text, NULL, 0), -ERR_INPUT);
+    snprintf(sentence, sizeof sentence, "%s%s", f->path, rest);
+    assert_string_equal(f->err.text, sentence);
+}
+
+/* `good` with settings of the command line, refused with "FILE: " and `rest`. */
+static void check_refuses(struct fixture *f, const char *first, const char *second,
+                          const char *rest)
+{
+    char one[200], two[200], sentence[ERR_TEXT_MAX];
+    char *overrides[] = {one, two};
+
+    snprintf(one, sizeof one, "%s", first);
+    snprintf(two, sizeof two, "%s", second ? second : "");
+    assert_int_equal(load_with(f, good, overrides, second ? 2 : 1), -ERR_INPUT);
+    snprintf(sentence, sizeof sentence, "%s: %s", f->path, rest);
+    assert_string_equal(f->err.text, sentence);
+}
+
+static void accepts(struct fixture *f, const char *first, const char *second)
+{
+    char one[200], two[200];
+    char *overrides[] = {one, two};
+    int rc;
+
+    snprintf(one, sizeof one, "%s", first);
+    snprintf(two, sizeof two, "%s", second ? second : "");
+    rc = load_with(f, good, overrides, second ? 2 : 1);
+    assert_string_equal(f->err.text, "");
+    assert_int_equal(rc, 0);
+}
+
+static void the_name_comes_from_the_file(void **state)
+{
+    struct fixture *f = *state;
+    char name[64];
+    char odd[] = "/tmp/rowhouse job.yaml";
+
+    loads(f, strchr(good, '\n') + 1);
+    snprintf(name, sizeof name, "%s", strrchr(f->path, '/') + 1);
+    *strrchr(name, '.') = '\0';
+    assert_string_equal(f->job.name, name);
+    assert_int_equal(
+        file_write_atomic(odd, strchr(good, '\n'), strlen(good) - 10, &f->err), 0);
+    assert_int_equal(job_load(&f->job, odd, NULL, 0, &f->err), -ERR_INPUT);
+    unlink(odd);
+    assert_string_equal(
+        f->err.text,
+        "/tmp/rowhouse job.yaml: name is 'rowhouse job', expected letters, "
+        "digits, '.', '_' and '-', not beginning with '.' or '-'");
+    accepts(f, "name=a.B_c-9", NULL);
+    check_refuses(f, "name=a/b", NULL,
+                  "name is 'a/b', expected letters, digits, '.', '_' and '-', not "
+                  "beginning with '.' or '-'");
+    check_refuses(f, "name=..", NULL,
+                  "name is '..', expected letters, digits, '.', '_' and '-', not "
+                  "beginning with '.' or '-'");
+    check_refuses(f, "name=-x", NULL,
+                  "name is '-x', expected letters, digits, '.', '_' and '-', not "
+                  "beginning with '.' or '-'");
+    loads(f, good);
+    f->job.name[0] = '\0';
+    assert_int_equal(job_check(&f->job, &f->err), -ERR_INPUT);
+    assert_string_equal(f->err.text, "name is not set");
+}
+
+static void checks_of_the_data(void **state)
+{
+    struct fixture *f = *state;
+
+    check_refuses(f, "data.train=", NULL,
+                  "data.train is not set: it names the files to train on");
+    check_refuses(f, "data.label=", NULL,
+                  "data.label is not set: it names the column to predict");
+    check_refuses(f, "data.test=b.tsv", "data.split.test=0.1",
+                  "data.test and data.split.test are both set, expected one of them");
+    accepts(f, "data.test=b.tsv", NULL);
+    check_refuses(f, "data.positive_from=4", NULL,
+                  "data.positive_from is set, but it needs model.loss logistic");
+    accepts(f, "data.positive_from=4", "model.loss=logistic");
+}
+
+static void checks_of_the_columns(void **state)
+{
+    struct fixture *f = *state;
+
+    check_refuses(
+        f, "data.columns.x.table=films", NULL,
+        "data.columns.x.table is 'films', but there is no such table in tables");
+    check_refuses(f, "data.columns.x.as=key", NULL,
+                  "data.columns.x.table is not set: it names the column's table");
+    check_refuses(f, "data.columns.userId.as=title", NULL,
+                  "table 'user' has no key column: expected one in data.columns");
+    check_refuses(f, "data.columns.userId.table=item", NULL,
+                  "table 'user' has no key column: expected one in data.columns");
+    check_refuses(
+        f, "data.columns.x.table=user", NULL,
+        "the columns 'userId' and 'x' are both keys of table 'user', expected "
+        "one");
+    check_refuses(
+        f, "data.columns.x.table=item", NULL,
+        "the columns 'movieId' and 'x' are both keys of table 'item', expected "
+        "one");
+    refuses(f,
+            "data: {train: a, label: r, columns: {u: {table: user}, i: {table: item},\n"
+            "  s: {table: item, as: title}, t: {table: item, as: title}}}\n"
+            "tables: {user: {}, item: {}}\n",
+            ": the columns 's' and 't' are both titles of table 'item', expected one");
+    /* Naming a table in a column does not make it. */
+    refuses(
+        f,
+        "data: {train: a, label: r, columns: {u: {table: user}, i: {table: item}}}\n"
+        "tables: {user: {}}\n",
+        ": data.columns.i.table is 'item', but there is no such table in tables");
+}
+
+static void checks_of_the_model(void **state)
+{
+    struct fixture *f = *state;
+
+    check_refuses(f, "model.user=people", NULL,
+                  "model.user is 'people', but there is no such table in tables");
+    check_refuses(f, "model.item=films", NULL,
+                  "model.item is 'films', but there is no such table in tables");
+    check_refuses(f, "model.item=user", NULL,
+                  "model.user and model.item are both 'user', expected two tables");
+    check_refuses(f, "tables.item.dim=16", NULL,
+                  "tables.user.dim is 32 and tables.item.dim is 16, expected the same");
+    accepts(f, "tables.item.dim=16", "tables.user.dim=16");
+}
+
+static void checks_of_the_metrics(void **state)
+{
+    static const char *const all[] = {"rmse", "mae", "logloss", "accuracy"};
+    struct fixture *f = *state;
+
+    check_refuses(
+        f, "evaluate.metrics=rmse,auc", NULL,
+        "evaluate.metrics has 'auc', expected rmse, mae, logloss or accuracy");
+    check_refuses(f, "evaluate.metrics=rmse,logloss", NULL,
+                  "evaluate.metrics has logloss, which needs model.loss logistic");
+    check_refuses(f, "evaluate.metrics=accuracy", NULL,
+                  "evaluate.metrics has accuracy, which needs model.loss logistic");
+    check_refuses(f, "evaluate.metrics=mae,rmse,mae", NULL,
+                  "evaluate.metrics has mae twice");
+    accepts(f, "evaluate.metrics=rmse,mae,logloss,accuracy", "model.loss=logistic");
+    accepts(f, "evaluate.metrics=", NULL);
+    /* The sentence and docs name what there is. */
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        bool probability;
+
+        assert_true(metrics_known(all[i], &probability));
+        assert_int_equal(probability, i >= 2);
+    }
+}
+
+static void the_example_is_a_good_job(void **state)
+{
+    struct fixture *f = *state;
+    int rc = job_load(&f->job, "examples/movielens.yaml", NULL, 0, &f->err);
+
+    assert_string_equal(f->err.text, "");
+    assert_int_equal(rc, 0);
+    assert_string_equal(f->job.name, "movielens");
+    assert_string_equal(f->job.data.train, "examples/movielens/ratings.tsv.zst");
+    assert_int_equal(f->job.data.columns, 3);
+    assert_true(f->job.data.split_test == 0.1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, drop_fixture)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_name_comes_from_the_file), TEST(checks_of_the_data),
+        TEST(checks_of_the_columns),        TEST(checks_of_the_model),
+        TEST(checks_of_the_metrics),        TEST(the_example_is_a_good_job),
+    };
+
+    return cmocka_run_group_tests_name("job_check", tests, NULL, NULL);
+}
