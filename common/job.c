@@ -131,11 +131,11 @@ static const struct setting rows[] = {
      .preset = "split",
      .doc = "What to test: split scores each held-out example."},
 
-    {"cluster.servers", SETTING_INTEGER, AT(cluster.servers), .min = 1, .max = 1024,
+    {"cluster.servers", SETTING_INTEGER, AT(cluster.servers), .min = 1, .max = 256,
      .preset = "1", .may_change = true,
      .doc = "Servers that share the tables. Under mpirun so many of the ranks become "
             "servers."},
-    {"cluster.workers", SETTING_INTEGER, AT(cluster.workers), .min = 1, .max = 1024,
+    {"cluster.workers", SETTING_INTEGER, AT(cluster.workers), .min = 1, .max = 512,
      .preset = "1", .may_change = true,
      .doc = "Workers that share the data. Under mpirun all ranks that are no servers "
             "are workers, whatever is given here."},

@@ -115,7 +115,10 @@ int job_load(struct job *job, const char *path, char *const overrides[], int cou
              struct err *err);
 
 /* Sets one setting from text; `where` ("job.yaml line 7") goes into the sentence.
- * Mentioning tables.T.* or data.columns.C.* makes that table or column. */
+ * Mentioning tables.T.* or data.columns.C.* makes that table or column; tables.T or
+ * data.columns.C with `value` NULL makes it with all defaults. A list's items end at
+ * '\n' or '\t' if it has one, else at commas outside braces. On an error (-ERR_INPUT)
+ * the job is as before. */
 int job_set(struct job *job, const char *name, const char *value, const char *where,
             struct err *err);
 

@@ -219,8 +219,7 @@ static int flatten_value(struct flattener *f)
         yaml_event_delete(&event);
         return rc;
     }
-    /* Nothing but a mapping or a sequence can come here: next_event() refuses aliases.
-     */
+    /* Only a mapping or a sequence can come here: next_event() refuses aliases. */
     rc = event.type == YAML_MAPPING_START_EVENT;
     yaml_event_delete(&event);
     return rc ? flatten_mapping(f, line) : flatten_sequence(f, line);
@@ -234,9 +233,8 @@ static int append_item(struct flattener *f, const yaml_event_t *event, char *lis
     size_t length;
 
     if (event->type != YAML_SCALAR_EVENT)
-        return refuse(
-            f, line_of(event),
-            "an item of a list must be a single value, not a list or mapping");
+        return refuse(f, line_of(event),
+                      "an item of a list must be a single value, not a list or map");
     item = plain_text(f, event);
     if (!item)
         return -f->err->code;

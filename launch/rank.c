@@ -238,6 +238,25 @@ static int meet(struct rank *rank, const struct err *prepared, struct err *err)
     return rc ? rc : bootstrap_barrier(&rank->mpi, err);
 }
 
+/* mpirun's own exit status says nothing when ranks may be lost, so the first rank leaves
+ * the job's where rowhouse-mpirun looks for it, as its last act; the ranks then leave
+ * with 0, because mpirun complains about others. Returns what to leave with. */
+static int leave_status(const struct rank *rank, int status)
+{
+    const char *path = getenv("ROWHOUSE_STATUS");
+    char text[16];
+    struct err err;
+
+    if (!path || !path[0])
+        return status;
+    if (rank->mpi.rank != 0)
+        return 0;
+    snprintf(text, sizeof text, "%d\n", status);
+    if (file_write_atomic(path, text, strlen(text), &err))
+        log_error("%s", err.text);
+    return 0;
+}
+
 int run_rank(const struct run_request *request, const struct err *prepared)
 {
     struct rank *rank = calloc(1, sizeof *rank);
@@ -262,9 +281,12 @@ int run_rank(const struct run_request *request, const struct err *prepared)
     if (rc && rank->mpi.rank == 0)
         log_error("%s", err.text);
     if (rc == -ERR_DEADLINE)
+        leave_status(rank, 1);
+    if (rc == -ERR_DEADLINE)
         _exit(1); /* MPI_Finalize would wait for the one that is missing */
     bootstrap_end(&rank->mpi);
     status = rc ? err_exit_status(err.code) : supervise(rank->plan);
+    status = leave_status(rank, status);
     free(rank->plan);
     free(rank->all);
     free(rank->request);

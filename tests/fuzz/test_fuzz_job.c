@@ -3,9 +3,8 @@
  * Plain: every file of tests/fuzz/corpus/job, then seeded mutations of them (run from
  * the project's directory). As a fuzzer:
  *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_job.c
- * common/{job,settings,settings_value,settings_print}.c \
- *       common/{yaml,file,err,metrics}.c -lyaml -lm -o /tmp/fuzz_job
+ *       tests/fuzz/test_fuzz_job.c common/{job,settings,settings_value}.c \
+ *       common/{settings_print,yaml,file,err,metrics}.c -lyaml -lm -o /tmp/fuzz_job
  *   mkdir /tmp/found && /tmp/fuzz_job /tmp/found tests/fuzz/corpus/job
  * A file that it finds joins the corpus together with the fix. */
 #include <setjmp.h>
@@ -188,41 +187,43 @@ static size_t splice(char *input, size_t size, size_t at, size_t cut, const char
 }
 
 /* What matters in YAML, in names and in numbers. */
-static const char *const words[] = {"{",
-                                    "}",
-                                    "[",
-                                    "]",
-                                    ": ",
-                                    "\n",
-                                    "\n  ",
-                                    "=",
-                                    "\\",
-                                    "&a ",
-                                    "*a",
-                                    "!!str ",
-                                    "- ",
-                                    "? ",
-                                    "---\n",
-                                    "null",
-                                    "~",
-                                    "''",
-                                    "1e308",
-                                    "-1",
-                                    "99999999999999999",
-                                    "tables.",
-                                    "user",
-                                    ".dim",
-                                    "data.columns.",
-                                    ".table",
-                                    ".as",
-                                    "\t",
-                                    "\xc3",
-                                    "\xff",
-                                    "\"",
-                                    "\\x00",
-                                    "train.epochs",
-                                    "4 GiB",
-                                    "# "};
+static const char *const words[] = {
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    "\n",
+    "\n  ",
+    "=",
+    "\\",
+    "&a ",
+    "*a",
+    "- ",
+    "? ",
+    "---\n",
+    "~",
+    "null",
+    "''",
+    "!!str ",
+    "\t",
+    "\xc3",
+    "# ",
+    "\"",
+    "\\x00",
+    "\xff",
+    "-1",
+    "1e308",
+    "99999999999999999",
+    "4 GiB",
+    "user",
+    ".dim",
+    "tables.",
+    "data.columns.",
+    ".table",
+    ".as",
+    "train.epochs",
+};
 
 static size_t mutate(char *input, size_t size, const struct corpus *c, uint64_t *random)
 {

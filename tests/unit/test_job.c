@@ -24,7 +24,7 @@ static const char good[] = "name: test\n"
                            "tables: {user: {}, item: {}}\n";
 
 struct fixture {
-    char path[64];
+    char path[160];
     struct job job;
     struct err err;
 };
@@ -36,7 +36,8 @@ static int make_fixture(void **state)
 
     if (!f)
         return -1;
-    strcpy(f->path, "/tmp/rowhouse-job-XXXXXX.yaml");
+    snprintf(f->path, sizeof f->path, "%.100s/rowhouse-job-XXXXXX.yaml",
+             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     fd = mkstemps(f->path, 5);
     *state = f;
     return fd < 0 ? -1 : close(fd);

@@ -24,7 +24,7 @@ static const char good[] = "name: test\n"
                            "tables: {user: {}, item: {}}\n";
 
 struct fixture {
-    char path[64];
+    char path[160];
     struct job job;
     struct err err;
 };
@@ -36,7 +36,8 @@ static int make_fixture(void **state)
 
     if (!f)
         return -1;
-    strcpy(f->path, "/tmp/rowhouse-job-XXXXXX.yaml");
+    snprintf(f->path, sizeof f->path, "%.100s/rowhouse-job-XXXXXX.yaml",
+             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     fd = mkstemps(f->path, 5);
     *state = f;
     return fd < 0 ? -1 : close(fd);
@@ -107,21 +108,22 @@ static void accepts(struct fixture *f, const char *first, const char *second)
 static void the_name_comes_from_the_file(void **state)
 {
     struct fixture *f = *state;
-    char name[64];
-    char odd[] = "/tmp/rowhouse job.yaml";
+    const char *unnamed = strchr(good, '\n') + 1;
+    char name[160], odd[200], sentence[500];
 
-    loads(f, strchr(good, '\n') + 1);
+    loads(f, unnamed);
     snprintf(name, sizeof name, "%s", strrchr(f->path, '/') + 1);
     *strrchr(name, '.') = '\0';
     assert_string_equal(f->job.name, name);
-    assert_int_equal(
-        file_write_atomic(odd, strchr(good, '\n'), strlen(good) - 10, &f->err), 0);
+    snprintf(odd, sizeof odd, "%s x.yml", f->path);
+    assert_int_equal(file_write_atomic(odd, unnamed, strlen(unnamed), &f->err), 0);
     assert_int_equal(job_load(&f->job, odd, NULL, 0, &f->err), -ERR_INPUT);
     unlink(odd);
-    assert_string_equal(
-        f->err.text,
-        "/tmp/rowhouse job.yaml: name is 'rowhouse job', expected letters, "
-        "digits, '.', '_' and '-', not beginning with '.' or '-'");
+    snprintf(sentence, sizeof sentence,
+             "%s: name is '%s.yaml x', expected letters, digits, '.', '_' and '-', not "
+             "beginning with '.' or '-'",
+             odd, name);
+    assert_string_equal(f->err.text, sentence);
     accepts(f, "name=a.B_c-9", NULL);
     check_refuses(f, "name=a/b", NULL,
                   "name is 'a/b', expected letters, digits, '.', '_' and '-', not "

@@ -211,7 +211,7 @@ static void *send_many(void *context)
 
 static void test_order_is_kept(void **state)
 {
-    static const uint64_t counts[TRANSPORTS] = {20000, 20000, 100000};
+    static const uint64_t counts[TRANSPORTS] = {10000, 10000, 100000};
 
     (void)state;
     for (int transport = 0; transport < TRANSPORTS; transport++) {
@@ -246,7 +246,7 @@ static uint64_t fill(struct port *from, struct peer to, struct message *message,
         message->push.clock = sent + 1;
         rc = port_send(from, to, message, body, &err);
         if (rc == -ERR_AGAIN) {
-            usleep(50000); /* full now, but ZeroMQ's threads may still move some on */
+            usleep(20000); /* full now, but ZeroMQ's threads may still move some on */
             rc = port_send(from, to, message, body, &err);
         }
         if (rc)

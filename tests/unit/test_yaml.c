@@ -115,11 +115,12 @@ static void what_is_no_mapping(void **state)
             "f.yaml line 2: expected settings of the form 'name: value'");
     refuses("a: 1\n---\nb: 2\n",
             "f.yaml line 2: a second document (---) begins, expected one");
-    refuses("a: [[1]]\n",
-            "f.yaml line 1: an item of a list must be a single value, not a "
-            "list or mapping");
-    refuses("a:\n - b: 1\n", "f.yaml line 2: an item of a list must be a single value, "
-                             "not a list or mapping");
+    refuses(
+        "a: [[1]]\n",
+        "f.yaml line 1: an item of a list must be a single value, not a list or map");
+    refuses(
+        "a:\n - b: 1\n",
+        "f.yaml line 2: an item of a list must be a single value, not a list or map");
     refuses("[a, b]: 1\n", "f.yaml line 1: a name must be a plain text");
     refuses("? [a, b]\n: 1\n", "f.yaml line 1: a name must be a plain text");
     refuses("'': 1\n", "f.yaml line 1: a name is empty");
