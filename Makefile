@@ -36,7 +36,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-format-nonliteral \
 	$(if $(DEVELOPER),-Werror)
 OPTIMISE := $(if $(filter debug,$(BUILD)),-O0,-O2) -march=x86-64-v2 -ffp-contract=off
-SANITIZE := $(if $(filter address,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined) \
+SANITIZE = $(if $(filter address,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined) \
 	$(if $(filter undefined,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined) \
 	$(if $(filter thread,$(SAN)),-fsanitize=thread)
 , := ,

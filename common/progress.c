@@ -75,8 +75,8 @@ char *progress_format_epoch(uint32_t epoch, uint32_t epochs, double loss, double
 
     format_loss(loss, loss_text, sizeof loss_text);
     format_rate(rate, rate_text, sizeof rate_text);
-    snprintf(out, size, "epoch %u/%u%s%s  %.1f s", epoch, epochs, loss_text, rate_text,
-             seconds);
+    snprintf(out, size, "epoch %u/%u%s%s  %.*f s", epoch, epochs, loss_text, rate_text,
+             seconds > 0 && seconds < 0.1 ? 3 : 1, seconds);
     return out;
 }
 

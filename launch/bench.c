@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "launch/bench_rows.h"
 #include "launch/bench_store.h"
 #include "launch/command.h"
 
@@ -12,6 +13,10 @@ struct bench_row {
 };
 
 static const struct bench_row benches[] = {
+    {"rows",
+     "--servers S --workers W --rows N --dim D --batch B --transport tcp|ipc|inproc "
+     "--seconds T [--json]: pulls and pushes",
+     bench_rows},
     {"store", "--rows N --dim D [--json]: a table alone, one thread", bench_store},
 };
 

@@ -33,7 +33,7 @@ static void print_settings(const char *settings, FILE *out)
 {
     bool at_start = true;
 
-    fprintf(out, "settings\n");
+    fprintf(out, "\nsettings\n");
     for (const char *p = settings; *p; p++) {
         if (at_start)
             fprintf(out, "  ");
@@ -67,7 +67,7 @@ static void print_tables(const struct manifest *manifest, FILE *out)
 {
     char size[CHECKPOINT_SIZE_MAX];
 
-    fprintf(out, "%-16s %12s %6s %6s %6s %10s\n", "table", "rows", "dim", "width",
+    fprintf(out, "\n%-16s %12s %6s %6s %6s %10s\n", "table", "rows", "dim", "width",
             "state", "size");
     for (uint32_t i = 0; i < manifest->tables; i++) {
         const struct shard_table *table = &manifest->table[i];
@@ -76,7 +76,7 @@ static void print_tables(const struct manifest *manifest, FILE *out)
                 table->dim, table->width, table->state_width,
                 checkpoint_size(table_size(table), size));
     }
-    fprintf(out, "%-16s %12s %16s %s\n", "file", "rows", "checksum", "      size");
+    fprintf(out, "\n%-16s %12s %16s %10s\n", "file", "rows", "checksum", "size");
     for (uint32_t i = 0; i < manifest->shards; i++) {
         const struct shard_facts *facts = &manifest->shard[i].facts;
 
@@ -127,20 +127,22 @@ static json_t *json_hex(uint64_t value)
     return json_sprintf("%016" PRIx64, value);
 }
 
+/* An object {name: {...}}, as in a report. */
 static json_t *json_tables(const struct manifest *manifest)
 {
-    json_t *tables = json_array();
+    json_t *tables = json_object();
 
     for (uint32_t i = 0; tables && i < manifest->tables; i++) {
         const struct shard_table *table = &manifest->table[i];
-        json_t *one = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "name",
-                                json_text(table->name, strlen(table->name)), "rows",
-                                (json_int_t)table->rows, "dim", (json_int_t)table->dim,
-                                "width", (json_int_t)table->width, "state_width",
-                                (json_int_t)table->state_width, "bytes",
-                                (json_int_t)table_size(table));
+        json_t *name = json_text(table->name, strlen(table->name));
+        json_t *one = json_pack(
+            "{s:I, s:I, s:I, s:I, s:I}", "rows", (json_int_t)table->rows, "dim",
+            (json_int_t)table->dim, "width", (json_int_t)table->width, "state_width",
+            (json_int_t)table->state_width, "bytes", (json_int_t)table_size(table));
+        bool failed = json_object_set_new(tables, json_string_value(name), one) != 0;
 
-        if (json_array_append_new(tables, one)) {
+        json_decref(name);
+        if (failed) {
             json_decref(tables);
             return NULL;
         }

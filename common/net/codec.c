@@ -364,13 +364,21 @@ static int take_sender(const Wire__Header *wire, struct message *message,
     return check("the sender's index", message->sender, 0, most[message->role], err);
 }
 
+/* A push of clock 0 only asks for an ack. */
+static uint32_t sections_most(const struct message *message)
+{
+    if (message->kind == MESSAGE_PUSH && message->push.clock == 0)
+        return 0;
+    return has_sections(message->kind) ? MESSAGE_SECTIONS_MAX : 0;
+}
+
 static int take_sections(const Wire__Header *wire, struct message *message,
                          struct err *err)
 {
     bool pull = message->kind == MESSAGE_PULL;
 
-    if (check("the number of sections", wire->n_section, 0,
-              has_sections(message->kind) ? MESSAGE_SECTIONS_MAX : 0, err))
+    if (check("the number of sections", wire->n_section, 0, sections_most(message),
+              err))
         return -err->code;
     message->sections = (uint32_t)wire->n_section;
     for (uint32_t i = 0; i < message->sections; i++) {

@@ -199,39 +199,18 @@ static size_t splice(uint8_t *input, size_t size, size_t at, size_t cut,
     return size - cut + add;
 }
 
+/* What a mutation may put in. */
+/* clang-format off */
+static const char *const words[] = {
+    "\t", ",", "\"", "\"\"", "\n", "\r\n", "\r", "\",\"", "user", "item", "y", "t",
+    "-", "0", "1", "18446744073709551616", "nan", "1e38", "1e-999", "0x1p3", ".", "+",
+    " ", "-9223372036854775808", "\xef\xbb\xbf", "\xff\xfe", "\x1f\x8b\x08",
+    "\x28\xb5\x2f\xfd", "\x50\x2a\x4d\x18", "\"\n\"", "\t\t\t\t\t\t\t\t\t",
+};
+/* clang-format on */
+
 static size_t mutate(struct corpus *corpus, uint8_t *input, size_t size)
 {
-    static const char *const words[] = {"\t",
-                                        ",",
-                                        "\"",
-                                        "\"\"",
-                                        "\n",
-                                        "\r\n",
-                                        "\r",
-                                        "\",\"",
-                                        "user",
-                                        "item",
-                                        "y",
-                                        "t",
-                                        "-",
-                                        "0",
-                                        "1",
-                                        "18446744073709551616",
-                                        "nan",
-                                        "1e38",
-                                        "1e-999",
-                                        "0x1p3",
-                                        ".",
-                                        "+",
-                                        " ",
-                                        "-9223372036854775808",
-                                        "\xef\xbb\xbf",
-                                        "\xff\xfe",
-                                        "\x1f\x8b\x08",
-                                        "\x28\xb5\x2f\xfd",
-                                        "\x50\x2a\x4d\x18",
-                                        "\"\n\"",
-                                        "\t\t\t\t\t\t\t\t\t"};
     size_t at = draw(corpus, size + 1), other = draw(corpus, corpus->seeds), from;
     const char *word = words[draw(corpus, sizeof words / sizeof *words)];
     uint8_t byte = (uint8_t)draw(corpus, 256);

@@ -399,8 +399,22 @@ static void test_pushes_are_bounded(void **state)
     wire_sample(MESSAGE_PUSH, &message);
     message.push.after = message.push.clock;
     refused(&message, "the clock before a push's is 70002, expected 0 to 70001");
-    message.push.clock = 0;
-    refused(&message, "a push's clock is 0");
+}
+
+/* Clock 0 asks where one stands and pushes nothing. */
+static void test_question_of_a_push(void **state)
+{
+    struct message message;
+
+    (void)state;
+    wire_sample(MESSAGE_PUSH, &message);
+    message.push = (struct push){.clock = 0, .parts = 1};
+    refused(&message, "the number of sections is 3, expected 0 to 0");
+    message.sections = 0;
+    message.body_bytes = 0;
+    round_trip(&message);
+    message.push.after = 1;
+    refused(&message, "the clock before a push's is 1, expected 0 to 0");
 }
 
 static void test_control_messages_are_bounded(void **state)
@@ -622,6 +636,7 @@ int main(void)
         cmocka_unit_test(test_sections_are_bounded),
         cmocka_unit_test(test_bodies_have_the_size_of_their_sections),
         cmocka_unit_test(test_pushes_are_bounded),
+        cmocka_unit_test(test_question_of_a_push),
         cmocka_unit_test(test_control_messages_are_bounded),
         cmocka_unit_test(test_counts_are_bounded),
         cmocka_unit_test(test_histograms_and_texts_are_bounded),

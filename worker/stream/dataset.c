@@ -78,7 +78,7 @@ static int trained_label(const struct loading *loading, float *label, struct err
     if (loading->job->model.loss != LOSS_LOGISTIC)
         return 0;
     if (!isnan(positive_from)) {
-        *label = (double)*label >= positive_from;
+        *label = (double)*label >= positive_from ? 1 : 0;
         return 0;
     }
 #ifndef MUTANT_STREAM_BINARY_LABEL

@@ -235,7 +235,7 @@ int examples_open(const struct job *job, const char *files, const char *why,
 
     if (!made)
         return err_set(err, ERR_MEMORY, "%s: no memory to read the files", why);
-    made->format = job->data.format;
+    made->format = (enum data_format)job->data.format;
     made->need_label = need_label;
     take_columns(made, job);
     if (made->keys == 0)

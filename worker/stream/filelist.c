@@ -93,7 +93,7 @@ int filelist_init(struct filelist *list, const char *items, const char *why,
     }
     if (rc == 0 && list->files == 0)
         rc = err_set(err, ERR_INPUT, "%s names no file", why);
-    if (rc == 0)
+    if (rc == 0 && list->files > 1)
         rc = check_different(list, why, err);
     if (rc)
         filelist_release(list);

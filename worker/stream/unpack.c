@@ -209,7 +209,7 @@ static int open_file(struct unpack *unpack, struct err *err)
 
 static int read_magic(struct unpack *unpack, struct err *err)
 {
-    size_t got;
+    size_t got = 0;
     int rc;
 
     while (unpack->magics < MAGIC_BYTES && !unpack->ended) {
