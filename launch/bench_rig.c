@@ -146,11 +146,11 @@ struct bench_worker {
     struct client *client;
     struct flight *flight; /* ring */
     uint32_t slots, head, count;
-    uint32_t made;    /* of the ring, for the release */
-    uint64_t *order;  /* [rows]: all keys in a random order of this worker's own */
-    uint64_t *block;  /* [batch]: keys in the order of numbers */
-    uint64_t at;      /* in `order` */
-    float *gradient;  /* [batch][dim] */
+    uint32_t made;   /* of the ring, for the release */
+    uint64_t *order; /* [rows]: all keys in a random order of this worker's own */
+    uint64_t *block; /* [batch]: keys in the order of numbers */
+    uint64_t at;     /* in `order` */
+    float *gradient; /* [batch][dim] */
     uint32_t width;
     uint64_t clock;
     struct latency *latency; /* where to count pulls now; NULL = nowhere */
@@ -214,7 +214,8 @@ static int ask(struct bench_worker *w, const uint64_t *key, uint32_t n, struct e
     return 0;
 }
 
-/* Waits for the oldest pull, and pushes its gradients. Returns its rows, or an error. */
+/* Waits for the oldest pull, and pushes its gradients. Returns its rows, or an error.
+ */
 static int take(struct bench_worker *w, bool push, struct err *err)
 {
     struct batch *batch = &w->flight[w->head].batch;
@@ -245,8 +246,8 @@ static uint64_t body_bytes(const struct bench_worker *w)
     return counts->bytes_pulled + counts->bytes_pushed;
 }
 
-/* As a worker trains: pulls ahead, pushes that nobody waits for. The slice ends when all
- * that was begun is acknowledged. */
+/* As a worker trains: pulls ahead, pushes that nobody waits for. The slice ends when
+ * all that was begun is acknowledged. */
 static int turn_rows(struct bench_worker *w, uint32_t turn, struct slice *slice,
                      struct err *err)
 {

@@ -1,5 +1,5 @@
-/* What `rowhouse bench rows` measures with: a rig of seats, each a process (tcp, ipc) or
- * a thread (inproc).
+/* What `rowhouse bench rows` measures with: a rig of seats, each a process (tcp, ipc)
+ * or a thread (inproc).
  *
  *   servers   server_run() as in every run, over memory of the kind that such a run has
  *   workers   the client and key sets as in every run, without a model: gradients are
@@ -7,9 +7,9 @@
  *   source,   the raw stream beside it: two seats that send each other the messages of
  *   sink      those batches through the same ports, and do nothing with them
  *
- * Servers and the sink answer whenever asked. Workers and the source act in turns, which
- * the main thread calls: so the two measurements alternate and share the weather. The rig
- * is plain data in memory that all seats share. */
+ * Servers and the sink answer whenever asked. Workers and the source act in turns,
+ * which the main thread calls: so the two measurements alternate and share the weather.
+ * The rig is plain data in memory that all seats share. */
 #ifndef ROWHOUSE_LAUNCH_BENCH_RIG_H
 #define ROWHOUSE_LAUNCH_BENCH_RIG_H
 
@@ -25,10 +25,10 @@ enum {
     RIG_SERVERS_MAX = 64,
     RIG_WORKERS_MAX = 64,
     RIG_SEATS_MAX = RIG_SERVERS_MAX + RIG_WORKERS_MAX + 2,
-    RIG_SLICES = 5,          /* turns of each kind; medians are taken over them */
-    LATENCY_OCTAVE = 16,     /* buckets for each doubling of a latency */
+    RIG_SLICES = 5,      /* turns of each kind; medians are taken over them */
+    LATENCY_OCTAVE = 16, /* buckets for each doubling of a latency */
     LATENCY_BUCKETS = 32 * LATENCY_OCTAVE,
-    RIG_TIMEOUT_S = 10,      /* silence of a seat that counts as its end */
+    RIG_TIMEOUT_S = 10, /* silence of a seat that counts as its end */
 };
 
 enum transport { TRANSPORT_TCP, TRANSPORT_IPC, TRANSPORT_INPROC };
@@ -91,12 +91,13 @@ struct rig {
     struct job job;
     struct roster roster;
     char stream[ENDPOINT_MAX]; /* the sink's endpoint */
-    int listen_fd[RIG_SERVERS_MAX + 1]; /* tcp: of the servers, then the sink; else -1 */
-    struct net *net;                    /* inproc: of all; else each seat has its own */
-    struct buffer_pool *pool;           /* likewise */
-    _Atomic uint32_t turn;   /* whose turn it is or was last */
-    _Atomic uint32_t acting; /* that turn, until its time is up; then 0 */
-    volatile bool stop;      /* all seats leave */
+    int listen_fd[RIG_SERVERS_MAX +
+                  1];         /* tcp: of the servers, then the sink; else -1 */
+    struct net *net;          /* inproc: of all; else each seat has its own */
+    struct buffer_pool *pool; /* likewise */
+    _Atomic uint32_t turn;    /* whose turn it is or was last */
+    _Atomic uint32_t acting;  /* that turn, until its time is up; then 0 */
+    volatile bool stop;       /* all seats leave */
     uint32_t seats;
     struct seat seat[RIG_SEATS_MAX];
 };

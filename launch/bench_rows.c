@@ -75,10 +75,11 @@ static int take_number(const char *name, const char *text, struct rig_options *o
         *value = text ? strtoull(text, &end, 10) : 0;
         if (!text || *text < '0' || *text > '9' || *end || errno ||
             *value < numbers[i].min || *value > numbers[i].max)
-            return err_set(err, ERR_INPUT,
-                           "bench rows: %s must be a number from %llu to %llu, not '%s'",
-                           name, (unsigned long long)numbers[i].min,
-                           (unsigned long long)numbers[i].max, text ? text : "");
+            return err_set(
+                err, ERR_INPUT,
+                "bench rows: %s must be a number from %llu to %llu, not '%s'", name,
+                (unsigned long long)numbers[i].min, (unsigned long long)numbers[i].max,
+                text ? text : "");
         return 1;
     }
     return 0;
@@ -116,11 +117,12 @@ static int check(const struct rig_options *o, struct err *err)
                        "least that, not %llu",
                        (unsigned long long)o->batch, (unsigned long long)o->rows);
     if (o->batch * o->dim * sizeof(float) > BATCH_BYTES_MAX)
-        return err_set(err, ERR_INPUT,
-                       "bench rows: --batch %llu times --dim %llu is more than the %d MiB "
-                       "that a batch may have",
-                       (unsigned long long)o->batch, (unsigned long long)o->dim,
-                       BATCH_BYTES_MAX >> 20);
+        return err_set(
+            err, ERR_INPUT,
+            "bench rows: --batch %llu times --dim %llu is more than the %d MiB "
+            "that a batch may have",
+            (unsigned long long)o->batch, (unsigned long long)o->dim,
+            BATCH_BYTES_MAX >> 20);
     return 0;
 }
 
@@ -144,11 +146,12 @@ static int parse(int argc, char **argv, struct rig_options *o, struct err *err)
         if (rc < 0)
             return rc;
         if (rc == 0)
-            return err_set(err, ERR_INPUT,
-                           "bench rows: unknown option '%s'; there are --servers, "
-                           "--workers, --rows, --dim, --batch, --transport, --inflight, "
-                           "--seconds and --json",
-                           name);
+            return err_set(
+                err, ERR_INPUT,
+                "bench rows: unknown option '%s'; there are --servers, "
+                "--workers, --rows, --dim, --batch, --transport, --inflight, "
+                "--seconds and --json",
+                name);
         i++;
     }
     return check(o, err);
@@ -164,8 +167,8 @@ static void set_job(struct rig *rig)
 
     snprintf(job->name, sizeof job->name, "bench");
     job->tables = 1;
-    job->table[0] =
-        (struct job_table){.dim = (int64_t)o->dim, .init = INIT_NORMAL, .scale = 0.01};
+    job->table[0] = (struct job_table){
+        .dim = (int64_t)o->dim, .init = INIT_NORMAL, .scale = 0.01};
     snprintf(job->table[0].name, sizeof job->table[0].name, "rows");
     job->model.bias = false;
     job->optimizer.kind = OPTIMIZER_SGD;
@@ -175,7 +178,8 @@ static void set_job(struct rig *rig)
     job->cluster.workers = (int64_t)o->workers;
     job->cluster.timeout = RIG_TIMEOUT_S;
     /* Hashing does not share rows out evenly: half as much again for each server. */
-    job->cluster.memory_max = (int64_t)(o->rows * row * 3 / 2 / o->servers + (64 << 20));
+    job->cluster.memory_max = (int64_t)(o->rows * row * 3 / 2 / o->servers +
+                                        (64 << 20));
 }
 
 static int set_endpoint(const struct rig *rig, uint32_t number, char *endpoint, int *fd,
@@ -202,9 +206,9 @@ static int set_roster(struct rig *rig, struct err *err)
     for (uint32_t s = 0; s <= roster->servers; s++)
         rig->listen_fd[s] = -1;
     for (uint32_t s = 0; rc == 0 && s <= roster->servers; s++)
-        rc = set_endpoint(rig, s,
-                          s < roster->servers ? roster->server[s].endpoint : rig->stream,
-                          &rig->listen_fd[s], err);
+        rc = set_endpoint(
+            rig, s, s < roster->servers ? roster->server[s].endpoint : rig->stream,
+            &rig->listen_fd[s], err);
     for (uint32_t s = 0; s < roster->servers; s++)
         snprintf(roster->server[s].host, sizeof roster->server[s].host, "this host");
     return rc;
@@ -330,8 +334,8 @@ static int wait_for(struct rig *rig, uint32_t turn, double seconds, struct err *
     return 0;
 }
 
-/* Ends the seats: asks them to leave, and kills processes that do not, or at once after a
- * failure. Threads leave by themselves: all their waits are short. */
+/* Ends the seats: asks them to leave, and kills processes that do not, or at once after
+ * a failure. Threads leave by themselves: all their waits are short. */
 static void end_seats(struct rig *rig, bool failed)
 {
     double end = clock_seconds() + RIG_TIMEOUT_S;
@@ -397,8 +401,8 @@ static void add_cpu(const struct rig *rig, enum turn_kind kind, double sign,
     }
 }
 
-static int run_turn(struct rig *rig, enum turn_kind kind, uint32_t slice, double seconds,
-                    struct cpu *cpu, struct err *err)
+static int run_turn(struct rig *rig, enum turn_kind kind, uint32_t slice,
+                    double seconds, struct cpu *cpu, struct err *err)
 {
     double end = clock_seconds() + seconds;
     uint32_t turn = turn_number(kind, slice);
@@ -489,8 +493,9 @@ static int evaluate(const struct rig *rig, const struct cpu *cpu, struct outcome
         struct slice raw = whole_slice(rig, SEAT_SOURCE, i);
 
         if (!work.rows || !raw.bytes)
-            return err_set(err, ERR_INPUT,
-                           "not a batch was ready in a slice; a higher --seconds may help");
+            return err_set(
+                err, ERR_INPUT,
+                "not a batch was ready in a slice; a higher --seconds may help");
         rows[i] = (double)work.rows / (work.end - work.start);
         payload[i] = (double)work.bytes / (work.end - work.start);
         stream[i] = (double)raw.bytes / (raw.end - raw.start);
@@ -506,7 +511,8 @@ static int evaluate(const struct rig *rig, const struct cpu *cpu, struct outcome
         .cpu_servers = cpu[TURN_ROWS].answering / all_rows,
         .cpu_workers = cpu[TURN_ROWS].acting / all_rows,
         .cpu_rows = (cpu[TURN_ROWS].answering + cpu[TURN_ROWS].acting) / all_bytes,
-        .cpu_stream = (cpu[TURN_STREAM].answering + cpu[TURN_STREAM].acting) / all_stream,
+        .cpu_stream = (cpu[TURN_STREAM].answering + cpu[TURN_STREAM].acting) /
+                      all_stream,
     };
     for (uint32_t s = 0; s < rig->seats; s++) {
         add_latency(&out->loaded, &rig->seat[s].loaded);
@@ -529,8 +535,10 @@ static void print(const struct rig_options *o, const struct outcome *r, FILE *ou
             (unsigned long long)o->batch, (unsigned long long)o->inflight);
     fprintf(out, "%-34s %8.2f M/s\n", "rows pulled and pushed", r->rows / 1e6);
     fprintf(out, "%-34s %8.2f GB/s\n", "payload, both ways", r->payload / 1e9);
-    fprintf(out, "%-34s %8.2f GB/s\n", "raw stream of the same messages", r->stream / 1e9);
-    fprintf(out, "%-34s %8.0f %%\n", "payload / raw stream", 100 * r->payload / r->stream);
+    fprintf(out, "%-34s %8.2f GB/s\n", "raw stream of the same messages",
+            r->stream / 1e9);
+    fprintf(out, "%-34s %8.0f %%\n", "payload / raw stream",
+            100 * r->payload / r->stream);
     fprintf(out, "%-34s %8.0f us (p99 %.0f)\n", "a pull under this load, p50",
             latency_quantile(&r->loaded, 0.5), latency_quantile(&r->loaded, 0.99));
     fprintf(out, "%-34s %8.0f us (p99 %.0f)\n", "a pull with nothing beside it, p50",
@@ -544,12 +552,13 @@ static void print(const struct rig_options *o, const struct outcome *r, FILE *ou
 
 static json_t *settings_json(const struct rig_options *o)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:f, s:i, s:s, s:s}", "servers",
-                     (json_int_t)o->servers, "workers", (json_int_t)o->workers, "rows",
-                     (json_int_t)o->rows, "dim", (json_int_t)o->dim, "batch",
-                     (json_int_t)o->batch, "transport", transports[o->transport],
-                     "inflight", (json_int_t)o->inflight, "seconds", o->seconds, "slices",
-                     RIG_SLICES, "kernels", cpu_level_name(cpu_level()), "memory",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:f, s:i, s:s, s:s}",
+                     "servers", (json_int_t)o->servers, "workers",
+                     (json_int_t)o->workers, "rows", (json_int_t)o->rows, "dim",
+                     (json_int_t)o->dim, "batch", (json_int_t)o->batch, "transport",
+                     transports[o->transport], "inflight", (json_int_t)o->inflight,
+                     "seconds", o->seconds, "slices", RIG_SLICES, "kernels",
+                     cpu_level_name(cpu_level()), "memory",
                      o->transport == TRANSPORT_INPROC ? "anonymous" : "memfd");
 }
 
@@ -559,8 +568,8 @@ static int print_json(const struct rig_options *o, const struct outcome *r, FILE
     json_t *json = json_pack(
         "{s:f, s:f, s:f, s:f, s:f, s:{s:f, s:f}, s:{s:f, s:f}, s:f, s:f}",
         "rows_per_second", r->rows, "payload_gb_per_second", r->payload / 1e9,
-        "stream_gb_per_second", r->stream / 1e9, "share_of_stream", r->payload / r->stream,
-        "bytes_per_row", r->bytes_per_row, "pull_us", "p50",
+        "stream_gb_per_second", r->stream / 1e9, "share_of_stream",
+        r->payload / r->stream, "bytes_per_row", r->bytes_per_row, "pull_us", "p50",
         latency_quantile(&r->loaded, 0.5), "p99", latency_quantile(&r->loaded, 0.99),
         "pull_alone_us", "p50", latency_quantile(&r->alone, 0.5), "p99",
         latency_quantile(&r->alone, 0.99), "cpu_seconds_per_gb", r->cpu_rows * 1e9,
@@ -595,8 +604,8 @@ int bench_rows(int argc, char **argv, FILE *out, struct err *err)
     struct rig *rig;
     int rc;
 
-    rig = mmap(NULL, sizeof *rig, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-               0);
+    rig = mmap(NULL, sizeof *rig, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+               -1, 0);
     if (rig == MAP_FAILED)
         return err_system(err, "bench rows: no memory for the rig");
     job_init(&rig->job);

@@ -47,8 +47,7 @@ struct bench {
     uint32_t queries;
 };
 
-/* --- options
- * --------------------------------------------------------------------------- */
+/* --- options --------------------------------------------------------------------- */
 
 static int parse_number(const char *name, const char *text, uint64_t max,
                         uint64_t *value, struct err *err)
@@ -107,8 +106,7 @@ static int parse(int argc, char **argv, struct options *o, struct err *err)
     return 0;
 }
 
-/* --- a run
- * ----------------------------------------------------------------------------- */
+/* --- a run ----------------------------------------------------------------------- */
 
 /* Keys of rows 0, 1, ...: all different, as mix64 is a bijection. */
 static uint64_t key_of(uint64_t row)
@@ -329,8 +327,7 @@ static int run(const struct options *options, bool longest, struct numbers *numb
     return rc;
 }
 
-/* --- runs and results
- * ------------------------------------------------------------------ */
+/* --- runs and results ------------------------------------------------------------ */
 
 struct outcome {
     struct numbers numbers;

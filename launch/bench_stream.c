@@ -1,10 +1,10 @@
 /* The seats of the rig that stream: what the sockets alone can carry.
  *
  * The source sends the pulls and pushes of a batch, the sink answers with as many bytes
- * as a server would: the same messages, in the same number and size, both ways at once,
- * with as many under way as a worker has. Nobody fills the bodies in or looks at them:
- * each is one buffer that is sent by reference again and again. Over inproc ZeroMQ only
- * passes pointers, so there the one who gets a body copies it once. */
+ * as a server would: the same messages, in the same number and size, both ways at once.
+ * Nobody fills the bodies in or looks at them: each is one buffer that is sent by
+ * reference again and again. Over inproc ZeroMQ only passes pointers, so there the one
+ * who gets a body copies it once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,11 @@
 #include "worker/batch.h"
 
 enum {
-    CREDIT = 16,     /* pulls under way, and as many pushes; as the client has */
+    /* Messages under way, of pulls and of pushes: about 4 MB of them, what is fastest
+     * here: more do not stay in the caches, fewer leave the other side idle. */
+    CREDIT_BYTES = 4 << 20,
+    CREDIT_MIN = 4,
+    CREDIT_MAX = 16,
     BODIES_MAX = 64, /* sizes of bodies that are kept */
     WAIT_MS = 20,
 };
@@ -31,9 +35,10 @@ struct stream {
     /* Of the source: */
     uint32_t *rows; /* [parts] of a batch */
     uint32_t parts;
-    uint64_t pulls, pushes;     /* sent */
-    uint64_t answers, acks;     /* received */
-    uint64_t bytes;             /* of bodies, both ways; counted when answered */
+    uint32_t credit;
+    uint64_t pulls, pushes; /* sent */
+    uint64_t answers, acks; /* received */
+    uint64_t bytes;         /* of bodies, both ways; counted when answered */
 };
 
 /* A body of that size, filled once. Borrowed; NULL without memory. */
@@ -61,11 +66,11 @@ static struct buffer *body_of(struct stream *s, size_t bytes)
     return body;
 }
 
-/* Sends s->out with a body of the right size; `to` is for the sink. 0, or -ERR_AGAIN. */
+/* Sends s->out with a body of the right size; `to` is for the sink. 0, or -ERR_AGAIN.
+ */
 static int send_out(struct stream *s, struct peer to, struct err *err)
 {
-    size_t bytes =
-        message_layout(s->out.kind, s->out.section, s->out.sections, NULL);
+    size_t bytes = message_layout(s->out.kind, s->out.section, s->out.sections, NULL);
     struct buffer *body = bytes ? body_of(s, bytes) : NULL;
 
     if (bytes && !body)
@@ -116,22 +121,34 @@ static void stream_close(struct stream *s)
 
 /* --- the sink --------------------------------------------------------------------- */
 
-static int sink_answer(struct stream *s, struct err *err)
+/* ZeroMQ learns only now and then, as in a wait, that there is room again. */
+static int sink_send(struct stream *s, struct err *err)
 {
     struct peer to = {s->in.role, s->in.sender, s->in.incarnation};
+    double end = clock_seconds() + RIG_TIMEOUT_S;
+    int rc;
 
+    while ((rc = send_out(s, to, err)) == -ERR_AGAIN && clock_seconds() < end &&
+           !s->seat->rig->stop)
+        port_wait(&s->port, 1, NULL, 0, 0);
+    return rc;
+}
+
+static int sink_answer(struct stream *s, struct err *err)
+{
     if (s->in.kind == MESSAGE_PULL) {
         s->out.kind = MESSAGE_ROWS;
         s->out.rows.request = s->in.pull.request;
         s->out.sections = 1;
         s->out.section[0] = (struct section){
-            .rows = s->in.section[0].rows, .width = (uint32_t)s->seat->rig->options.dim};
+            .rows = s->in.section[0].rows,
+            .width = (uint32_t)s->seat->rig->options.dim};
     } else {
         s->out.kind = MESSAGE_ACK;
         s->out.ack = (struct ack){.clock = s->in.push.clock};
         s->out.sections = 0;
     }
-    return send_out(s, to, err);
+    return sink_send(s, err);
 }
 
 int seat_sink(struct seat *seat, struct seat_net *own, struct err *err)
@@ -142,8 +159,8 @@ int seat_sink(struct seat *seat, struct seat_net *own, struct err *err)
     int rc = stream_open(&s, seat, own, err);
 
     if (rc == 0)
-        rc = port_listen(own->net, rig->stream, rig->listen_fd[rig->options.servers], self,
-                         rig->roster.job, &s->port, err);
+        rc = port_listen(own->net, rig->stream, rig->listen_fd[rig->options.servers],
+                         self, rig->roster.job, &s->port, err);
     seat->ready = rc == 0;
     while (rc == 0 && !rig->stop) {
         port_wait(&s->port, 1, NULL, 0, WAIT_MS);
@@ -189,6 +206,7 @@ static int source_parts(struct stream *s, struct err *err)
     return rc;
 }
 
+/* The size of the body of the pull or push `number`. */
 static size_t bytes_of(struct stream *s, enum message_kind kind, uint64_t number)
 {
     struct section section = {
@@ -196,6 +214,15 @@ static size_t bytes_of(struct stream *s, enum message_kind kind, uint64_t number
         .width = kind == MESSAGE_PULL ? 0 : (uint32_t)s->seat->rig->options.dim};
 
     return message_layout(kind, &section, 1, NULL);
+}
+
+static uint32_t source_credit(struct stream *s)
+{
+    size_t credit = CREDIT_BYTES / bytes_of(s, MESSAGE_PUSH, 0);
+
+    return credit < CREDIT_MIN   ? CREDIT_MIN
+           : credit > CREDIT_MAX ? CREDIT_MAX
+                                 : (uint32_t)credit;
 }
 
 /* Sends the next pull or push. 1 sent, 0 not now. */
@@ -228,9 +255,11 @@ static int source_pump(struct stream *s, struct err *err)
 
     while (pull > 0 || push > 0) {
         if (pull > 0)
-            pull = s->pulls - s->answers < CREDIT ? source_send(s, MESSAGE_PULL, err) : 0;
+            pull = s->pulls - s->answers < s->credit ? source_send(s, MESSAGE_PULL, err)
+                                                     : 0;
         if (push > 0)
-            push = s->pushes - s->acks < CREDIT ? source_send(s, MESSAGE_PUSH, err) : 0;
+            push = s->pushes - s->acks < s->credit ? source_send(s, MESSAGE_PUSH, err)
+                                                   : 0;
         if (pull < 0 || push < 0)
             return -err->code;
     }
@@ -272,7 +301,8 @@ static int source_turn(struct stream *s, uint32_t turn, struct slice *slice,
         else if (s->pulls + s->pushes == answered)
             break;
         if (rc == 0) {
-            port_wait(&s->port, 1, NULL, 0, s->pulls + s->pushes == answered ? 1 : WAIT_MS);
+            port_wait(&s->port, 1, NULL, 0,
+                      s->pulls + s->pushes == answered ? 1 : WAIT_MS);
             rc = source_take(s, err);
         }
         if (s->answers + s->acks > answered)
@@ -298,8 +328,10 @@ int seat_source(struct seat *seat, struct seat_net *own, struct err *err)
 
     if (rc == 0)
         rc = source_parts(s, err);
-    if (rc == 0)
+    if (rc == 0) {
+        s->credit = source_credit(s);
         rc = port_connect(own->net, rig->stream, self, rig->roster.job, &s->port, err);
+    }
     if (rc == 0)
         rc = source_turn(s, 0, &ignored, err);
     seat->ready = rc == 0;

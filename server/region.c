@@ -72,8 +72,7 @@ static uint64_t chunks_of(uint64_t pages)
     return (pages + PAGES - 1) / PAGES;
 }
 
-/* --- runs of pages in a chunk
- * --------------------------------------------------------- */
+/* --- runs of pages in a chunk ---------------------------------------------------- */
 
 /* First page from `page` on that is taken (or free); PAGES if there is none. */
 static uint32_t next_page(const uint64_t *taken, uint32_t page, bool is_taken)
@@ -133,8 +132,7 @@ static uint32_t chunk_settle(struct region *region, uint64_t index)
     return count;
 }
 
-/* --- the memory behind it
- * -------------------------------------------------------------- */
+/* --- the memory behind it -------------------------------------------------------- */
 
 /* Pages become zero and cost nothing until they are touched again. */
 static void pages_drop(struct region *region, uint64_t offset, uint64_t bytes)
@@ -165,8 +163,7 @@ static void chunks_advise(struct region *region, uint64_t first, uint64_t n, boo
     (void)madvise(region->base + offset, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
-/* --- format and open
- * ------------------------------------------------------------------- */
+/* --- format and open ------------------------------------------------------------- */
 
 static int region_check(const struct region *region, struct err *err)
 {
@@ -301,8 +298,7 @@ int region_open(struct region *region, struct err *err)
     return 0;
 }
 
-/* --- allocate and free
- * ----------------------------------------------------------------- */
+/* --- allocate and free ----------------------------------------------------------- */
 
 /* A run of n < PAGES pages; returns its first page in the region, or 0. */
 static uint64_t take_pages(struct region *region, uint32_t n)

@@ -10,17 +10,18 @@
 static const uint64_t magic = 0x31656c626174; /* "table1" */
 
 enum {
-    AHEAD = 16,  /* keys between the steps of a look-up, and between fetch and use */
-    RING = 64,   /* look-ups under way; more than 2 * AHEAD */
-    LINE = 64,   /* bytes of a cache line */
-    FETCH = 512, /* bytes of a row that are fetched ahead; the processor sees the rest
-                    coming */
+    AHEAD = 32,    /* keys between the steps of a look-up */
+    RING = 64,     /* look-ups under way between two steps; more than AHEAD */
+    LOOKUP = 1024, /* keys of a look-up */
+    LATE = 64,     /* of them, those looked at again at a time */
+    LINE = 64,     /* bytes of a cache line */
+    FETCH = 512,   /* bytes of a row that are fetched ahead; the processor sees the rest
+                      coming */
     MAKE_KEYS = 256, /* looked up at a time before missing rows are made */
     SLAB_ROWS_MIN = 8,
 };
 
-/* --- making a table
- * -------------------------------------------------------------------- */
+/* --- making a table -------------------------------------------------------------- */
 
 static struct init_rule spec_rule(const struct table_spec *spec)
 {
@@ -87,6 +88,8 @@ static void table_attach(struct table *table, struct region *region, uint64_t of
         .region = region,
         .spec = root->spec,
         .root = root,
+        .base = region->base,
+        .array = root->array,
         .slab = region_at(region, root->slab_list),
         .slab_divide = UINT64_MAX / root->slab_rows + 1,
         .slab_rows = root->slab_rows,
@@ -130,8 +133,7 @@ full:
                    (unsigned long long)region_used(region), sizeof *root + REGION_PAGE);
 }
 
-/* --- opening one
- * ----------------------------------------------------------------------- */
+/* --- opening one ----------------------------------------------------------------- */
 
 static int spec_compare(const struct table_spec *is, const struct table_spec *want,
                         struct err *err)
@@ -205,8 +207,7 @@ int table_open(struct table *table, struct region *region, uint32_t root_index,
     return 0;
 }
 
-/* --- look-ups
- * -------------------------------------------------------------------------- */
+/* --- look-ups -------------------------------------------------------------------- */
 
 static inline void prefetch_block(const unsigned char *block, uint32_t bytes)
 {
@@ -230,40 +231,131 @@ static inline float *block_weights(unsigned char *block)
     return block ? (float *)(block + sizeof(uint64_t)) : NULL;
 }
 
-/* First step: the bucket. */
-static inline void lookup_bucket(struct probe *probe, const struct table *table,
-                                 uint64_t key)
+static inline void copy_floats(float *to, const float *from, uint32_t n)
 {
-    probe_begin(probe, table, key_hash(table->spec.id, key));
-    __builtin_prefetch(&probe->first[probe->at]);
+    uint32_t i = 0;
+
+    for (; i + 4 <= n; i += 4)
+        memcpy(to + i, from + i, 4 * sizeof(float));
+    for (; i < n; i++)
+        to[i] = from[i];
 }
 
-/* Second: the rows that its tags point to; nearly always one. */
-static inline void lookup_block(struct probe *probe, const struct table *table)
+/* Where the results of a look-up go: pointers, or copies. */
+struct results {
+    float **row; /* NULL = copies */
+    float *values;
+    unsigned char *found;
+};
+
+static inline void result_put(const struct table *table, const struct results *results,
+                              uint32_t i, unsigned char *block)
 {
-    probe_match(probe);
-    for (uint32_t match = probe->match; match; match &= match - 1)
-        prefetch_block(
-            table_block(table, probe->first[probe->at].row[__builtin_ctz(match)]),
-            table->stride);
+    uint32_t width = table->spec.width;
+
+    if (results->row) {
+        results->row[i] = block_weights(block);
+        return;
+    }
+    results->found[i] = block != NULL;
+    if (block)
+        copy_floats(results->values + (size_t)i * width, block_weights(block), width);
+    else
+        memset(results->values + (size_t)i * width, 0, width * sizeof(float));
 }
 
-/* Three steps, AHEAD keys from one to the next, so that their cache misses overlap. */
+/* The keys that the quick way did not decide: their home is full and was passed, or
+ * another key has the same tag. About one in twelve. */
+static void look_again(const struct table *table, const uint64_t *key,
+                       const uint16_t *late, uint32_t n, const struct results *results)
+{
+    struct probe probe[LATE];
+
+    for (uint32_t i = 0; i < n; i++) {
+        probe_begin(&probe[i], table, key_hash(table->spec.id, key_at(key, late[i])));
+        for (uint32_t match = probe[i].match; match; match &= match - 1) {
+            uint32_t entry = (uint32_t)__builtin_ctz(match);
+
+            prefetch_block(table_block(table, probe[i].first[probe[i].at].row[entry]),
+                           table->stride);
+        }
+    }
+    for (uint32_t i = 0; i < n; i++)
+        result_put(table, results, late[i],
+                   probe_verify(&probe[i], table, key_at(key, late[i])));
+}
+
+/* Looks up n <= LOOKUP keys in three steps, `ahead` keys from one to the next, so that
+ * their cache misses overlap: fetch the home bucket; fetch the row that its first equal
+ * tag points to; compare the key there. */
+static inline __attribute__((always_inline)) void look_up(const struct table *shared,
+                                                          const uint64_t *key,
+                                                          uint32_t n,
+                                                          const struct results *results)
+{
+    const struct table table = *shared; /* so that stores to rows cannot change it */
+    uint32_t ahead = n < AHEAD ? n : AHEAD, lates = 0;
+    const struct bucket *home[RING];
+    unsigned char *block[RING];
+    uint8_t tag[RING];
+    uint16_t late[LOOKUP];
+
+    for (uint32_t step = 0; step < n + 2 * ahead; step++) {
+        if (step < n) {
+            uint64_t hash = key_hash(table.spec.id, key_at(key, step));
+
+            home[step % RING] = index_home(&table, hash);
+            tag[step % RING] = hash_tag(hash);
+            __builtin_prefetch(home[step % RING]);
+        }
+        if (step >= ahead && step - ahead < n) {
+            uint32_t i = step - ahead;
+            const struct bucket *bucket = home[i % RING];
+            uint32_t match = bucket_match(bucket, tag[i % RING]);
+
+            block[i % RING] = NULL;
+            if (__builtin_expect(match != 0, 1)) {
+                block[i % RING] = table_block(&table,
+                                              bucket->row[__builtin_ctz(match)]);
+                prefetch_block(block[i % RING], table.stride);
+            } else if (bucket->passed) {
+                __builtin_prefetch(bucket + 1);
+                late[lates++] = (uint16_t)i;
+            } else {
+                result_put(&table, results, i, NULL);
+            }
+        }
+        if (step >= 2 * ahead) {
+            uint32_t i = step - 2 * ahead;
+
+            if (!block[i % RING])
+                continue;
+            if (__builtin_expect(block_key(block[i % RING]) == key_at(key, i), 1))
+                result_put(&table, results, i, block[i % RING]);
+            else
+                late[lates++] = (uint16_t)i;
+        }
+    }
+    for (uint32_t i = 0; i < lates; i += LATE)
+        look_again(shared, key, late + i, lates - i < LATE ? lates - i : LATE, results);
+}
+
 void table_find(const struct table *table, const uint64_t *key, uint32_t n, float **row)
 {
-    struct probe ring[RING];
+    for (uint32_t first = 0, count; first < n; first += count) {
+        count = n - first < LOOKUP ? n - first : LOOKUP;
+        look_up(table, key + first, count, &(struct results){.row = row + first});
+    }
+}
 
-    for (uint64_t i = 0; i < (uint64_t)n + 2 * AHEAD; i++) {
-        if (i < n)
-            lookup_bucket(&ring[i % RING], table, key_at(key, (uint32_t)i));
-        if (i >= AHEAD && i - AHEAD < n)
-            lookup_block(&ring[(i - AHEAD) % RING], table);
-        if (i >= 2 * AHEAD) {
-            uint32_t j = (uint32_t)i - 2 * AHEAD;
-
-            row[j] = block_weights(
-                probe_verify(&ring[j % RING], table, key_at(key, j)));
-        }
+void table_copy(const struct table *table, const uint64_t *key, uint32_t n,
+                float *values, unsigned char *found)
+{
+    for (uint32_t first = 0, count; first < n; first += count) {
+        count = n - first < LOOKUP ? n - first : LOOKUP;
+        look_up(table, key + first, count,
+                &(struct results){.values = values + (size_t)first * table->spec.width,
+                                  .found = found + first});
     }
 }
 
@@ -326,7 +418,6 @@ int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
             /* Again: the key may have come up earlier in this batch. */
             hash = key_hash(table->spec.id, key_at(key, i));
             probe_begin(&probe, table, hash);
-            probe_match(&probe);
             row[i] = block_weights(probe_verify(&probe, table, key_at(key, i)));
             if (!row[i])
                 row[i] = row_make(table, key_at(key, i), hash);
@@ -337,8 +428,7 @@ int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
     return rc;
 }
 
-/* --- iteration and facts
- * --------------------------------------------------------------- */
+/* --- iteration and facts --------------------------------------------------------- */
 
 uint64_t table_rows(const struct table *table)
 {

@@ -40,6 +40,8 @@ struct table {
     struct region *region; /* borrowed */
     struct table_spec spec;
     struct table_root *root; /* in the region */
+    unsigned char *base;     /* of the region */
+    const uint64_t *array;   /* in the region: the sub-tables' arrays */
     uint64_t *slab;          /* in the region: offsets of the slabs */
     uint64_t slab_divide;    /* 2^64 / slab_rows, rounded up */
     uint32_t slab_rows;      /* rows of a slab */
@@ -69,6 +71,10 @@ void table_find(const struct table *table, const uint64_t *key, uint32_t n,
  * others are there. */
 int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
                        float **row);
+/* Looks up n keys and copies their weights to values[n][width]: quicker than
+ * table_find() and a copy. found[i] = 1, or 0 and zeros where there is no row. */
+void table_copy(const struct table *table, const uint64_t *key, uint32_t n,
+                float *values, unsigned char *found);
 
 /* Rows in order of making, 0 .. table_rows()-1; rows may be made meanwhile. `key` may
  * be NULL. */

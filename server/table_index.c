@@ -133,8 +133,7 @@ static uint32_t next_buckets(uint32_t slot, uint32_t buckets)
 static bool index_grow(struct table *table, uint32_t slot)
 {
     struct table_root *root = table->root;
-    struct subtable *sub = &root->sub[slot];
-    array_ref none = array_none(table), old = sub->array;
+    array_ref none = array_none(table), old = root->array[slot];
     array_ref new = array_alloc(
         table, old == none ? 1 : next_buckets(slot, array_buckets(old)));
 
@@ -146,8 +145,8 @@ static bool index_grow(struct table *table, uint32_t slot)
     root->growth.new = new;
     rehash(table, old, new);
     write_order();
-    sub->array = new;
-    sub->rows_grow = array_rows_grow(table, new);
+    root->array[slot] = new;
+    root->slot_rows_grow[slot] = array_rows_grow(table, new);
     write_order();
     root->growth.new = 0;
     write_order();
@@ -158,26 +157,29 @@ static bool index_grow(struct table *table, uint32_t slot)
 bool index_reserve(struct table *table, uint64_t hash)
 {
     uint32_t slot = hash_slot(hash);
-    const struct subtable *sub = &table->root->sub[slot];
+    const struct table_root *root = table->root;
 
     /* Without memory to grow it fills up. */
-    return sub->rows < sub->rows_grow || index_grow(table, slot) ||
-           sub->rows < array_rows_max(table, sub->array);
+    return root->slot_rows[slot] < root->slot_rows_grow[slot] ||
+           index_grow(table, slot) ||
+           root->slot_rows[slot] < array_rows_max(table, root->array[slot]);
 }
 
 void index_put(struct table *table, uint64_t hash, uint32_t number)
 {
-    struct subtable *sub = &table->root->sub[hash_slot(hash)];
+    uint32_t slot = hash_slot(hash);
+    array_ref array = table->root->array[slot];
 
-    sub->rows++; /* first: a killed process may count one too many, never too few */
+    /* First: a killed process may have counted one too many, never too few. */
+    table->root->slot_rows[slot]++;
     write_order();
-    array_put(array_first(table, sub->array), array_buckets(sub->array), hash, number);
+    array_put(array_first(table, array), array_buckets(array), hash, number);
 }
 
 void index_format(struct table *table)
 {
     for (uint32_t slot = 0; slot < TABLE_SLOTS; slot++)
-        table->root->sub[slot].array = array_none(table);
+        table->root->array[slot] = array_none(table);
 }
 
 void index_settle(struct table *table)
@@ -186,19 +188,18 @@ void index_settle(struct table *table)
     array_ref new = root->growth.new;
 
     if (new) {
-        const struct subtable *sub = &root->sub[root->growth.slot % TABLE_SLOTS];
+        array_ref now = root->array[root->growth.slot % TABLE_SLOTS];
 
         root->growth.new = 0;
         write_order();
-        array_free(table, sub->array == new ? root->growth.old : new);
+        array_free(table, now == new ? root->growth.old : new);
     }
     root->array_bytes = 0;
     for (uint32_t slot = 0; slot < TABLE_SLOTS; slot++) {
-        struct subtable *sub = &root->sub[slot];
+        uint32_t buckets = array_buckets(root->array[slot]);
 
-        sub->rows_grow = array_rows_grow(table, sub->array);
-        if (array_buckets(sub->array) >= PAGE_BUCKETS)
-            root->array_bytes += (uint64_t)array_buckets(sub->array) *
-                                 sizeof(struct bucket);
+        root->slot_rows_grow[slot] = array_rows_grow(table, root->array[slot]);
+        if (buckets >= PAGE_BUCKETS)
+            root->array_bytes += (uint64_t)buckets * sizeof(struct bucket);
     }
 }

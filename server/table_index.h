@@ -59,12 +59,6 @@ static inline uint32_t array_buckets(array_ref array)
     return (uint32_t)(array & ((1u << 28) - 1));
 }
 
-struct subtable {
-    array_ref array; /* table_root.none when there is no row */
-    uint32_t rows;
-    uint32_t rows_grow; /* at this number it grows; table_open() derives it anew */
-};
-
 /* The shared part of a table. A page and more of the region, zero at first. */
 struct table_root {
     uint64_t magic; /* written last */
@@ -85,20 +79,22 @@ struct table_root {
         uint64_t slot;
     } growth;
     struct bucket none __attribute__((aligned(64))); /* what an empty sub-table has */
-    struct subtable sub[TABLE_SLOTS];
+    /* Of each sub-table: its array (`none` while it has no row), its rows, and at how
+     * many it grows (table_open() derives that anew). */
+    array_ref array[TABLE_SLOTS];
+    uint32_t slot_rows[TABLE_SLOTS], slot_rows_grow[TABLE_SLOTS];
 };
 
 static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
 
-/* --- rows
- * ----------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------ */
 
 /* The block of row `number`: u64 key, then the weights. */
 static inline unsigned char *table_block(const struct table *table, uint32_t number)
 {
     uint32_t slab = (uint32_t)(((unsigned __int128)table->slab_divide * number) >> 64);
 
-    return table->region->base + table->slab[slab] +
+    return table->base + table->slab[slab] +
            (uint64_t)(number - slab * table->slab_rows) * table->stride;
 }
 
@@ -107,8 +103,7 @@ static inline uint64_t block_key(const unsigned char *block)
     return *(const uint64_t *)block;
 }
 
-/* --- buckets
- * -------------------------------------------------------------------------- */
+/* --- buckets --------------------------------------------------------------------- */
 
 static inline uint32_t hash_slot(uint64_t hash)
 {
@@ -134,27 +129,25 @@ static inline uint32_t bucket_match(const struct bucket *bucket, uint8_t tag)
     return (uint32_t)_mm_movemask_epi8(same) & ((1u << BUCKET_ROWS) - 1);
 }
 
-/* A place in a sub-table where a key may be. */
+/* Buckets of an array that may hold a key, from its home on. */
 struct probe {
     const struct bucket *first; /* the array */
     uint32_t buckets, at;       /* its size; the bucket under way */
     uint32_t left;              /* buckets not looked at yet, this one included */
-    uint32_t match;             /* entries of this bucket with the tag */
+    uint32_t match;             /* entries of this bucket with the key's tag */
     uint8_t tag;
 };
 
-static inline void probe_begin(struct probe *probe, const struct table *table,
-                               uint64_t hash)
+/* The home bucket of a hash. */
+static inline const struct bucket *index_home(const struct table *table, uint64_t hash)
 {
-    array_ref array = table->root->sub[hash_slot(hash)].array;
+    array_ref array = table->array[hash_slot(hash)];
+    const unsigned char *first = table->base + array_offset(array);
 
-    probe->buckets = probe->left = array_buckets(array);
-    probe->first = region_at(table->region, array_offset(array));
-    probe->at = hash_home(hash, probe->buckets);
-    probe->tag = hash_tag(hash);
+    return (const struct bucket *)first + hash_home(hash, array_buckets(array));
 }
 
-/* Goes to the first bucket from here on with an entry of the same tag: probe->match is
+/* Goes to the first bucket from here on with an entry of the same tag; probe->match is
  * 0 if there is none. */
 static inline void probe_match(struct probe *probe)
 {
@@ -163,7 +156,20 @@ static inline void probe_match(struct probe *probe)
         probe->at = probe->at + 1 == probe->buckets ? 0 : probe->at + 1;
 }
 
-/* The row of `key`, or NULL; from where probe_match() stopped. */
+/* The same from home. */
+static inline void probe_begin(struct probe *probe, const struct table *table,
+                               uint64_t hash)
+{
+    array_ref array = table->array[hash_slot(hash)];
+
+    probe->buckets = probe->left = array_buckets(array);
+    probe->first = (const struct bucket *)(table->base + array_offset(array));
+    probe->at = hash_home(hash, probe->buckets);
+    probe->tag = hash_tag(hash);
+    probe_match(probe);
+}
+
+/* The block of `key`, or NULL; from where probe_match() stopped. */
 static inline unsigned char *probe_verify(struct probe *probe,
                                           const struct table *table, uint64_t key)
 {
@@ -185,8 +191,7 @@ static inline unsigned char *probe_verify(struct probe *probe,
     return NULL;
 }
 
-/* --- table_index.c
- * -------------------------------------------------------------------- */
+/* --- table_index.c --------------------------------------------------------------- */
 
 /* Makes room in the sub-table of `hash` for one more row. False: there is none, and the
  * region has no memory for more. */
@@ -199,8 +204,7 @@ void index_format(struct table *table);
 /* Drops a growth that a killed process left, and derives what can be derived. */
 void index_settle(struct table *table);
 
-/* --- index_pool.c
- * --------------------------------------------------------------------- */
+/* --- index_pool.c ---------------------------------------------------------------- */
 
 /* Size of the arrays that a sub-table with `buckets` below PAGE_BUCKETS grows to. */
 uint32_t pool_next_size(uint32_t buckets);
