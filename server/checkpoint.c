@@ -22,8 +22,7 @@ static int join(char *path, size_t size, struct err *err, const char *dir,
     return 0;
 }
 
-/* --- names ---------------------------------------------------------------------------
- */
+/* --- names ----------------------------------------------------------------------- */
 
 enum { NAME_MAX_BYTES = 64 };
 
@@ -73,8 +72,7 @@ static bool is_whole(const char *path)
            stat(manifest, &info) == 0;
 }
 
-/* --- finding -------------------------------------------------------------------------
- */
+/* --- finding --------------------------------------------------------------------- */
 
 struct entry {
     uint64_t number;
@@ -172,8 +170,7 @@ int checkpoint_find(const char *path, char *found, size_t size, struct err *err)
     return join(found, size, err, path, name);
 }
 
-/* --- making and removing -------------------------------------------------------------
- */
+/* --- making and removing --------------------------------------------------------- */
 
 /* Removes a checkpoint's files from the open directory `fd`. */
 static void clear(int fd)
@@ -277,8 +274,7 @@ int checkpoint_begin(const char *dir, uint64_t number, char *path, size_t size,
     return rc ? rc : file_sync_dir(dir, err);
 }
 
-/* --- reading -------------------------------------------------------------------------
- */
+/* --- reading --------------------------------------------------------------------- */
 
 /* Stands between a shard file and the caller's visitor. */
 struct reading {

@@ -26,8 +26,7 @@ struct place {
     uint64_t key, row;
 };
 
-/* --- gathering -----------------------------------------------------------------------
- */
+/* --- gathering ------------------------------------------------------------------- */
 
 static int gather_rows(void *context, uint32_t index, const unsigned char *block,
                        uint32_t n, struct err *err)
@@ -114,8 +113,7 @@ static int gather(const char *dir, const struct manifest *manifest, struct gathe
     return 0;
 }
 
-/* --- CSV -----------------------------------------------------------------------------
- */
+/* --- CSV ------------------------------------------------------------------------- */
 
 /* Asks for the room that a line may need and gives the rest back. */
 static int csv_header(const struct gathered *g, struct outfile *out, struct err *err)
@@ -172,8 +170,7 @@ static int write_csv(const struct gathered *g, struct outfile *out, struct err *
     return rc;
 }
 
-/* --- NumPy ---------------------------------------------------------------------------
- */
+/* --- NumPy ----------------------------------------------------------------------- */
 
 /* Format 1.0: magic, version, u16 length of a Python literal that ends in a newline and
  * is padded so that the numbers behind it are aligned. */
@@ -237,8 +234,7 @@ static int write_npy_keys(const struct gathered *g, struct outfile *out,
     return rc;
 }
 
-/* --- files ---------------------------------------------------------------------------
- */
+/* --- files ----------------------------------------------------------------------- */
 
 /* A file to be: written under `temp`, then renamed. */
 struct target {
@@ -314,8 +310,12 @@ static int write_target(const struct target *target, const struct gathered *g,
 /* Renames without replacing what has appeared meanwhile, where the system can. */
 static int put_in_place(const struct target *target, struct err *err)
 {
-    int failed = renameat2(AT_FDCWD, target->temp, AT_FDCWD, target->path,
-                           RENAME_NOREPLACE);
+#ifndef MUTANT_EXPORT_EXISTS
+    unsigned flags = RENAME_NOREPLACE;
+#else
+    unsigned flags = 0;
+#endif
+    int failed = renameat2(AT_FDCWD, target->temp, AT_FDCWD, target->path, flags);
 
     if (failed && (errno == EINVAL || errno == ENOSYS)) {
         int rc = refuse_existing(target->path, err);
@@ -348,8 +348,7 @@ static int write_targets(const struct target *target, int n, const struct gather
     return rc;
 }
 
-/* --- the command ---------------------------------------------------------------------
- */
+/* --- the command ----------------------------------------------------------------- */
 
 static int find_table(const char *path, const struct manifest *manifest,
                       const char *name, uint32_t *index, struct err *err)

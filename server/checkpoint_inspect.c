@@ -24,8 +24,7 @@ static const char *time_text(int64_t seconds, char *text, size_t size)
     return text;
 }
 
-/* --- for people ----------------------------------------------------------------------
- */
+/* --- for people ------------------------------------------------------------------ */
 
 /* A setting comes from a file that anyone may have made: nothing in it moves the
  * cursor. */
@@ -95,8 +94,7 @@ static int print_text(const char *path, const struct manifest *manifest, FILE *o
     return 0;
 }
 
-/* --- JSON ----------------------------------------------------------------------------
- */
+/* --- JSON ------------------------------------------------------------------------ */
 
 /* Text that need not be UTF-8: what is not becomes '?'. */
 static json_t *json_text(const char *text, size_t length)

@@ -9,8 +9,11 @@
 #include "common/log.h"
 #include "server/core.h"
 
-enum { END_MS = 3000, /* what members get to end in */
-       AGAIN_MS = 1000 };
+enum {
+    END_MS = 3000, /* what members get to end in */
+    AGAIN_MS = 1000,
+    AWAY_MS = 1000, /* a longer time between two looks was our own doing */
+};
 
 struct member_record {
     bool known;
@@ -25,7 +28,7 @@ struct coordinator {
     struct coordinator_state *state; /* borrowed */
     struct member_record *server, *worker;
     struct manifest *manifest; /* scratch for saving */
-    int64_t started_ms, stage_ms, saved_ms, interrupted_ms;
+    int64_t started_ms, stage_ms, saved_ms, interrupted_ms, looked_ms;
     bool restarted; /* an earlier process led this run before */
 };
 
@@ -73,7 +76,7 @@ int coordinator_create(const struct coordinator_plan *plan,
     c->manifest = calloc(1, sizeof *c->manifest);
     if (!c->server || !c->worker || !c->manifest)
         goto fail;
-    c->started_ms = c->stage_ms = c->saved_ms = now_ms;
+    c->started_ms = c->stage_ms = c->saved_ms = c->looked_ms = now_ms;
     if (state->number == 0) {
         restore_state(c);
         enter(c, STAGE_GATHER, now_ms);
@@ -338,8 +341,7 @@ static void fill_manifest(struct coordinator *c)
     for (uint32_t i = 0; i < m->shards; i++) {
         const struct status *status = &c->server[i].status;
 
-        snprintf(m->shard[i].file, sizeof m->shard[i].file, "shard-%03u-of-%03u", i,
-                 m->shards);
+        shard_name(i, m->shards, m->shard[i].file);
         m->shard[i].facts = (struct shard_facts){status->shard_bytes, status->shard_rows,
                                                  status->shard_checksum};
         for (uint32_t t = 0; t < m->tables; t++)
@@ -457,7 +459,6 @@ static void order_training(const struct coordinator *c, struct peer to, struct o
 {
     const struct coordinator_state *s = c->state;
 
-    order->clock = s->clock;
     if (to.role == ROLE_WORKER)
         order->ranges = ranges_share(s->range, s->ranges, to.index,
                                      c->plan.roster->workers, order->range);
@@ -476,7 +477,7 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
     order->number = s->number;
     order->kind = kind[s->stage];
     order->epoch = s->epoch;
-    order->clock = 0;
+    order->clock = s->clock;
     order->ranges = 0;
     order->path[0] = '\0';
     order->exit_status = s->exit_status;
@@ -531,6 +532,14 @@ static bool check_member(struct coordinator *c, uint32_t role, uint32_t index,
     return false;
 }
 
+/* Every cut may add a range a worker: is there room for one more among `room`? */
+static bool can_cut(const struct coordinator *c, uint32_t room)
+{
+    return c->state->ranges + c->plan.roster->workers <= room;
+}
+
+/* Ends the training in the middle of an epoch. The order's number is that of the training
+ * order and one: by that a worker knows which one is meant. */
 static void begin_stop(struct coordinator *c, int64_t now_ms)
 {
     int64_t began = c->stage_ms;
@@ -539,10 +548,31 @@ static void begin_stop(struct coordinator *c, int64_t now_ms)
     c->stage_ms = began; /* the training goes on counting */
 }
 
+static void forgive_member(struct member_record *m, int64_t away_ms, int64_t now_ms)
+{
+    m->heard_ms = m->heard_ms + away_ms < now_ms ? m->heard_ms + away_ms : now_ms;
+}
+
+/* While we were away - a slow disk, a stopped process - nobody could be heard. */
+static void forgive(struct coordinator *c, int64_t now_ms)
+{
+    int64_t away = now_ms - c->looked_ms;
+
+    c->looked_ms = now_ms;
+    if (away <= AWAY_MS)
+        return;
+    c->started_ms += away;
+    for (uint32_t i = 0; i < c->plan.roster->servers; i++)
+        forgive_member(&c->server[i], away, now_ms);
+    for (uint32_t i = 0; i < c->plan.roster->workers; i++)
+        forgive_member(&c->worker[i], away, now_ms);
+}
+
 void coordinator_tick(struct coordinator *c, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
 
+    forgive(c, now_ms);
     if (s->stage == STAGE_END)
         return;
     for (uint32_t i = 0; i < c->plan.roster->servers; i++)
@@ -551,10 +581,9 @@ void coordinator_tick(struct coordinator *c, int64_t now_ms)
     for (uint32_t i = 0; i < c->plan.roster->workers; i++)
         if (!check_member(c, ROLE_WORKER, i, now_ms))
             return;
-    /* Every cut may add a range a worker; a list that is long waits for the epoch's end. */
+    /* A list that has become long waits for the epoch's end; an interrupt finds room. */
     if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.every_unit == EVERY_SECOND &&
-        save_due(c, now_ms) &&
-        s->ranges + c->plan.roster->workers <= MANIFEST_RANGES_MAX / 2)
+        save_due(c, now_ms) && can_cut(c, MANIFEST_RANGES_MAX / 2))
         begin_stop(c, now_ms);
 }
 
@@ -571,10 +600,12 @@ void coordinator_interrupt(struct coordinator *c, int64_t now_ms)
     }
     s->interrupted = true;
     c->interrupted_ms = now_ms;
-    if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.dir[0])
-        begin_stop(c, now_ms);
-    else if (s->stage != STAGE_STOP && s->stage != STAGE_SAVE)
+    if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.dir[0]) {
+        if (can_cut(c, MANIFEST_RANGES_MAX)) /* else at the epoch's end */
+            begin_stop(c, now_ms);
+    } else if (s->stage != STAGE_STOP && s->stage != STAGE_SAVE) {
         end(c, 130, now_ms);
+    }
 }
 
 uint32_t coordinator_incarnation(const struct coordinator *c, struct peer who)
@@ -625,9 +656,10 @@ void coordinator_view(const struct coordinator *c, int64_t now_ms, struct run_vi
     view->examples_total = s->data.train_examples;
     for (uint32_t i = 0; i < c->plan.roster->workers; i++) {
         const struct status *w = &c->worker[i].status;
+        bool training = w->phase == PHASE_TRAINING && w->epoch == s->epoch;
 
-        if (s->stage == STAGE_TRAIN && w->epoch == s->epoch && w->done < s->number &&
-            w->phase == PHASE_TRAINING) {
+        /* Who is idle and has not done the order still speaks of an earlier one. */
+        if (s->stage == STAGE_TRAIN && (training || w->done == s->number)) {
             view->examples += w->examples;
             loss += w->loss_sum;
         }
@@ -643,6 +675,7 @@ void coordinator_view(const struct coordinator *c, int64_t now_ms, struct run_vi
     view->epoch_seconds = seconds;
     view->loss = view->examples ? loss / (double)view->examples : 0;
     view->rate = seconds > 0 ? (double)view->examples / seconds : 0;
+    view->seconds_left = -1;
     if (view->rate > 0 && view->epochs >= view->epoch)
         view->seconds_left =
             ((double)(view->epochs - view->epoch) * (double)view->examples_total +

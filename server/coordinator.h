@@ -120,7 +120,7 @@ struct run_view {
     uint64_t examples, examples_total; /* of the epoch */
     double loss;                       /* mean over those so far */
     double epoch_seconds, rate;        /* examples a second in this epoch */
-    double seconds_left;
+    double seconds_left;               /* negative: not known */
     uint64_t bytes_pulled, bytes_pushed;
     uint64_t pushes_sent, pushes_resent, pushes_applied, pushes_duplicate;
     double member_cpu_seconds; /* summed over members, each a process of its own */

@@ -122,36 +122,58 @@ void core_destroy(struct core *core)
 static void refuse(struct message *answer, int code, const struct err *err)
 {
     answer->kind = MESSAGE_REFUSAL;
+    answer->sections = 0;
     answer->refusal.code = (uint32_t)code;
     memcpy(answer->refusal.text, err->text, sizeof answer->refusal.text);
 }
 
-/* Own clock minus the slowest active worker's. A worker is active while it has pulled for
- * a batch that is not applied yet. */
-static uint32_t staleness_at(const struct core *core, uint32_t worker, uint64_t clock)
+/* The clock up to which nothing of a worker is missing here. */
+static uint64_t standing(const struct session *s)
 {
-    uint64_t slowest = core->session[worker].applied;
+    return s->applied > s->floor ? s->applied : s->floor;
+}
+
+/* A worker is active while it has pulled for a batch that is not applied yet. */
+static bool active(const struct session *s)
+{
+    return s->asked > standing(s);
+}
+
+void core_rest(struct core *core)
+{
+    for (uint32_t w = 0; w < core->workers; w++)
+        core->session[w].asked = standing(&core->session[w]);
+}
+
+/* Own clock minus the slowest active worker's. */
+static uint64_t staleness_at(const struct core *core, uint32_t worker, uint64_t clock)
+{
+    uint64_t slowest = standing(&core->session[worker]);
     uint64_t own = clock ? clock - 1 : 0;
 
     for (uint32_t w = 0; w < core->workers; w++) {
         const struct session *s = &core->session[w];
 
-        if (s->asked > s->applied && s->applied < slowest)
-            slowest = s->applied;
+        if (active(s) && standing(s) < slowest)
+            slowest = standing(s);
     }
-    return own > slowest ? (uint32_t)(own - slowest) : 0;
+    return own > slowest ? own - slowest : 0;
 }
 
 static void note_read(struct core *core, const struct message *m)
 {
     struct session *s = &core->session[m->sender];
-    uint32_t stale;
+    uint64_t clock = m->pull.clock, stale;
 
     if (m->pull.read_only)
         return;
-    if (m->pull.clock > s->asked)
-        s->asked = m->pull.clock;
-    stale = staleness_at(core, m->sender, m->pull.clock);
+    /* Whoever comes back from a rest stands where it begins: of the clocks before,
+     * which another run or other servers had, none is on its way. */
+    if (!active(s) && clock > standing(s))
+        s->floor = clock - 1;
+    if (clock > s->asked)
+        s->asked = clock;
+    stale = staleness_at(core, m->sender, clock);
     if (stale >= STALENESS_BUCKETS)
         stale = STALENESS_BUCKETS - 1;
     for (uint32_t i = 0; i < m->sections; i++)
@@ -227,7 +249,8 @@ static int handle_pull(struct core *core, const struct message *m, struct messag
     }
     *body = buffer_get(core->pool, bytes ? bytes : 1);
     if (!*body)
-        return err_set(err, ERR_MEMORY, "server %u has no memory for answers", core->index);
+        return err_set(err, ERR_AGAIN, "server %u has no memory for an answer now",
+                       core->index);
     (*body)->used = bytes;
     note_read(core, m);
     for (uint32_t i = 0; i < m->sections; i++)
@@ -264,22 +287,27 @@ static int apply_section(struct core *core, const struct section *section,
     return 0;
 }
 
+/* How many parts of the push were applied. A worker that has lost its memory in the
+ * middle of a push goes on with a later clock: what is under way is never completed. */
+static uint32_t parts_had(const struct session *s, const struct push *p)
+{
+    return p->clock > s->under_way ? 0 : s->parts_applied;
+}
+
 /* Where the push stands against what was applied: 1 apply, 0 had it, -1 too early. */
 static int push_place(const struct session *s, const struct push *p)
 {
     if (p->clock <= s->applied)
         return 0;
 #ifndef MUTANT_AFTER
-    if (p->after != s->applied)
+    if (p->after != s->applied || p->clock < s->under_way)
         return -1;
 #endif
-    if (s->parts_applied > 0 && s->under_way != p->clock)
-        return -1;
 #ifndef MUTANT_DUPLICATE
-    if (p->part < s->parts_applied)
+    if (p->part < parts_had(s, p))
         return 0;
 #endif
-    return p->part > s->parts_applied ? -1 : 1;
+    return p->part > parts_had(s, p) ? -1 : 1;
 }
 
 static int handle_push(struct core *core, const struct message *m, struct message *answer)

@@ -20,9 +20,10 @@ struct core;
 struct session {
     uint64_t applied;       /* the last clock applied in full */
     uint64_t asked;         /* the highest clock it has pulled for */
-    uint32_t parts_applied; /* of the clock after `applied` that is under way */
+    uint64_t floor;         /* no push of a clock up to this is on its way */
+    uint64_t under_way;     /* the clock after `applied` that is applied in part */
+    uint32_t parts_applied; /* of that clock; 0 = none is */
     uint32_t unused;
-    uint64_t under_way;     /* that clock, when parts_applied > 0 */
     uint64_t pushes_applied, duplicates;
 };
 
@@ -36,10 +37,15 @@ void core_destroy(struct core *core); /* NULL is fine; the region stays as it is
 
 /* Handles a pull or a push from worker `message->sender` and fills in the one message to
  * send back, with its body (a reference that the caller drops) or NULL. A message that is
- * not for us to serve is answered by a refusal: peers cannot make this fail. Returns 0 or,
- * when the server itself cannot go on, a negative code. */
+ * not for us to serve is answered by a refusal: peers cannot make this fail. Returns 0,
+ * or -ERR_AGAIN when there is no memory for an answer now: nothing was done, and the
+ * worker asks again. */
 int core_handle(struct core *core, const struct message *message, struct message *answer,
                 struct buffer **body, struct err *err);
+
+/* The workers have stopped: what they have pulled for and not pushed is given up, and
+ * counts for nobody's staleness any more. */
+void core_rest(struct core *core);
 
 /* The bytes of region that a job's settings ask for (an upper bound, mostly sparse). */
 uint64_t core_region_bytes(const struct job *job);

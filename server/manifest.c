@@ -20,8 +20,7 @@ enum { FRAME_BYTES = MAGIC_BYTES + LENGTH_BYTES + CHECKSUM_BYTES };
 static const unsigned char manifest_magic[MAGIC_BYTES] = {0xD2, 'R',  'H',  'M',
                                                           'F',  '\r', '\n', 0x1A};
 
-/* --- what a manifest may say ---------------------------------------------------------
- */
+/* --- what a manifest may say ----------------------------------------------------- */
 
 static bool text_is_fine(const char *text, size_t size)
 {
@@ -109,8 +108,7 @@ static const char *manifest_fault(const struct manifest *manifest)
     return fault;
 }
 
-/* --- writing -------------------------------------------------------------------------
- */
+/* --- writing --------------------------------------------------------------------- */
 
 /* A manifest as protobuf-c wants it: messages and pointers to them. Texts are borrowed
  * from the struct manifest. */
@@ -247,8 +245,7 @@ int manifest_write(const char *dir, const struct manifest *manifest, struct err 
     return rc;
 }
 
-/* --- reading -------------------------------------------------------------------------
- */
+/* --- reading --------------------------------------------------------------------- */
 
 static bool text_in(const ProtobufCBinaryData *from, char *to, size_t size)
 {

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -39,7 +38,7 @@ static void report(struct server *server, bool now)
         member_report(server->member, &server->status, now);
 }
 
-/* A message that cannot be sent is not kept: the worker asks again. */
+/* An answer that cannot be made or sent now is not kept: the worker asks again. */
 static int answer(struct server *server, struct err *err)
 {
     const struct message *in = &server->in;
@@ -48,13 +47,10 @@ static int answer(struct server *server, struct err *err)
     int rc;
 
     rc = core_handle(server->core, in, &server->out, &body, err);
-    if (rc == 0) {
+    if (rc == 0)
         rc = port_send(server->port, to, &server->out, body, err);
-        if (rc == -ERR_AGAIN || rc == -ERR_PEER)
-            rc = 0;
-    }
     buffer_unref(body);
-    return rc;
+    return rc == -ERR_AGAIN || rc == -ERR_PEER ? 0 : rc;
 }
 
 static int serve(struct server *server, struct frame *frame, struct err *err)
@@ -93,17 +89,15 @@ static int save(struct server *server, const char *dir, struct err *err)
 {
     const struct table *const *table;
     struct shard_facts facts;
-    char path[2048];
+    char path[2048], name[SHARD_NAME_MAX];
     uint32_t tables;
     int rc;
 
     server->status.phase = PHASE_SAVING;
     report(server, true);
     table = core_tables(server->core, &tables);
-    snprintf(path, sizeof path, "%s/shard-%03u-of-%03u", dir, server->setup->index,
-             server->setup->roster->servers);
-    if (unlink(path) == 0)
-        log_debug("%s of a broken attempt is written again", path);
+    shard_name(server->setup->index, server->setup->roster->servers, name);
+    snprintf(path, sizeof path, "%s/%s", dir, name);
     rc = shard_write(path, server->setup->index, server->setup->roster->servers, table,
                      core_table_names(server->core), tables, &facts, err);
     if (rc)
@@ -123,13 +117,17 @@ static int obey(struct server *server, const struct order *order, struct err *er
         rc = restore(server, order->path, err);
         break;
     case ORDER_SAVE:
+        core_rest(server->core);
         rc = save(server, order->path, err);
         break;
     case ORDER_END:
         server->ended = true;
         server->exit_status = order->exit_status;
         break;
-    default: /* the workers' orders: there is nothing to do but serve */
+    case ORDER_TRAIN: /* there is nothing to do but serve */
+        break;
+    default: /* the workers stop or have stopped */
+        core_rest(server->core);
         break;
     }
     if (rc)
@@ -177,24 +175,30 @@ static int loop(struct server *server, struct err *err)
     return rc;
 }
 
-/* Tells the coordinator why, and gives it a moment to end the job in an orderly way. */
+/* Tells the coordinator why, and gives it a moment to end the job in an orderly way. A
+ * coordinator that has gone says nothing to anybody. */
 static void confess(struct server *server, const struct err *err)
 {
     struct err ignored;
     int64_t until = clock_ms() + 2000;
 
-    if (!server->member)
+    if (server->setup->stop) /* there is none */
         return;
     server->status.error = (uint32_t)err->code;
     memcpy(server->status.text, err->text, sizeof server->status.text);
     report(server, true);
-    while (!server->ended && clock_ms() < until) {
+    while (server->member && !server->ended && clock_ms() < until) {
         int fd = member_fd(server->member);
 
         port_wait(NULL, 0, &fd, 1, WAIT_MS);
-        if (look_at_orders(server, &ignored) < 0)
+        if (member_order(server->member, server->order.number, &server->order,
+                         &ignored) < 0)
             break;
+        if (server->order.kind == ORDER_END)
+            obey(server, &server->order, &ignored);
     }
+    if (!server->ended)
+        log_error("%s", err->text); /* nobody else says it */
 }
 
 static int open_all(struct server *server, struct err *err)
@@ -212,9 +216,11 @@ static int open_all(struct server *server, struct err *err)
         rc = member_create(setup->net, roster->coordinator, self, roster->job,
                            (int)(setup->job->cluster.timeout * 1000), &server->member,
                            err);
-    if (rc == 0)
+    if (rc == 0) {
+        report(server, true); /* taking up a large region can last */
         rc = core_create(setup->job, setup->index, roster->servers, roster->workers,
                          setup->region, setup->pool, &server->core, err);
+    }
     if (rc == 0)
         rc = port_listen(setup->net, roster->server[setup->index].endpoint,
                          setup->listen_fd, self, roster->job, &server->port, err);

@@ -135,8 +135,7 @@ const char *shard_tables_fault(const struct shard_table *table, uint32_t tables)
     return NULL;
 }
 
-/* --- writing -------------------------------------------------------------------------
- */
+/* --- writing --------------------------------------------------------------------- */
 
 struct writer {
     struct outfile file;
@@ -315,8 +314,7 @@ out:
     return rc;
 }
 
-/* --- reading -------------------------------------------------------------------------
- */
+/* --- reading --------------------------------------------------------------------- */
 
 struct reader {
     const char *path;
@@ -324,7 +322,7 @@ struct reader {
     uint64_t size;   /* of the file */
     uint64_t offset; /* in the file, of the first byte not yet taken */
     unsigned char *buffer;
-    size_t start, end; /* buffer[start, end) is read and not yet taken */
+    size_t capacity, start, end; /* buffer[start, end) is read and not yet taken */
     XXH3_state_t *whole, *sums;
     struct shard_table table[SHARD_TABLES_MAX];
     uint32_t tables, blocks;
@@ -363,7 +361,9 @@ static int want(struct reader *reader, size_t n, const char *what, unsigned char
         reader->start = 0;
     }
     while (n > reader->end - reader->start) {
-        ssize_t got = read(reader->fd, reader->buffer + reader->end, READ_BYTES);
+        size_t room = reader->capacity - reader->end;
+        ssize_t got = read(reader->fd, reader->buffer + reader->end,
+                           room < READ_BYTES ? room : READ_BYTES);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -425,11 +425,12 @@ static int decode_tables(struct reader *reader, const unsigned char *header)
         struct shard_table *table = &reader->table[i];
 
         if (table->rows > room / shard_row_bytes(table))
-            return damaged(reader,
-                           "header at offset 0: it tells of %llu rows in table %s, but "
-                           "the file has only %llu bytes (truncated?)",
-                           (unsigned long long)table->rows, table->name,
-                           (unsigned long long)reader->size);
+            return damaged(
+                reader,
+                "the file ends at offset %llu, too early for the %llu rows of "
+                "table %s that its header tells of (truncated?)",
+                (unsigned long long)reader->size, (unsigned long long)table->rows,
+                table->name);
         room -= table->rows * shard_row_bytes(table);
     }
     return 0;
@@ -615,7 +616,10 @@ static int open_shard(struct reader *reader)
                        reader->path);
     reader->size = (uint64_t)info.st_size;
     (void)posix_fadvise(reader->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    reader->buffer = malloc(BLOCK_BYTES_MAX + READ_BYTES);
+    reader->capacity = BLOCK_BYTES_MAX + READ_BYTES;
+    if (reader->capacity > reader->size)
+        reader->capacity = reader->size;
+    reader->buffer = malloc(reader->capacity + 1);
     reader->whole = XXH3_createState();
     reader->sums = XXH3_createState();
     if (!reader->buffer || !reader->whole || !reader->sums)

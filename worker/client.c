@@ -28,8 +28,9 @@ struct link {
     uint32_t sent;             /* of those, how many have been sent */
     uint64_t after;            /* last clock pushed to this server */
     bool met;
-    uint32_t asked;            /* pull parts sent and not answered */
-    int64_t heard_ms;          /* last answer, or when we began to wait */
+    uint32_t wanted;           /* pull parts not answered, */
+    uint32_t asked;            /* and of those, how many have been sent */
+    int64_t moved_ms;          /* last answer that brought us on, or the wait's begin */
     int64_t resend_ms;         /* when to send again if nothing is heard */
     int64_t resent_ms;         /* when a server asked for it last */
 };
@@ -98,7 +99,7 @@ static int64_t now(const struct client *client)
 
 static bool link_busy(const struct link *link)
 {
-    return link->asked > 0 || link->count > 0 || !link->met;
+    return link->wanted > 0 || link->count > 0 || !link->met;
 }
 
 /* Starts the clock of a link that had nothing to wait for. */
@@ -106,8 +107,8 @@ static void link_wake(struct client *client, struct link *link)
 {
     if (link_busy(link))
         return;
-    link->heard_ms = now(client);
-    link->resend_ms = link->heard_ms + RESEND_MS;
+    link->moved_ms = now(client);
+    link->resend_ms = link->moved_ms + RESEND_MS;
 }
 
 /* Sends; 1 sent, 0 not now. */
@@ -123,6 +124,7 @@ static int send_message(struct client *client, uint32_t server, struct buffer *b
 
 /* --- pulls ----------------------------------------------------------------------- */
 
+/* As send_message(). */
 static int send_pull_part(struct client *client, struct batch *batch, uint32_t index,
                           struct err *err)
 {
@@ -142,7 +144,7 @@ static int send_pull_part(struct client *client, struct batch *batch, uint32_t i
     }
     body = buffer_get(client->pool, at);
     if (!body)
-        return err_set(err, ERR_MEMORY, "no memory for a pull of %zu bytes", at);
+        return 0; /* all are on their way, and come back */
     at = 0;
     for (uint32_t i = 0; i < part->sections; i++) {
         const struct batch_section *s = &part->section[i];
@@ -170,7 +172,6 @@ static int pump_pulls(struct client *client, struct err *err)
 
             if (part->sent || link->asked >= PULL_CREDIT)
                 continue;
-            link_wake(client, link);
             rc = send_pull_part(client, batch, i, err);
             if (rc < 0)
                 return rc;
@@ -187,8 +188,13 @@ int client_begin_pull(struct client *client, struct batch *batch, struct err *er
 {
     if (client->pulls == PULLS_MAX)
         return err_set(err, ERR_MEMORY, "more than %d batches are being pulled", PULLS_MAX);
-    for (uint32_t i = 0; i < batch->parts; i++)
+    for (uint32_t i = 0; i < batch->parts; i++) {
+        struct link *link = &client->link[batch->part[i].server];
+
         batch->part[i].sent = batch->part[i].answered = false;
+        link_wake(client, link);
+        link->wanted++;
+    }
     batch->unanswered = batch->parts;
     batch->request = client->request;
     client->request += batch->parts;
@@ -199,7 +205,7 @@ int client_begin_pull(struct client *client, struct batch *batch, struct err *er
 void client_drop_pulls(struct client *client)
 {
     for (uint32_t s = 0; s < client->roster->servers; s++)
-        client->link[s].asked = 0;
+        client->link[s].wanted = client->link[s].asked = 0;
     client->pulls = 0;
 }
 
@@ -221,6 +227,7 @@ static int receive_rows(struct client *client, uint32_t server, const struct mes
                         struct err *err)
 {
     struct section_layout at[MESSAGE_SECTIONS_MAX];
+    struct link *link = &client->link[server];
     struct batch_part *part;
     struct batch *batch;
     uint32_t index;
@@ -246,7 +253,10 @@ static int receive_rows(struct client *client, uint32_t server, const struct mes
     }
     part->answered = true;
     batch->unanswered--;
-    client->link[server].asked--;
+    link->wanted--;
+    if (part->sent) /* else it is about to be asked for again */
+        link->asked--;
+    link->moved_ms = now(client);
     client->counts.bytes_pulled += m->body_bytes;
     return 0;
 unfit:
@@ -343,29 +353,74 @@ static struct buffer *push_body(struct client *client, const struct batch *batch
 
 static int wait_a_little(struct client *client, struct err *err);
 
+/* push_body(), waiting while all of the pool's memory is on its way. */
+static int make_body(struct client *client, const struct batch *batch,
+                     const struct batch_part *part, float *const *gradient,
+                     struct parcel *parcel, struct err *err)
+{
+    double timeout = client->job->cluster.timeout;
+    int64_t until = now(client) + (int64_t)(timeout * 1000);
+
+    for (;;) {
+        int rc;
+
+        parcel->body = push_body(client, batch, part, gradient, parcel->section);
+        if (parcel->body)
+            return 0;
+        if (now(client) >= until)
+            return err_set(err, ERR_MEMORY,
+                           "no memory for the push of clock %llu for %g s; a smaller "
+                           "train.batch or train.inflight may help",
+                           (unsigned long long)batch->clock, timeout);
+        rc = wait_a_little(client, err);
+        if (rc)
+            return rc;
+    }
+}
+
+/* Puts one part of a push into the outbox. */
+static int keep_part(struct client *client, const struct batch *batch,
+                     const struct batch_part *part, float *const *gradient,
+                     struct err *err)
+{
+    struct link *link = &client->link[part->server];
+    struct parcel parcel = {.clock = batch->clock,
+                            .after = link->after,
+                            .part = part->number,
+                            .parts = part->parts,
+                            .sections = part->sections};
+    struct parcel *place;
+    int rc = make_body(client, batch, part, gradient, &parcel, err);
+
+    if (rc)
+        return rc;
+    link_wake(client, link);
+    place = outbox_add(link);
+    if (!place) {
+        buffer_unref(parcel.body);
+        return err_set(err, ERR_MEMORY, "no memory to keep the push of clock %llu",
+                       (unsigned long long)batch->clock);
+    }
+    *place = parcel;
+    client->counts.bytes_pushed += parcel.body->used;
+    return 0;
+}
+
 int client_push(struct client *client, const struct batch *batch, float *const *gradient,
                 struct err *err)
 {
+    int rc;
+
     for (uint32_t p = 0; p < batch->parts; p++) {
         const struct batch_part *part = &batch->part[p];
         struct link *link = &client->link[part->server];
-        struct parcel parcel = {.clock = batch->clock,
-                                .after = link->after,
-                                .part = part->number,
-                                .parts = part->parts,
-                                .sections = part->sections};
-        struct parcel *place;
 
-        parcel.body = push_body(client, batch, part, gradient, parcel.section);
-        link_wake(client, link);
-        place = parcel.body ? outbox_add(link) : NULL;
-        if (!place) {
-            buffer_unref(parcel.body);
-            return err_set(err, ERR_MEMORY, "no memory to keep the push of clock %llu",
-                           (unsigned long long)batch->clock);
+        /* What an earlier process of this worker has brought there stays. */
+        if (batch->clock > link->after) {
+            rc = keep_part(client, batch, part, gradient, err);
+            if (rc)
+                return rc;
         }
-        *place = parcel;
-        client->counts.bytes_pushed += parcel.body->used;
         if (part->number + 1 == part->parts) {
             client->counts.pushes_sent++;
             if (batch->clock > link->after)
@@ -374,8 +429,7 @@ int client_push(struct client *client, const struct batch *batch, float *const *
     }
     client->last_pushed = batch->clock;
     for (;;) {
-        int rc = pump_pushes(client, err);
-
+        rc = pump_pushes(client, err);
         if (rc)
             return rc;
         if (client->last_pushed - client_acknowledged(client) <= client->window)
@@ -399,7 +453,8 @@ uint64_t client_acknowledged(const struct client *client)
     return least;
 }
 
-/* Drops what is acknowledged; after `resend` the rest is sent again. */
+/* Drops what is acknowledged; after `resend` the rest is sent again. Parts that were never
+ * sent may stand for others of an earlier process of this worker. */
 static int receive_ack(struct client *client, uint32_t server, const struct message *m,
                        struct err *err)
 {
@@ -408,13 +463,15 @@ static int receive_ack(struct client *client, uint32_t server, const struct mess
     if (!link->met) {
         link->met = true;
         link->after = m->ack.clock;
+        link->moved_ms = now(client);
     }
     while (link->count) {
         struct parcel *oldest = parcel_at(link, 0);
 
         if (oldest->clock > m->ack.clock &&
-            !(oldest->after == m->ack.clock && oldest->part < m->ack.part))
+            !(link->sent && oldest->after == m->ack.clock && oldest->part < m->ack.part))
             break;
+        link->moved_ms = now(client);
         buffer_unref(oldest->body);
         link->head = (link->head + 1) % link->capacity;
         link->count--;
@@ -438,8 +495,7 @@ int client_receive(struct client *client, uint32_t server, const struct message 
     struct link *link = &client->link[server];
     int rc;
 
-    link->heard_ms = now(client);
-    link->resend_ms = link->heard_ms + RESEND_MS;
+    link->resend_ms = now(client) + RESEND_MS;
     switch (m->kind) {
     case MESSAGE_ROWS:
         rc = receive_rows(client, server, m, err);
@@ -447,7 +503,12 @@ int client_receive(struct client *client, uint32_t server, const struct message 
     case MESSAGE_ACK:
         return receive_ack(client, server, m, err);
     case MESSAGE_REFUSAL:
-        return err_set(err, (int)m->refusal.code, "%s", m->refusal.text);
+        /* A peer does not decide for how long we try, nor who has interrupted. */
+        return err_set(err,
+                       m->refusal.code == ERR_AGAIN || m->refusal.code == ERR_INTERRUPTED
+                           ? ERR_PEER
+                           : (int)m->refusal.code,
+                       "%s", m->refusal.text);
     default:
         return err_set(err, ERR_PEER, "server %u sent a message of kind %d", server,
                        (int)m->kind);
@@ -504,7 +565,7 @@ static int too_late(const struct client *client, uint32_t server, struct err *er
                        client->job->cluster.timeout);
     return err_set(err, ERR_DEADLINE,
                    "server %u (rank %u on %s) has not answered %u pulls for %g s", server,
-                   who->rank, who->host, link->asked, client->job->cluster.timeout);
+                   who->rank, who->host, link->wanted, client->job->cluster.timeout);
 }
 
 static int wait_a_little(struct client *client, struct err *err)
@@ -517,7 +578,7 @@ static int wait_a_little(struct client *client, struct err *err)
 
         if (!link_busy(link))
             continue;
-        if (time - link->heard_ms > (int64_t)(client->job->cluster.timeout * 1000))
+        if (time - link->moved_ms > (int64_t)(client->job->cluster.timeout * 1000))
             return too_late(client, s, err);
         if (time >= link->resend_ms) {
             link->resend_ms = time + RESEND_MS;
@@ -536,8 +597,8 @@ int client_meet(struct client *client, struct err *err)
     for (uint32_t s = 0; s < client->roster->servers; s++) {
         struct link *link = &client->link[s];
 
-        link->heard_ms = now(client);
-        link->resend_ms = link->heard_ms + TICK_MS;
+        link->moved_ms = now(client);
+        link->resend_ms = link->moved_ms + TICK_MS;
         if (ask_to_meet(client, s, err))
             return -err->code;
     }

@@ -5,9 +5,8 @@
  * the project's directory). `test_fuzz_shard.t --write` makes the corpus anew. As a
  * fuzzer:
  *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_shard.c server/shard.c server/outfile.c server/region.c \
- *       server/table.c server/table_index.c server/index_pool.c common/err.c ... \
- *       -lxxhash -o /tmp/fuzz_shard
+ *       tests/fuzz/test_fuzz_shard.c server/shard.c build/release/librowhouse.a \
+ *       -lxxhash -lm -o /tmp/fuzz_shard
  *   mkdir /tmp/found && /tmp/fuzz_shard /tmp/found tests/fuzz/corpus/shard
  * A file that it finds joins the corpus together with the fix. */
 #include <stdint.h>
@@ -98,8 +97,7 @@ static bool try_file(const uint8_t *data, size_t size)
     return true;
 }
 
-/* --- putting checksums right ---------------------------------------------------------
- */
+/* --- putting checksums right ----------------------------------------------------- */
 
 static uint32_t number_at(const uint8_t *data, size_t at)
 {

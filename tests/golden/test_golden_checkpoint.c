@@ -36,8 +36,7 @@ static float golden_value(uint32_t table, uint32_t i, uint32_t f)
     return ((float)f - 2.5f) / (float)(i + 3) + (float)table;
 }
 
-/* --- reading -------------------------------------------------------------------------
- */
+/* --- reading --------------------------------------------------------------------- */
 
 struct seen {
     uint32_t rows[2];
@@ -158,8 +157,7 @@ static void test_export(void **context)
     }
 }
 
-/* --- writing -------------------------------------------------------------------------
- */
+/* --- writing --------------------------------------------------------------------- */
 
 /* Makes the table's rows that belong to a server. */
 static void make_rows(struct table *made, uint32_t t, uint32_t server)

@@ -61,7 +61,7 @@ ssize_t write(int fd, const void *bytes, size_t n)
 {
     if (fault_now(FAULT_WRITE))
         return -1;
-    if (fault.short_writes && fault.calls++ % 2) {
+    if (fault.short_writes && ++fault.calls % 2) {
         errno = EINTR;
         return -1;
     }
@@ -72,7 +72,7 @@ ssize_t read(int fd, void *bytes, size_t n)
 {
     if (fault_now(FAULT_READ))
         return -1;
-    if (fault.short_writes && fault.calls++ % 2) {
+    if (fault.short_writes && ++fault.calls % 2) {
         errno = EINTR;
         return -1;
     }

@@ -2,6 +2,7 @@
 #ifndef ROWHOUSE_TESTS_UNIT_PORT_KIT_H
 #define ROWHOUSE_TESTS_UNIT_PORT_KIT_H
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -104,6 +106,26 @@ static inline void kit_ack(struct message *message, uint64_t clock)
 static inline struct peer kit_from(const struct message *message)
 {
     return (struct peer){message->role, message->sender, message->incarnation};
+}
+
+/* A TCP socket on a free port of the loopback; -1 where there is no such family. */
+static inline int kit_tcp_listener(int family, bool listens)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    int fd = socket(family, SOCK_STREAM, 0);
+
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    v6.sin6_addr = in6addr_loopback;
+    if (fd < 0 ||
+        bind(fd, family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+             family == AF_INET ? sizeof v4 : sizeof v6) ||
+        (listens && listen(fd, 16))) {
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 /* A folder for ipc sockets; the caller removes it. */

@@ -232,8 +232,29 @@ static void test_refused_contents(void **context)
     free(good);
 }
 
-/* --- by hand: under a right checksum, fields that manifest_write() would not write ---
- */
+static void test_too_long(void **context)
+{
+    struct state *s = *context;
+    struct err err;
+    char path[5000], *settings = s->manifest.settings;
+
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    assert_int_equal(manifest_write(path, &s->manifest, &err), -ERR_INPUT);
+    assert_text(err.text, "too long");
+    free(settings);
+    settings = s->manifest.settings = malloc(MANIFEST_BYTES_MAX);
+    assert_non_null(settings);
+    memset(settings, 'x', MANIFEST_BYTES_MAX - 1);
+    settings[MANIFEST_BYTES_MAX - 1] = '\0';
+    assert_int_equal(manifest_write(s->dir, &s->manifest, &err), -ERR_INPUT);
+    assert_text(err.text, "settings are too long");
+    assert_int_equal(manifest_read(path, &s->manifest, &err), -ERR_INPUT);
+    assert_text(err.text, "too long");
+    free(settings);
+}
+
+/* --- by hand: under a right checksum, fields that manifest_write() would not write  */
 
 /* Frames `length` bytes of protobuf as a manifest. */
 static void store_framed(const struct state *s, const void *fields, uint32_t length)
@@ -315,8 +336,7 @@ static void test_forged(void **context)
     free(bytes);
 }
 
-/* --- the system fails ----------------------------------------------------------------
- */
+/* --- the system fails ------------------------------------------------------------ */
 
 static void test_failing_disk(void **context)
 {
@@ -359,9 +379,13 @@ static void test_failing_disk(void **context)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip),         TEST(test_largest),
-        TEST(test_every_byte_flipped), TEST(test_not_a_manifest),
-        TEST(test_refused_contents),   TEST(test_forged),
+        TEST(test_round_trip),
+        TEST(test_largest),
+        TEST(test_every_byte_flipped),
+        TEST(test_not_a_manifest),
+        TEST(test_refused_contents),
+        TEST(test_too_long),
+        TEST(test_forged),
         TEST(test_failing_disk),
     };
 

@@ -47,8 +47,7 @@ static int tear_down(void **context)
     return 0;
 }
 
-/* --- reading back --------------------------------------------------------------------
- */
+/* --- reading back ---------------------------------------------------------------- */
 
 struct seen {
     uint32_t tables, blocks;
@@ -210,8 +209,7 @@ static void test_visitor_stops(void **context)
     assert_int_equal(seen.blocks, 2);
 }
 
-/* --- damage --------------------------------------------------------------------------
- */
+/* --- damage ---------------------------------------------------------------------- */
 
 /* What the sentence about byte `at` of the small file must name. */
 static const char *place(size_t at, size_t size)
@@ -303,8 +301,7 @@ static void test_blocks_moved(void **context)
     free(bytes);
 }
 
-/* --- numbers that nobody would write, under checksums that are right -----------------
- */
+/* --- numbers that nobody would write, under checksums that are right ------------- */
 
 static void seal_header(unsigned char *bytes, uint32_t size)
 {
@@ -340,9 +337,9 @@ static void test_forged_header(void **context)
         {40 + 72, 4, 0, "width is not"},
         {40 + 72, 4, 65537, "width is not"},
         {40 + 76, 4, 524289, "state width is larger"},
-        {40 + 80, 8, 31, "31 rows in table user, but the file has only 616"},
-        {40 + 80, 8, UINT64_MAX, "18446744073709551615 rows in table user"},
-        {40 + 96 + 80, 8, UINT64_MAX / 12, "rows in table none"},
+        {40 + 80, 8, 31, "ends at offset 616, too early for the 31 rows of table user"},
+        {40 + 80, 8, UINT64_MAX, "the 18446744073709551615 rows of table user"},
+        {40 + 96 + 80, 8, UINT64_MAX / 12, "rows of table none"},
     };
     size_t size;
     unsigned char *bytes = fixture_load(s->path, &size), *forged = malloc(size);
@@ -449,8 +446,7 @@ static void test_not_a_file(void **context)
     assert_text(err.text, "No such file");
 }
 
-/* --- the system fails ----------------------------------------------------------------
- */
+/* --- the system fails ------------------------------------------------------------ */
 
 static void test_failing_disk(void **context)
 {
@@ -553,6 +549,8 @@ static void test_refused_tables(void **context)
 {
     struct state *s = *context;
     const char *twice[] = {"user", "user", "item"}, *empty[] = {"user", "", "item"};
+    char long_name[65], long_path[5000];
+    const char *longer[] = {"user", long_name, "item"};
     struct err err;
 
     assert_int_equal(
@@ -565,7 +563,20 @@ static void test_refused_tables(void **context)
     assert_int_equal(shard_write(s->path, 0, 1, s->fixture.list, s->fixture.name, 17,
                                  &s->facts, &err),
                      -ERR_INPUT);
+    memset(long_name, 'x', 64);
+    long_name[64] = '\0';
+    assert_int_equal(
+        shard_write(s->path, 0, 1, s->fixture.list, longer, SMALL, &s->facts, &err),
+        -ERR_INPUT);
+    assert_text(err.text, "too long");
     assert_int_equal(shard_read(s->path, NULL, NULL, &err), 0); /* as it was */
+
+    memset(long_path, 'x', sizeof long_path - 1);
+    long_path[sizeof long_path - 1] = '\0';
+    assert_int_equal(shard_write(long_path, 0, 1, s->fixture.list, s->fixture.name,
+                                 SMALL, &s->facts, &err),
+                     -ERR_INPUT);
+    assert_text(err.text, "too long");
 }
 
 static void test_names(void **context)

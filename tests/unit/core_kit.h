@@ -1,0 +1,154 @@
+/* A server's core and the messages that it gets, for tests. */
+#ifndef ROWHOUSE_TESTS_UNIT_CORE_KIT_H
+#define ROWHOUSE_TESTS_UNIT_CORE_KIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "server/core.h"
+
+enum { KIT_REGION_BYTES = 64 << 20, KIT_BODY_BYTES = 1 << 20 };
+
+struct core_kit {
+    struct job job;
+    struct region region;
+    struct buffer_pool *pool;
+    struct core *core;
+    uint32_t servers, workers;
+    struct message in, out;
+    struct buffer *body;
+    _Alignas(64) unsigned char bytes[KIT_BODY_BYTES]; /* of the message that comes in */
+};
+
+/* Tables "user" (2 floats and a bias) and "side" (4 floats); a push of -g adds g. */
+static inline void kit_job_init(struct job *job)
+{
+    job_init(job);
+    job->tables = 2;
+    snprintf(job->table[0].name, sizeof job->table[0].name, "user");
+    snprintf(job->table[1].name, sizeof job->table[1].name, "side");
+    job->table[0].dim = 2;
+    job->table[1].dim = 4;
+    job->table[0].init = job->table[1].init = INIT_ZERO;
+    job->optimizer.kind = OPTIMIZER_SGD;
+    job->optimizer.rate = 1;
+    job->optimizer.l2 = 0;
+    job->cluster.memory_max = KIT_REGION_BYTES / 2;
+}
+
+static inline void kit_core_open(struct core_kit *kit)
+{
+    struct err err;
+
+    if (core_create(&kit->job, 0, kit->servers, kit->workers, &kit->region, kit->pool,
+                    &kit->core, &err))
+        fail_msg("%s", err.text);
+}
+
+/* Server 0 of `servers`. */
+static inline struct core_kit *core_kit_create(uint32_t servers, uint32_t workers)
+{
+    struct core_kit *kit = calloc(1, sizeof *kit);
+
+    assert_non_null(kit);
+    kit_job_init(&kit->job);
+    kit->servers = servers;
+    kit->workers = workers;
+    kit->pool = buffer_pool_create(64 << 20);
+    kit->region = (struct region){.size = KIT_REGION_BYTES,
+                                  .bytes_max = (uint64_t)kit->job.cluster.memory_max,
+                                  .fd = -1};
+    kit->region.base = mmap(NULL, KIT_REGION_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(kit->region.base != MAP_FAILED);
+    kit_core_open(kit);
+    return kit;
+}
+
+static inline void core_kit_destroy(struct core_kit *kit)
+{
+    buffer_unref(kit->body);
+    core_destroy(kit->core);
+    buffer_pool_destroy(kit->pool);
+    munmap(kit->region.base, KIT_REGION_BYTES);
+    free(kit);
+}
+
+/* The process dies; another goes on over its region. */
+static inline void core_kit_restart(struct core_kit *kit)
+{
+    core_destroy(kit->core);
+    kit_core_open(kit);
+}
+
+/* Gives kit->in to the core; returns what the core returned. */
+static inline int kit_handle(struct core_kit *kit)
+{
+    struct err err;
+
+    buffer_unref(kit->body);
+    kit->body = NULL;
+    kit->in.body = kit->bytes;
+    return core_handle(kit->core, &kit->in, &kit->out, &kit->body, &err);
+}
+
+static inline void kit_from_worker(struct core_kit *kit, uint32_t worker,
+                                   enum message_kind kind)
+{
+    kit->in.role = ROLE_WORKER;
+    kit->in.sender = worker;
+    kit->in.incarnation = 0;
+    kit->in.kind = kind;
+    kit->in.sections = 0;
+    kit->in.body_bytes = 0;
+}
+
+static inline void kit_pull(struct core_kit *kit, uint32_t worker, uint64_t clock,
+                            uint32_t table, const uint64_t *key, uint32_t n)
+{
+    kit_from_worker(kit, worker, MESSAGE_PULL);
+    kit->in.pull = (struct pull){.request = 77, .clock = clock};
+    kit->in.sections = 1;
+    kit->in.section[0] = (struct section){.table = table, .rows = n};
+    memcpy(kit->bytes, key, n * sizeof *key);
+    kit->in.body_bytes = n * sizeof *key;
+}
+
+/* Every gradient is -value, every weight 1. */
+static inline void kit_push(struct core_kit *kit, uint32_t worker, struct push push,
+                            uint32_t table, const uint64_t *key, uint32_t n, float value)
+{
+    struct section_layout at;
+    uint32_t width = table == 0 ? 3 : 4;
+
+    kit_from_worker(kit, worker, MESSAGE_PUSH);
+    kit->in.push = push;
+    kit->in.sections = 1;
+    kit->in.section[0] = (struct section){.table = table, .rows = n, .width = width};
+    kit->in.body_bytes = message_layout(MESSAGE_PUSH, kit->in.section, 1, &at);
+    assert_true(kit->in.body_bytes <= KIT_BODY_BYTES);
+    memcpy(kit->bytes + at.keys, key, n * sizeof *key);
+    for (uint32_t i = 0; i < n; i++)
+        ((float *)(kit->bytes + at.weights))[i] = 1;
+    for (uint32_t i = 0; i < n * width; i++)
+        ((float *)(kit->bytes + at.values))[i] = -value;
+}
+
+/* A key of the table that server 0 owns (or not), the i-th of them. */
+static inline uint64_t kit_key(const struct core_kit *kit, uint32_t table, bool owned,
+                               uint32_t i)
+{
+    for (uint64_t key = 1;; key++)
+        if (core_owns(kit->core, table, key) == owned && i-- == 0)
+            return key;
+}
+
+#endif

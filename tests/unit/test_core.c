@@ -1,0 +1,458 @@
+/* The server's core, message by message: whom it refuses, what it makes, what it applies
+ * once, and what it remembers when its process dies. */
+#include "tests/unit/core_kit.h"
+
+static void assert_refused(const struct core_kit *kit, uint32_t code, const char *part)
+{
+    assert_int_equal(kit->out.kind, MESSAGE_REFUSAL);
+    assert_int_equal(kit->out.refusal.code, code);
+    assert_int_equal(kit->out.sections, 0);
+    assert_null(kit->body);
+    if (!strstr(kit->out.refusal.text, part))
+        fail_msg("'%s' does not say '%s'", kit->out.refusal.text, part);
+}
+
+static void pull(struct core_kit *kit, uint32_t worker, uint64_t clock, uint64_t key)
+{
+    kit_pull(kit, worker, clock, 0, &key, 1);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ROWS);
+}
+
+/* Pushes one key of table 0; `ack` is what must come back. */
+static void push(struct core_kit *kit, uint32_t worker, struct push what, uint64_t key,
+                 float value, struct ack ack)
+{
+    kit_push(kit, worker, what, 0, &key, 1, value);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ACK);
+    assert_int_equal(kit->out.ack.clock, ack.clock);
+    assert_int_equal(kit->out.ack.part, ack.part);
+    assert_int_equal(kit->out.ack.resend, ack.resend);
+    assert_null(kit->body);
+}
+
+static float value_of(const struct core_kit *kit, uint64_t key)
+{
+    uint32_t tables;
+    const struct table *table = core_tables(kit->core, &tables)[0];
+    float *row;
+
+    table_find(table, &key, 1, &row);
+    assert_non_null(row);
+    return row[0];
+}
+
+static uint64_t rows_of(const struct core_kit *kit, uint32_t table)
+{
+    uint32_t tables;
+
+    return table_rows(core_tables(kit->core, &tables)[table]);
+}
+
+static struct status *status_of(const struct core_kit *kit)
+{
+    static struct status status;
+
+    memset(&status, 0, sizeof status);
+    core_fill_status(kit->core, &status);
+    return &status;
+}
+
+/* --- refusals ------------------------------------------------------------------------ */
+
+static void test_strangers(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 3);
+    const uint64_t key = 5;
+
+    (void)state;
+    kit_pull(kit, 3, 1, 0, &key, 1);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_PEER, "knows workers 0 to 2, not 3");
+    kit_pull(kit, 0, 1, 0, &key, 1);
+    kit->in.role = ROLE_SERVER;
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_PEER, "knows workers");
+    kit_from_worker(kit, 0, MESSAGE_STATUS);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_PEER, "serves pulls and pushes");
+    assert_int_equal(rows_of(kit, 0), 0);
+    core_kit_destroy(kit);
+}
+
+static void test_unfit_sections(void **state)
+{
+    struct core_kit *kit = core_kit_create(2, 1);
+    uint64_t ours = kit_key(kit, 0, true, 0), theirs = kit_key(kit, 0, false, 0);
+    uint64_t both[2] = {ours, theirs};
+
+    (void)state;
+    kit_pull(kit, 0, 1, 2, &ours, 1);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_PEER, "named table 2, there are 2");
+
+    kit_push(kit, 0, (struct push){1, 0, 0, 1}, 0, &ours, 1, 1);
+    kit->in.section[0].width = 4;
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_PEER, "pushed rows of 4 floats to table user, which has 3");
+
+    kit_pull(kit, 0, 1, 0, both, 2);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_PEER, "of table user to server 0, which does not own it");
+    kit_push(kit, 0, (struct push){1, 0, 0, 1}, 0, both, 2, 1);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_PEER, "does not own it");
+
+    /* Nothing of it was done, and the worker is not held to be further. */
+    assert_int_equal(rows_of(kit, 0), 0);
+    push(kit, 0, (struct push){1, 0, 0, 1}, ours, 1, (struct ack){1, 0, false});
+    core_kit_destroy(kit);
+}
+
+/* 32 KiB of keys whose rows would take 64 MB and more. */
+static void test_answer_too_large(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+    uint64_t *key = calloc(4096, sizeof *key);
+
+    (void)state;
+    core_destroy(kit->core);
+    munmap(kit->region.base, KIT_REGION_BYTES);
+    kit->job.table[1].dim = 16384;
+    kit->region.base = mmap(NULL, KIT_REGION_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    kit_core_open(kit);
+    kit_pull(kit, 0, 1, 1, key, 4096);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_PEER, "asked for more rows than fit an answer");
+    assert_int_equal(rows_of(kit, 1), 0);
+    free(key);
+    core_kit_destroy(kit);
+}
+
+static void test_memory_cap(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+    uint64_t key[1024], next = 0, rows;
+
+    (void)state;
+    do {
+        for (uint32_t i = 0; i < 1024; i++)
+            key[i] = next++;
+        kit_pull(kit, 0, 1, 1, key, 1024);
+        assert_int_equal(kit_handle(kit), 0);
+        assert_true(next < 100000000);
+    } while (kit->out.kind == MESSAGE_ROWS);
+    assert_refused(kit, ERR_MEMORY, "server 0 has reached cluster.memory_max (32 MiB)");
+    assert_non_null(strstr(kit->out.refusal.text, "rows of table side; raise it"));
+    rows = rows_of(kit, 1);
+    assert_true(rows > 100000);
+
+    /* A push of rows that cannot be made is refused and not counted. */
+    kit_push(kit, 0, (struct push){1, 0, 0, 1}, 1, (uint64_t[]){next + 5000}, 1, 1);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_MEMORY, "cluster.memory_max");
+    assert_int_equal(status_of(kit)->pushes_applied, 0);
+    /* What is there is still served. */
+    kit_pull(kit, 0, 1, 1, (uint64_t[]){1, 2, 3}, 3);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ROWS);
+    core_kit_destroy(kit);
+}
+
+/* A server without a buffer for an answer does not give up: the worker asks again. */
+static void test_no_buffer(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+    struct buffer *held[64];
+    uint32_t n = 0;
+
+    (void)state;
+    while (n < 64 && (held[n] = buffer_get(kit->pool, 32 << 20)))
+        n++;
+    while (n < 64 && (held[n] = buffer_get(kit->pool, 1)))
+        n++;
+    if (n < 64) {
+        kit_pull(kit, 0, 9, 0, (uint64_t[]){1}, 1);
+        assert_int_equal(kit_handle(kit), -ERR_AGAIN);
+        assert_int_equal(rows_of(kit, 0), 0);
+        assert_int_equal(status_of(kit)->table[0].staleness[0], 0);
+    }
+    assert_true(n < 64);
+    while (n)
+        buffer_unref(held[--n]);
+    pull(kit, 0, 9, 1);
+    core_kit_destroy(kit);
+}
+
+/* --- reading ------------------------------------------------------------------------- */
+
+static void test_read_only_makes_nothing(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+    struct section_layout at;
+    const float *values;
+
+    (void)state;
+    push(kit, 0, (struct push){1, 0, 0, 1}, 10, 4, (struct ack){1, 0, false});
+    kit_pull(kit, 0, 0, 0, (uint64_t[]){10, 11}, 2);
+    kit->in.pull.read_only = true;
+    assert_int_equal(kit_handle(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ROWS);
+    assert_int_equal(kit->out.rows.request, 77);
+    assert_int_equal(kit->out.sections, 1);
+    assert_true(kit->out.section[0].has_status);
+    assert_int_equal(message_layout(MESSAGE_ROWS, kit->out.section, 1, &at),
+                     kit->body->used);
+    assert_int_equal(kit->body->data[at.status], ROW_OK);
+    assert_int_equal(kit->body->data[at.status + 1], ROW_ABSENT);
+    values = (const float *)(kit->body->data + at.values);
+    for (int i = 0; i < 3; i++) {
+        assert_true(values[i] == 4);
+        assert_true(values[3 + i] == 0);
+    }
+    assert_int_equal(rows_of(kit, 0), 1);
+    assert_int_equal(status_of(kit)->table[0].staleness[0], 0);
+
+    kit_pull(kit, 0, 2, 0, (uint64_t[]){10, 11}, 2);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_false(kit->out.section[0].has_status);
+    assert_int_equal(rows_of(kit, 0), 2);
+    assert_int_equal(status_of(kit)->table[0].staleness[1], 0);
+    assert_int_equal(status_of(kit)->table[0].staleness[0], 1);
+    core_kit_destroy(kit);
+}
+
+/* --- pushing ------------------------------------------------------------------------- */
+
+static void test_push_order(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 2);
+
+    (void)state;
+    push(kit, 0, (struct push){0, 0, 0, 1}, 1, 9, (struct ack){0, 0, false}); /* asks */
+    assert_int_equal(rows_of(kit, 0), 0);
+    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, (struct ack){3, 0, false});
+    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, (struct ack){3, 0, false}); /* again */
+    push(kit, 0, (struct push){9, 7, 0, 1}, 1, 1, (struct ack){3, 0, true});  /* early */
+    push(kit, 0, (struct push){7, 3, 0, 1}, 1, 1, (struct ack){7, 0, false});
+    push(kit, 0, (struct push){9, 7, 0, 1}, 1, 1, (struct ack){9, 0, false});
+    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, (struct ack){9, 0, false});
+    assert_true(value_of(kit, 1) == 3);
+    /* Another worker's clocks are its own. */
+    push(kit, 1, (struct push){1, 0, 0, 1}, 1, 1, (struct ack){1, 0, false});
+    assert_true(value_of(kit, 1) == 4);
+    assert_int_equal(status_of(kit)->pushes_applied, 4);
+    assert_int_equal(status_of(kit)->pushes_duplicate, 2);
+    core_kit_destroy(kit);
+}
+
+static void test_parts_in_order(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+
+    (void)state;
+    push(kit, 0, (struct push){1, 0, 1, 3}, 1, 1, (struct ack){0, 0, true});
+    push(kit, 0, (struct push){1, 0, 0, 3}, 1, 1, (struct ack){0, 1, false});
+    push(kit, 0, (struct push){1, 0, 0, 3}, 1, 1, (struct ack){0, 1, false});
+    push(kit, 0, (struct push){1, 0, 2, 3}, 1, 1, (struct ack){0, 1, true});
+    push(kit, 0, (struct push){1, 0, 1, 3}, 1, 1, (struct ack){0, 2, false});
+    push(kit, 0, (struct push){2, 1, 0, 1}, 1, 1, (struct ack){0, 2, true});
+    assert_int_equal(status_of(kit)->pushes_applied, 0);
+    push(kit, 0, (struct push){1, 0, 2, 3}, 1, 1, (struct ack){1, 0, false});
+    push(kit, 0, (struct push){1, 0, 2, 3}, 1, 1, (struct ack){1, 0, false});
+    assert_true(value_of(kit, 1) == 3);
+    assert_int_equal(status_of(kit)->pushes_applied, 1);
+    core_kit_destroy(kit);
+}
+
+static void test_sessions_survive(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 2);
+
+    (void)state;
+    push(kit, 0, (struct push){4, 0, 0, 1}, 1, 1, (struct ack){4, 0, false});
+    push(kit, 0, (struct push){6, 4, 0, 2}, 1, 1, (struct ack){4, 1, false});
+    push(kit, 1, (struct push){1, 0, 0, 1}, 2, 5, (struct ack){1, 0, false});
+    core_kit_restart(kit);
+    assert_true(value_of(kit, 1) == 2 && value_of(kit, 2) == 5);
+    push(kit, 0, (struct push){0, 0, 0, 1}, 1, 1, (struct ack){4, 1, false});
+    push(kit, 0, (struct push){6, 4, 0, 2}, 1, 1, (struct ack){4, 1, false});
+    push(kit, 0, (struct push){6, 4, 1, 2}, 1, 1, (struct ack){6, 0, false});
+    push(kit, 1, (struct push){1, 0, 0, 1}, 2, 5, (struct ack){1, 0, false});
+    assert_true(value_of(kit, 1) == 3 && value_of(kit, 2) == 5);
+    assert_int_equal(status_of(kit)->pushes_applied, 3);
+    core_kit_destroy(kit);
+}
+
+/* A worker that died in the middle of a push and was told to stop begins anew with a
+ * later clock: its server must not wait for the rest for ever. */
+static void test_push_given_up(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+
+    (void)state;
+    push(kit, 0, (struct push){4, 0, 0, 1}, 1, 1, (struct ack){4, 0, false});
+    push(kit, 0, (struct push){5, 4, 0, 3}, 1, 1, (struct ack){4, 1, false});
+    push(kit, 0, (struct push){20, 4, 1, 2}, 1, 1, (struct ack){4, 1, true});
+    push(kit, 0, (struct push){20, 4, 0, 2}, 1, 1, (struct ack){4, 1, false});
+    push(kit, 0, (struct push){5, 4, 1, 3}, 1, 1, (struct ack){4, 1, true}); /* late */
+    push(kit, 0, (struct push){20, 4, 1, 2}, 1, 1, (struct ack){20, 0, false});
+    assert_true(value_of(kit, 1) == 4);
+    core_kit_destroy(kit);
+}
+
+static void test_other_settings(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+    struct core *core;
+    struct err err;
+
+    (void)state;
+    kit->job.table[1].dim = 5;
+    assert_int_equal(core_create(&kit->job, 0, 1, 1, &kit->region, kit->pool, &core, &err),
+                     -ERR_INPUT);
+    assert_non_null(strstr(err.text, "server 0: table side: the table was made with dim"));
+    core_kit_destroy(kit);
+}
+
+/* --- staleness ----------------------------------------------------------------------- */
+
+static void assert_staleness(const struct core_kit *kit, const uint64_t *count, int n)
+{
+    const struct table_facts *facts = &status_of(kit)->table[0];
+
+    for (int b = 0; b < STALENESS_BUCKETS; b++)
+        if (facts->staleness[b] != (b < n ? count[b] : 0))
+            fail_msg("%llu reads of staleness %d", (unsigned long long)facts->staleness[b],
+                     b);
+}
+
+/* Worker 1 has pulled for its first batch and is held back there. */
+static void test_staleness_of_one_held_back(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 2);
+
+    (void)state;
+    pull(kit, 1, 1, 5);
+    for (uint64_t clock = 1; clock <= 4; clock++) {
+        pull(kit, 0, clock, 1);
+        push(kit, 0, (struct push){clock, clock - 1, 0, 1}, 1, 1,
+             (struct ack){clock, 0, false});
+    }
+    assert_staleness(kit, (uint64_t[]){2, 1, 1, 1}, 4);
+    /* Once it has caught up, it counts no more. */
+    push(kit, 1, (struct push){1, 0, 0, 1}, 5, 1, (struct ack){1, 0, false});
+    pull(kit, 0, 5, 1);
+    assert_staleness(kit, (uint64_t[]){3, 1, 1, 1}, 4);
+    /* Pulls ahead are as stale as what is on its way. */
+    pull(kit, 0, 6, 1);
+    assert_staleness(kit, (uint64_t[]){3, 2, 1, 1}, 4);
+    core_kit_destroy(kit);
+}
+
+/* Clocks go on where a checkpoint left them; the sessions begin at 0. */
+static void test_staleness_after_resume(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 2);
+
+    (void)state;
+    pull(kit, 0, 5001, 1);
+    pull(kit, 1, 5001, 1);
+    push(kit, 0, (struct push){5001, 0, 0, 1}, 1, 1, (struct ack){5001, 0, false});
+    pull(kit, 0, 5002, 1);
+    assert_staleness(kit, (uint64_t[]){2, 1}, 2);
+    core_kit_destroy(kit);
+}
+
+/* Workers stop with pulls ahead, the slower one at another clock, and go on together. */
+static void test_staleness_after_a_cut(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 2);
+
+    (void)state;
+    pull(kit, 0, 1, 1);
+    pull(kit, 0, 2, 1);
+    pull(kit, 1, 1, 1);
+    pull(kit, 1, 2, 1);
+    push(kit, 0, (struct push){1, 0, 0, 1}, 1, 1, (struct ack){1, 0, false});
+    assert_staleness(kit, (uint64_t[]){2, 2}, 2);
+    core_rest(kit->core);
+    for (uint64_t clock = 30; clock < 33; clock++)
+        for (uint32_t w = 0; w < 2; w++) {
+            uint64_t after = clock > 30 ? clock - 1 : w == 0 ? 1 : 0;
+
+            pull(kit, w, clock, 1);
+            push(kit, w, (struct push){clock, after, 0, 1}, 1, 1,
+                 (struct ack){clock, 0, false});
+        }
+    assert_staleness(kit, (uint64_t[]){8, 2}, 2);
+    core_kit_destroy(kit);
+}
+
+/* --- restoring ----------------------------------------------------------------------- */
+
+static void test_restored_rows(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+    unsigned char bytes[1 + 3 * sizeof(float)];
+    const float values[3] = {1.5f, -2, 3};
+    struct err err;
+
+    (void)state;
+    memcpy(bytes + 1, values, sizeof values); /* not aligned */
+    for (int again = 0; again < 2; again++)
+        assert_int_equal(core_restore_row(kit->core, 0, 42, bytes + 1, &err), 0);
+    assert_int_equal(rows_of(kit, 0), 1);
+    assert_true(value_of(kit, 42) == 1.5f);
+    assert_true(status_of(kit)->table[0].bytes > 0);
+    assert_int_equal(status_of(kit)->tables, 2);
+    core_kit_destroy(kit);
+}
+
+static void test_every_key_has_one_owner(void **state)
+{
+    struct core_kit *kit[3];
+
+    (void)state;
+    for (uint32_t s = 0; s < 3; s++) {
+        struct err err;
+
+        kit[s] = core_kit_create(3, 1);
+        core_destroy(kit[s]->core);
+        assert_int_equal(core_create(&kit[s]->job, s, 3, 1, &kit[s]->region, kit[s]->pool,
+                                     &kit[s]->core, &err),
+                         0);
+    }
+    for (uint64_t key = 0; key < 3000; key++)
+        assert_int_equal(core_owns(kit[0]->core, 1, key) + core_owns(kit[1]->core, 1, key) +
+                             core_owns(kit[2]->core, 1, key),
+                         1);
+    for (uint32_t s = 0; s < 3; s++)
+        core_kit_destroy(kit[s]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_unfit_sections),
+        cmocka_unit_test(test_answer_too_large),
+        cmocka_unit_test(test_memory_cap),
+        cmocka_unit_test(test_no_buffer),
+        cmocka_unit_test(test_read_only_makes_nothing),
+        cmocka_unit_test(test_push_order),
+        cmocka_unit_test(test_parts_in_order),
+        cmocka_unit_test(test_sessions_survive),
+        cmocka_unit_test(test_push_given_up),
+        cmocka_unit_test(test_other_settings),
+        cmocka_unit_test(test_staleness_of_one_held_back),
+        cmocka_unit_test(test_staleness_after_resume),
+        cmocka_unit_test(test_staleness_after_a_cut),
+        cmocka_unit_test(test_restored_rows),
+        cmocka_unit_test(test_every_key_has_one_owner),
+    };
+
+    return cmocka_run_group_tests_name("core", tests, NULL, NULL);
+}
