@@ -39,21 +39,21 @@ static void report(struct server *server, bool now)
         member_report(server->member, &server->status, now);
 }
 
-/* A message that cannot be sent is not kept: the worker asks again. */
-static int answer(struct server *server, struct err *err)
+/* Sends what there is to answer. What cannot be sent is not kept: the worker asks
+ * again. */
+static int send_answers(struct server *server, struct err *err)
 {
-    const struct message *in = &server->in;
-    struct peer to = {in->role, in->sender, in->incarnation};
-    struct buffer *body = NULL;
-    int rc;
+    struct buffer *body;
+    struct peer to;
+    int rc = 0;
 
-    rc = core_handle(server->core, in, &server->out, &body, err);
-    if (rc == 0) {
-        rc = port_send(server->port, to, &server->out, body, err);
+    while (core_next(server->core, &to, &server->out, &body)) {
+        if (rc == 0)
+            rc = port_send(server->port, to, &server->out, body, err);
         if (rc == -ERR_AGAIN || rc == -ERR_PEER)
             rc = 0;
+        buffer_unref(body);
     }
-    buffer_unref(body);
     return rc;
 }
 
@@ -72,8 +72,10 @@ static int serve(struct server *server, struct frame *frame, struct err *err)
             rc = 0;
             continue;
         }
-        rc = answer(server, err);
+        rc = core_handle(server->core, &server->in, err);
         frame_release(frame);
+        if (rc == 0)
+            rc = send_answers(server, err);
         if (rc)
             break;
     }
@@ -121,6 +123,12 @@ static int obey(struct server *server, const struct order *order, struct err *er
     switch (order->kind) {
     case ORDER_LOAD:
         rc = restore(server, order->path, err);
+        break;
+    case ORDER_TRAIN:
+        rc = core_begin_training(server->core, order->number, order->clock,
+                                 order->examples, err);
+        if (rc == 0)
+            rc = send_answers(server, err);
         break;
     case ORDER_SAVE:
         rc = save(server, order->path, err);
