@@ -93,14 +93,18 @@ int report_write(const struct run_request *request, const struct roster *roster,
                  const struct coordinator_state *state, const struct run_view *view,
                  double seconds, double cpu_seconds, struct err *err)
 {
+    static const char *const consistency[] = {[CONSISTENCY_ASYNC] = "async",
+                                              [CONSISTENCY_SSP] = "ssp",
+                                              [CONSISTENCY_BSP] = "bsp"};
     const struct job *job = &request->job;
     json_t *all = json_pack(
         "{s:s, s:s, s:I, s:I, s:s, s:I, s:s, s:I, s:o, s:o, s:o}", "version",
         ROWHOUSE_VERSION, "job", job->name, "servers", (json_int_t)roster->servers,
-        "workers", (json_int_t)roster->workers, "consistency", "async", "seed",
-        (json_int_t)job->train.seed, "kernels", cpu_level_name(cpu_level()),
-        "parameters", (json_int_t)parameters(job, view), "tables", tables(job, view),
-        "epochs", epochs(state), "test", test_metrics(job, state));
+        "workers", (json_int_t)roster->workers, "consistency",
+        consistency[job->train.consistency], "seed", (json_int_t)job->train.seed,
+        "kernels", cpu_level_name(cpu_level()), "parameters",
+        (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
+        epochs(state), "test", test_metrics(job, state));
     json_t *rest = json_pack(
         "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:{s:s, s:I, s:f}}",
         "seconds", seconds, "cpu_seconds", cpu_seconds, "bytes", "pulled",
