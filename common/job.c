@@ -106,14 +106,14 @@ static const struct setting rows[] = {
     {"train.batch", SETTING_INTEGER, AT(train.batch), .min = 1, .max = 1048576,
      .preset = "4096", .unit = "examples",
      .doc = "Examples whose gradients are computed and sent together."},
-    {"train.consistency", SETTING_CHOICE, AT(train.consistency), .choices = "async",
+    {"train.consistency", SETTING_CHOICE, AT(train.consistency), .choices = "async|ssp|bsp",
      .preset = "async",
-     .doc = "How far workers wait for each other: with async not at all within an "
-            "epoch."},
+     .doc = "How far workers wait for each other: async not at all within an epoch; ssp "
+            "until all are at most train.staleness batches behind; bsp for every batch, "
+            "which gives the same bits for any number of servers."},
     {"train.staleness", SETTING_INTEGER, AT(train.staleness), .min = 0, .max = 60,
      .preset = "8", .unit = "batches",
-     .doc = "How far a worker may be ahead of the slowest one, where train.consistency "
-            "bounds it; async does not."},
+     .doc = "With ssp: how far a worker may be ahead of the slowest one."},
     {"train.seed", SETTING_INTEGER, AT(train.seed), .min = 0, .max = 1e15,
      .preset = "1",
      .doc = "Of everything random in training: first values and the order of "

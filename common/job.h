@@ -30,7 +30,7 @@ enum init_kind { INIT_ZERO, INIT_CONSTANT, INIT_UNIFORM, INIT_NORMAL };
 enum model_kind { MODEL_MF };
 enum loss_kind { LOSS_SQUARED, LOSS_LOGISTIC };
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAGRAD };
-enum consistency_kind { CONSISTENCY_ASYNC };
+enum consistency_kind { CONSISTENCY_ASYNC, CONSISTENCY_SSP, CONSISTENCY_BSP };
 enum every_unit { EVERY_EPOCH, EVERY_SECOND };
 
 struct job_table {

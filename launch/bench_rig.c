@@ -144,6 +144,9 @@ struct bench_worker {
     struct seat *seat;
     struct lines *lines;
     struct client *client;
+    struct outbox *outbox;
+    void *outbox_memory;
+    uint64_t outbox_bytes;
     struct flight *flight; /* ring */
     uint32_t slots, head, count;
     uint32_t made;   /* of the ring, for the release */
@@ -218,11 +221,12 @@ static int ask(struct bench_worker *w, const uint64_t *key, uint32_t n, struct e
  */
 static int take(struct bench_worker *w, bool push, struct err *err)
 {
+    static const struct journal_entry nothing;
     struct batch *batch = &w->flight[w->head].batch;
 
     if (client_finish_pull(w->client, batch, err))
         return -err->code;
-    if (push && client_push(w->client, batch, &w->gradient, err))
+    if (push && client_push(w->client, batch, &w->gradient, &nothing, err))
         return -err->code;
     w->head = (w->head + 1) % w->slots;
     w->count--;
@@ -321,7 +325,10 @@ static int worker_memory(struct bench_worker *w, struct err *err)
     w->block = malloc(o->batch * sizeof *w->block);
     w->gradient = malloc(floats * sizeof *w->gradient);
     w->flight = calloc(w->slots, sizeof *w->flight);
-    if (!w->order || !w->block || !w->gradient || !w->flight)
+    w->outbox_bytes = client_outbox_bytes((uint32_t)o->batch, &w->width, 1,
+                                          (uint32_t)o->servers, w->slots + 1);
+    w->outbox_memory = calloc(1, w->outbox_bytes);
+    if (!w->order || !w->block || !w->gradient || !w->flight || !w->outbox_memory)
         return err_set(err, ERR_MEMORY, "no memory for the keys of %llu rows",
                        (unsigned long long)o->rows);
     for (uint64_t i = 0; i < o->rows; i++) {
@@ -349,8 +356,10 @@ static int worker_open(struct bench_worker *w, struct seat_net *own, struct err 
     if (rc == 0)
         rc = lines_create(own->net, &rig->roster, self, NULL, &w->lines, err);
     if (rc == 0)
-        rc = client_create(&rig->job, &rig->roster, line, own->pool, w->slots + 1,
-                           &w->client, err);
+        rc = outbox_open(w->outbox_memory, w->outbox_bytes, &w->outbox, err);
+    if (rc == 0)
+        rc = client_create(&rig->job, &rig->roster, line, own->pool, w->outbox,
+                           w->slots + 1, &w->client, err);
     if (rc == 0)
         rc = client_meet(w->client, err);
     return rc ? rc : preload(w, err);
@@ -361,7 +370,9 @@ static void worker_close(struct bench_worker *w)
     if (w->client)
         client_drop_pulls(w->client);
     client_destroy(w->client);
+    outbox_close(w->outbox);
     lines_destroy(w->lines);
+    free(w->outbox_memory);
     for (uint32_t i = 0; i < w->made; i++)
         batch_release(&w->flight[i].batch);
     free(w->flight);

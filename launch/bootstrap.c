@@ -31,9 +31,9 @@ bool bootstrap_launched(int *rank)
 /* Inside MPI nothing can be asked and nothing returns: say it and go. */
 static void give_up(int signal_number)
 {
-    static const char text[] =
-        "rowhouse: the ranks did not find each other through MPI in time: one is missing or "
-        "cannot be reached\n";
+    static const char text[] = "rowhouse: the ranks did not find each other through "
+                               "MPI in time: one is missing or "
+                               "cannot be reached\n";
 
     (void)signal_number;
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
@@ -107,8 +107,8 @@ static int name_missing(MPI_Request *request, int n, double timeout, struct err 
 }
 
 /* Rank 0 collects the cards one by one, so that it knows who is missing. */
-static int collect(struct bootstrap *b, const void *card, unsigned char *all, size_t size,
-                   struct err *err)
+static int collect(struct bootstrap *b, const void *card, unsigned char *all,
+                   size_t size, struct err *err)
 {
     MPI_Request *request = calloc((size_t)b->size, sizeof *request);
     int n = b->size - 1, rc;
@@ -139,7 +139,8 @@ int bootstrap_exchange(struct bootstrap *b, const void *card, void *all, size_t 
     if (b->rank == 0)
         return collect(b, card, all, size, err);
     MPI_Isend(card, (int)size, MPI_BYTE, 0, TAG_CARD, MPI_COMM_WORLD, &request[0]);
-    MPI_Irecv(all, (int)size * b->size, MPI_BYTE, 0, TAG_ALL, MPI_COMM_WORLD, &request[1]);
+    MPI_Irecv(all, (int)size * b->size, MPI_BYTE, 0, TAG_ALL, MPI_COMM_WORLD,
+              &request[1]);
     /* Rank 0 speaks first when someone is missing. */
     if (wait_all(request, 2, b->timeout + 2, err))
         return err_set(err, ERR_DEADLINE, "rank 0 did not answer rank %d within %g s",
@@ -153,8 +154,8 @@ int bootstrap_barrier(struct bootstrap *b, struct err *err)
 
     MPI_Ibarrier(MPI_COMM_WORLD, &request);
     if (wait_all(&request, 1, b->timeout, err))
-        return err_set(err, ERR_DEADLINE, "not all ranks came to the barrier within %g s",
-                       b->timeout);
+        return err_set(err, ERR_DEADLINE,
+                       "not all ranks came to the barrier within %g s", b->timeout);
     return 0;
 }
 

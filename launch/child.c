@@ -24,7 +24,7 @@ struct child {
     struct net *net;
     struct buffer_pool *pool;
     struct region region;
-    struct journal *journal;
+    void *worker_memory;
     struct coordinator_state *state;
     struct shared_dataset shared;
 };
@@ -40,8 +40,8 @@ static int read_plan(struct plan *plan, const char *fd_text)
 
 static void *map_fd(int fd, size_t size)
 {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-                        0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                        fd, 0);
 
     return memory == MAP_FAILED ? NULL : memory;
 }
@@ -51,8 +51,10 @@ static int map_memory(struct child *child, struct err *err)
     struct plan *plan = &child->plan;
 
     if (plan->role == ROLE_WORKER) {
-        child->journal = map_fd(plan->memory_fd, sizeof *child->journal);
-        return child->journal ? 0 : err_system(err, "cannot map the journal");
+        child->worker_memory = map_fd(
+            plan->memory_fd,
+            worker_memory_bytes(&plan->request.job, plan->roster.servers));
+        return child->worker_memory ? 0 : err_system(err, "cannot map the outbox");
     }
     child->region.size = core_region_bytes(&plan->request.job);
     child->region.bytes_max = (uint64_t)plan->request.job.cluster.memory_max;
@@ -122,14 +124,16 @@ static int lead_and_serve(struct child *child)
 static int work(struct child *child, struct err *err)
 {
     struct plan *plan = &child->plan;
-    struct worker_setup setup = {.job = &plan->request.job,
-                                 .roster = &plan->roster,
-                                 .net = child->net,
-                                 .pool = child->pool,
-                                 .index = plan->index,
-                                 .incarnation = plan->incarnation,
-                                 .journal = child->journal,
-                                 .shared = &child->shared};
+    struct worker_setup setup = {
+        .job = &plan->request.job,
+        .roster = &plan->roster,
+        .net = child->net,
+        .pool = child->pool,
+        .index = plan->index,
+        .incarnation = plan->incarnation,
+        .memory = child->worker_memory,
+        .memory_bytes = worker_memory_bytes(&plan->request.job, plan->roster.servers),
+        .shared = &child->shared};
     int exit_status = 1;
 
     pthread_mutex_init(&child->shared.lock, NULL);

@@ -68,8 +68,9 @@ static void explain(const struct conduct *conduct)
     if (state->error)
         log_error("%s", state->text);
     else if (state->exit_status == 130 && state->checkpoint && job->checkpoint.dir[0])
-        log_info("interrupted in epoch %u; checkpoint %llu is in %s, go on with --resume",
-                 state->epoch, (unsigned long long)state->checkpoint, job->checkpoint.dir);
+        log_info(
+            "interrupted in epoch %u; checkpoint %llu is in %s, go on with --resume",
+            state->epoch, (unsigned long long)state->checkpoint, job->checkpoint.dir);
     else if (state->exit_status == 130)
         log_info("interrupted; nothing was saved%s",
                  job->checkpoint.dir[0] ? "" : " (checkpoint.dir is not set)");
@@ -98,7 +99,8 @@ static int finish(const struct conduct *conduct, const struct run_view *view,
     explain(conduct);
     if (conduct->request->report[0] && !state->error &&
         report_write(conduct->request, conduct->roster, state, view, seconds,
-                     cpu_seconds + (conduct->one_process ? 0 : view->member_cpu_seconds),
+                     cpu_seconds +
+                         (conduct->one_process ? 0 : view->member_cpu_seconds),
                      &err)) {
         log_error("%s", err.text);
         status = status ? status : err_exit_status(err.code);

@@ -21,7 +21,8 @@ struct member_thread {
     struct server_setup server;
     struct worker_setup worker;
     struct region region;
-    struct journal journal;
+    void *worker_memory;
+    uint64_t worker_memory_bytes;
     bool is_worker;
     int exit_status;
 };
@@ -51,18 +52,24 @@ static void *run_member(void *context)
     return NULL;
 }
 
+/* Sparse memory that is zero. */
+static void *map(uint64_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 static int map_region(struct region *region, const struct job *job, struct err *err)
 {
     region->size = core_region_bytes(job);
     region->bytes_max = (uint64_t)job->cluster.memory_max;
     region->fd = -1;
-    region->base = mmap(NULL, region->size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (region->base == MAP_FAILED) {
-        region->base = NULL;
+    region->base = map(region->size);
+    if (!region->base)
         return err_system(err, "cannot map %llu bytes for a server",
                           (unsigned long long)region->size);
-    }
     return 0;
 }
 
@@ -90,12 +97,18 @@ static int set_up_member(struct local *local, uint32_t i, struct err *err)
 
     m->is_worker = i >= local->roster.servers;
     if (m->is_worker) {
+        m->worker_memory_bytes = worker_memory_bytes(job, local->roster.servers);
+        m->worker_memory = map(m->worker_memory_bytes);
+        if (!m->worker_memory)
+            return err_system(err, "cannot map %llu bytes for a worker",
+                              (unsigned long long)m->worker_memory_bytes);
         m->worker = (struct worker_setup){.job = job,
                                           .roster = &local->roster,
                                           .net = local->net,
                                           .pool = local->pool,
                                           .index = i - local->roster.servers,
-                                          .journal = &m->journal,
+                                          .memory = m->worker_memory,
+                                          .memory_bytes = m->worker_memory_bytes,
                                           .shared = &local->shared};
         return 0;
     }
@@ -123,9 +136,10 @@ static int start(struct local *local, struct err *err)
     for (uint32_t i = 0; rc == 0 && i < local->members; i++)
         rc = set_up_member(local, i, err);
     for (uint32_t i = 0; rc == 0 && i < local->members; i++) {
-        if (pthread_create(&local->member[i].thread, NULL, run_member, &local->member[i]))
-            return err_set(err, ERR_SYSTEM, "cannot start a thread for member %u of %u", i,
-                           local->members);
+        if (pthread_create(&local->member[i].thread, NULL, run_member,
+                           &local->member[i]))
+            return err_set(err, ERR_SYSTEM, "cannot start a thread for member %u of %u",
+                           i, local->members);
         local->member[i].started = true;
     }
     return rc;
@@ -138,9 +152,14 @@ static void release(struct local *local)
             pthread_join(local->member[i].thread, NULL);
     net_destroy(local->net);
     buffer_pool_destroy(local->pool);
-    for (uint32_t i = 0; local->member && i < local->members; i++)
-        if (local->member[i].region.base)
-            munmap(local->member[i].region.base, local->member[i].region.size);
+    for (uint32_t i = 0; local->member && i < local->members; i++) {
+        struct member_thread *m = &local->member[i];
+
+        if (m->region.base)
+            munmap(m->region.base, m->region.size);
+        if (m->worker_memory)
+            munmap(m->worker_memory, m->worker_memory_bytes);
+    }
     dataset_release(&local->shared.data);
     pthread_mutex_destroy(&local->shared.lock);
     free(local->member);

@@ -55,18 +55,19 @@ static const struct command commands[] = {
      command_train},
     {"evaluate", "JOB", true, false, evaluate_options,
      "test metrics of a checkpoint; under mpirun or alone", command_evaluate},
-    {"predict", "JOB", true, false, predict_options, "one prediction for each line of a file",
-     command_predict},
+    {"predict", "JOB", true, false, predict_options,
+     "one prediction for each line of a file", command_predict},
     {"recommend", "JOB", true, false, recommend_options,
-     "the items a user would like best, without those already rated", command_recommend},
+     "the items a user would like best, without those already rated",
+     command_recommend},
     {"bench", NULL, false, true, no_options, "measure: rows, store (--help says how)",
      command_bench},
     {"inspect", "CHECKPOINT", false, false, inspect_options, "what is in a checkpoint",
      command_inspect},
     {"verify", "CHECKPOINT", false, false, no_options, "read and check every byte",
      command_verify},
-    {"export", "CHECKPOINT", false, false, export_options, "write a table as CSV or NumPy",
-     command_export},
+    {"export", "CHECKPOINT", false, false, export_options,
+     "write a table as CSV or NumPy", command_export},
     {"settings", NULL, false, false, settings_options, "every setting of a job file",
      command_settings},
 };
@@ -80,18 +81,21 @@ static void print_usage(FILE *out)
     for (int i = 0; i < COMMANDS; i++)
         fprintf(out, "  rowhouse %-10s%-11s%s\n", commands[i].name,
                 commands[i].operand ? commands[i].operand : "", commands[i].summary);
-    fprintf(out,
-            "  rowhouse --help | --version | COMMAND --help\n"
-            "\nSettings of the job file can be given on the command line: train.epochs=3\n"
-            "Under mpirun all ranks run the same line; launch/rowhouse-mpirun has the flags.\n"
-            "Exit status: 0 done, 1 the environment failed, 2 bad usage, settings or input,\n"
-            "130 interrupted (with a checkpoint).\n");
+    fprintf(
+        out,
+        "  rowhouse --help | --version | COMMAND --help\n"
+        "\nSettings of the job file can be given on the command line: train.epochs=3\n"
+        "Under mpirun all ranks run the same line; launch/rowhouse-mpirun has the "
+        "flags.\n"
+        "Exit status: 0 done, 1 the environment failed, 2 bad usage, settings or "
+        "input,\n"
+        "130 interrupted (with a checkpoint).\n");
 }
 
 static void print_command(const struct command *command)
 {
-    printf("rowhouse %s%s%s%s [options]: %s\n", command->name, command->operand ? " " : "",
-           command->operand ? command->operand : "",
+    printf("rowhouse %s%s%s%s [options]: %s\n", command->name,
+           command->operand ? " " : "", command->operand ? command->operand : "",
            command->takes_settings ? " [KEY=VALUE ...]" : "", command->summary);
     for (const struct option_row *o = command->option; o->name; o++) {
         char left[64];
@@ -112,7 +116,8 @@ static int take_option(const struct command *command, char **argv, int *i,
     while (o->name && strcmp(o->name, argv[*i]) != 0)
         o++;
     if (!o->name)
-        return err_set(err, ERR_INPUT, "'rowhouse %s' has no option %s; see rowhouse %s --help",
+        return err_set(err, ERR_INPUT,
+                       "'rowhouse %s' has no option %s; see rowhouse %s --help",
                        command->name, argv[*i], command->name);
     field = (char *)arguments + o->offset;
     if (!o->value) {
@@ -136,7 +141,8 @@ static int take_arguments(const struct command *command, char **argv,
             arguments->operand = argv[i];
         } else if (command->takes_settings && strchr(argv[i], '=')) {
             if (arguments->overrides == ARGUMENTS_MAX)
-                return err_set(err, ERR_INPUT, "more than %d settings on the command line",
+                return err_set(err, ERR_INPUT,
+                               "more than %d settings on the command line",
                                ARGUMENTS_MAX);
             arguments->override[arguments->overrides++] = argv[i];
         } else {

@@ -54,14 +54,15 @@ bad:
 
 static void consider(struct choice *choice, const struct ifaddrs *entry)
 {
-    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)entry->ifa_addr;
+    const struct sockaddr_in *in =
+        (const struct sockaddr_in *)(const void *)entry->ifa_addr;
     uint32_t address = ntohl(in->sin_addr.s_addr);
     char text[INET_ADDRSTRLEN];
     size_t used = strlen(choice->list);
 
     inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
-    snprintf(choice->list + used, sizeof choice->list - used, "%s%s (%s)", used ? ", " : "",
-             text, entry->ifa_name);
+    snprintf(choice->list + used, sizeof choice->list - used, "%s%s (%s)",
+             used ? ", " : "", text, entry->ifa_name);
     if (choice->any ? is_loopback(address)
                     : (address & choice->mask) != choice->network)
         return;
@@ -82,10 +83,11 @@ int network_choose(const char *cidr, bool one_host, char *address, size_t size,
     if (!choice.any && parse_cidr(cidr, &choice, err))
         return -err->code;
     if (!choice.any && is_loopback(choice.network) && choice.mask && !one_host)
-        return err_set(err, ERR_INPUT,
-                       "cluster.network is %s, but the ranks are on several hosts, which "
-                       "cannot reach each other's loopback",
-                       cidr);
+        return err_set(
+            err, ERR_INPUT,
+            "cluster.network is %s, but the ranks are on several hosts, which "
+            "cannot reach each other's loopback",
+            cidr);
     if (getifaddrs(&list))
         return err_system(err, "cannot list this host's network interfaces");
     for (const struct ifaddrs *i = list; i; i = i->ifa_next)
@@ -97,10 +99,11 @@ int network_choose(const char *cidr, bool one_host, char *address, size_t size,
                        "no address of this host is in cluster.network %s; it has %s",
                        choice.any ? "(any but loopback)" : cidr, choice.list);
     if (choice.any && choice.found > 1)
-        return err_set(err, ERR_INPUT,
-                       "this host has several networks; set cluster.network to choose one "
-                       "of %s",
-                       choice.list);
+        return err_set(
+            err, ERR_INPUT,
+            "this host has several networks; set cluster.network to choose one "
+            "of %s",
+            choice.list);
     snprintf(address, size, "%s", choice.address);
     return 0;
 }

@@ -24,8 +24,8 @@ struct prediction {
 };
 
 /* Looks up rows; an unknown key is a row of zeros, as when training evaluates. */
-static void look_up(struct prediction *p, const struct table *table, const uint64_t *key,
-                    float *rows)
+static void look_up(struct prediction *p, const struct table *table,
+                    const uint64_t *key, float *rows)
 {
     uint32_t width = table->spec.width;
 
@@ -123,12 +123,14 @@ static int choose_layer(struct prediction *p, const char *name, struct err *err)
     else if (strcmp(name, job->model.item) == 0)
         p->layer = p->trained->item;
     else
-        return err_set(err, ERR_INPUT, "--layer %s: this model has the layers %s and %s",
-                       name, job->model.user, job->model.item);
+        return err_set(err, ERR_INPUT,
+                       "--layer %s: this model has the layers %s and %s", name,
+                       job->model.user, job->model.item);
     return 0;
 }
 
-static int predict(const struct arguments *arguments, struct prediction *p, struct err *err)
+static int predict(const struct arguments *arguments, struct prediction *p,
+                   struct err *err)
 {
     int rc;
 

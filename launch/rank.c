@@ -14,7 +14,7 @@
 #include "launch/network.h"
 #include "launch/supervise.h"
 #include "server/core.h"
-#include "worker/journal.h"
+#include "worker/worker.h"
 
 enum { TIMEOUT_DEFAULT_S = 30 };
 
@@ -82,14 +82,15 @@ static int first_round(struct rank *rank, const struct err *prepared, struct err
             rank->one_host = false;
         if (rank->all[i].job_digest != rank->all[0].job_digest)
             return err_set(err, ERR_INPUT,
-                           "rank %d on %s was started with other settings than rank 0", i,
-                           rank->all[i].host);
+                           "rank %d on %s was started with other settings than rank 0",
+                           i, rank->all[i].host);
     }
     if (job->cluster.servers >= rank->mpi.size)
-        return err_set(err, ERR_INPUT,
-                       "cluster.servers is %lld, but there are %d ranks: at least one must "
-                       "be left to be a worker",
-                       (long long)job->cluster.servers, rank->mpi.size);
+        return err_set(
+            err, ERR_INPUT,
+            "cluster.servers is %lld, but there are %d ranks: at least one must "
+            "be left to be a worker",
+            (long long)job->cluster.servers, rank->mpi.size);
     if (rank->mpi.size - job->cluster.servers > WORKERS_MAX)
         return err_set(err, ERR_INPUT, "%lld workers are more than %d",
                        (long long)(rank->mpi.size - job->cluster.servers), WORKERS_MAX);
@@ -163,10 +164,11 @@ static int third_round(struct rank *rank, struct err *err)
         return 0;
     probe_path(rank, rank->all[0].token, path, sizeof path);
     if (access(path, F_OK))
-        err_set(&rank->mine.err, ERR_INPUT,
-                "checkpoint.dir %s is not the directory that rank 0 sees; several hosts "
-                "need a shared one",
-                rank->request->job.checkpoint.dir);
+        err_set(
+            &rank->mine.err, ERR_INPUT,
+            "checkpoint.dir %s is not the directory that rank 0 sees; several hosts "
+            "need a shared one",
+            rank->request->job.checkpoint.dir);
     rc = round_of_cards(rank, err);
     if (rank->mpi.rank == 0)
         unlink(path);
@@ -216,11 +218,12 @@ static int fill_plan(struct rank *rank, struct err *err)
         make_memory("the coordinator's state", sizeof(struct coordinator_state),
                     &plan->state_fd, err))
         return -err->code;
-    return is_server(rank) ? make_memory("the region",
-                                         core_region_bytes(&rank->request->job),
-                                         &plan->memory_fd, err)
-                           : make_memory("the journal", sizeof(struct journal),
-                                         &plan->memory_fd, err);
+    return is_server(rank)
+               ? make_memory("the region", core_region_bytes(&rank->request->job),
+                             &plan->memory_fd, err)
+               : make_memory("the outbox",
+                             worker_memory_bytes(&rank->request->job, servers),
+                             &plan->memory_fd, err);
 }
 
 static int meet(struct rank *rank, const struct err *prepared, struct err *err)
@@ -238,9 +241,9 @@ static int meet(struct rank *rank, const struct err *prepared, struct err *err)
     return rc ? rc : bootstrap_barrier(&rank->mpi, err);
 }
 
-/* mpirun's own exit status says nothing when ranks may be lost, so the first rank leaves
- * the job's where rowhouse-mpirun looks for it, as its last act; the ranks then leave
- * with 0, because mpirun complains about others. Returns what to leave with. */
+/* mpirun's own exit status says nothing when ranks may be lost, so the first rank
+ * leaves the job's where rowhouse-mpirun looks for it, as its last act; the ranks then
+ * leave with 0, because mpirun complains about others. Returns what to leave with. */
 static int leave_status(const struct rank *rank, int status)
 {
     const char *path = getenv("ROWHOUSE_STATUS");

@@ -120,8 +120,8 @@ static int fill_catalogue(struct recommending *r, struct err *err)
     return 0;
 }
 
-/* JSON carries UTF-8 only: a title in another encoding is shown byte by byte as Latin-1,
- * which is what such files mostly are. */
+/* JSON carries UTF-8 only: a title in another encoding is shown byte by byte as
+ * Latin-1, which is what such files mostly are. */
 static json_t *json_text(const char *text)
 {
     json_t *json = json_string(text);
@@ -130,7 +130,8 @@ static json_t *json_text(const char *text)
 
     if (json)
         return json;
-    for (const unsigned char *c = (const unsigned char *)text; *c && n + 2 < sizeof utf8; c++) {
+    for (const unsigned char *c = (const unsigned char *)text;
+         *c && n + 2 < sizeof utf8; c++) {
         if (*c >= 0x80)
             utf8[n++] = (char)(0xc0 | *c >> 6);
         utf8[n++] = (char)(*c >= 0x80 ? 0x80 | (*c & 0x3f) : *c);
@@ -146,19 +147,21 @@ static const char *title_of(const struct recommending *r, uint64_t key)
     return title ? title : "(no title)";
 }
 
-static void print_list(const struct recommending *r, const struct ranked *list, uint32_t n,
-                       const char *format)
+static void print_list(const struct recommending *r, const struct ranked *list,
+                       uint32_t n, const char *format)
 {
     char title[TITLE_FIT_BYTES(TITLE_COLUMNS)];
 
     for (uint32_t i = 0; i < n; i++) {
-        printf("  %3u  %s  ", i + 1, title_fit(title_of(r, list[i].key), TITLE_COLUMNS, title));
+        printf("  %3u  %s  ", i + 1,
+               title_fit(title_of(r, list[i].key), TITLE_COLUMNS, title));
         printf(format, list[i].score);
         putchar('\n');
     }
 }
 
-static void print_text(const struct recommending *r, uint32_t user, bool known, uint32_t n)
+static void print_text(const struct recommending *r, uint32_t user, bool known,
+                       uint32_t n)
 {
     uint64_t key = r->asked.key[user];
     char name[TITLE_FIT_BYTES(40)];
@@ -184,8 +187,8 @@ static void print_text(const struct recommending *r, uint32_t user, bool known, 
     }
 }
 
-static int print_json(const struct recommending *r, uint32_t user, bool known, uint32_t n,
-                      struct err *err)
+static int print_json(const struct recommending *r, uint32_t user, bool known,
+                      uint32_t n, struct err *err)
 {
     json_t *items = json_array();
     json_t *all;
@@ -222,8 +225,8 @@ static int recommend_one(struct recommending *r, uint32_t user, struct err *err)
     int rc;
 
     table_find(r->trained->user, &key, 1, &row);
-    rc = row ? recommend_top(&r->catalogue, &r->trained->mf, row, seen, r->top, r->list, &n,
-                             err)
+    rc = row ? recommend_top(&r->catalogue, &r->trained->mf, row, seen, r->top, r->list,
+                             &n, err)
              : recommend_popular(&r->data.popularity, seen, r->top, r->list, &n, err);
     if (rc)
         return rc;
@@ -239,7 +242,8 @@ static int recommend(const struct arguments *arguments, struct recommending *r,
     int rc;
 
     if (!arguments->user == !arguments->users)
-        return err_set(err, ERR_INPUT, "recommend needs one of --user ID and --users FILE");
+        return err_set(err, ERR_INPUT,
+                       "recommend needs one of --user ID and --users FILE");
     rc = parse_top(arguments->top, &r->top, err);
     if (rc == 0)
         rc = arguments->user ? asked_add(&r->asked, arguments->user, err)

@@ -38,8 +38,8 @@ static int columns_add(struct columns *c, uint64_t user, uint64_t item, float la
 }
 
 static int read_columns(struct recommend_data *data, const struct job *job,
-                        uint32_t user_column, uint32_t item_column, struct columns *columns,
-                        struct err *err)
+                        uint32_t user_column, uint32_t item_column,
+                        struct columns *columns, struct err *err)
 {
     struct examples *examples;
     struct example e;
@@ -49,8 +49,8 @@ static int read_columns(struct recommend_data *data, const struct job *job,
     if (rc)
         return rc;
     while ((rc = examples_next(examples, &e, err)) > 0) {
-        const char *title =
-            e.title[item_column] ? e.title[item_column] : e.key_text[item_column];
+        const char *title = e.title[item_column] ? e.title[item_column]
+                                                 : e.key_text[item_column];
 
         rc = columns_add(columns, e.key[user_column], e.key[item_column], e.label, err);
         if (rc)
@@ -63,8 +63,8 @@ static int read_columns(struct recommend_data *data, const struct job *job,
 }
 
 int recommend_data_read(struct recommend_data *data, const struct job *job,
-                        uint32_t user_column, uint32_t item_column, const uint64_t *user,
-                        uint32_t users, struct err *err)
+                        uint32_t user_column, uint32_t item_column,
+                        const uint64_t *user, uint32_t users, struct err *err)
 {
     struct columns columns = {0};
     struct rated_examples from = {.key_columns = 2, .item_column = 1};

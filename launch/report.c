@@ -21,8 +21,8 @@ static json_t *epochs(const struct coordinator_state *state)
             list, json_pack("{s:I, s:I, s:f, s:f, s:f, s:{}}", "epoch",
                             (json_int_t)e->epoch, "examples", (json_int_t)e->examples,
                             "seconds", e->seconds, "examples_per_second",
-                            e->seconds > 0 ? (double)e->examples / e->seconds : 0.0, "loss",
-                            e->loss_sum / n, "metrics"));
+                            e->seconds > 0 ? (double)e->examples / e->seconds : 0.0,
+                            "loss", e->loss_sum / n, "metrics"));
     }
     return list;
 }
@@ -54,13 +54,15 @@ static json_t *staleness(const struct job *job, const struct run_view *view)
                 max = b;
         for (int b = 0; b <= max; b++)
             json_array_append_new(histogram, json_integer((json_int_t)count[b]));
-        json_object_set_new(all, job->table[t].name,
-                            json_pack("{s:i, s:o}", "max", max, "histogram", histogram));
+        json_object_set_new(
+            all, job->table[t].name,
+            json_pack("{s:i, s:o}", "max", max, "histogram", histogram));
     }
     return all;
 }
 
-static json_t *test_metrics(const struct job *job, const struct coordinator_state *state)
+static json_t *test_metrics(const struct job *job,
+                            const struct coordinator_state *state)
 {
     const char *cursor = job->evaluate.metrics;
     json_t *all = json_object();
@@ -91,22 +93,27 @@ int report_write(const struct run_request *request, const struct roster *roster,
                  const struct coordinator_state *state, const struct run_view *view,
                  double seconds, double cpu_seconds, struct err *err)
 {
+    static const char *const consistency[] = {[CONSISTENCY_ASYNC] = "async",
+                                              [CONSISTENCY_SSP] = "ssp",
+                                              [CONSISTENCY_BSP] = "bsp"};
     const struct job *job = &request->job;
     json_t *all = json_pack(
         "{s:s, s:s, s:I, s:I, s:s, s:I, s:s, s:I, s:o, s:o, s:o}", "version",
         ROWHOUSE_VERSION, "job", job->name, "servers", (json_int_t)roster->servers,
-        "workers", (json_int_t)roster->workers, "consistency", "async", "seed",
-        (json_int_t)job->train.seed, "kernels", cpu_level_name(cpu_level()), "parameters",
+        "workers", (json_int_t)roster->workers, "consistency",
+        consistency[job->train.consistency], "seed", (json_int_t)job->train.seed,
+        "kernels", cpu_level_name(cpu_level()), "parameters",
         (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
         epochs(state), "test", test_metrics(job, state));
     json_t *rest = json_pack(
         "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:{s:s, s:I, s:f}}",
         "seconds", seconds, "cpu_seconds", cpu_seconds, "bytes", "pulled",
-        (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed, "pushes",
-        "sent", (json_int_t)view->pushes_sent, "applied", (json_int_t)view->pushes_applied,
-        "duplicates_dropped", (json_int_t)view->pushes_duplicate, "resent",
-        (json_int_t)view->pushes_resent, "staleness", staleness(job, view), "restarts",
-        (json_int_t)state->restarts, "checkpoint", "dir", job->checkpoint.dir, "bytes",
+        (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed,
+        "pushes", "sent", (json_int_t)view->pushes_sent, "applied",
+        (json_int_t)view->pushes_applied, "duplicates_dropped",
+        (json_int_t)view->pushes_duplicate, "resent", (json_int_t)view->pushes_resent,
+        "staleness", staleness(job, view), "restarts", (json_int_t)state->restarts,
+        "checkpoint", "dir", job->checkpoint.dir, "bytes",
         (json_int_t)state->checkpoint_bytes, "seconds", state->checkpoint_seconds);
     char *text = NULL;
     int rc;

@@ -98,14 +98,15 @@ static void describe_end(const struct plan *plan, int status, char *text, size_t
                  role_name(plan), plan->index, WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     else
-        snprintf(text, size, "the process of %s %u left with status %d", role_name(plan),
-                 plan->index, WEXITSTATUS(status));
+        snprintf(text, size, "the process of %s %u left with status %d",
+                 role_name(plan), plan->index, WEXITSTATUS(status));
 }
 
 /* Statuses of the contract are the child's word; anything else was no orderly end. */
 static bool orderly(int status)
 {
-    return WIFEXITED(status) && (WEXITSTATUS(status) <= 2 || WEXITSTATUS(status) == 130);
+    return WIFEXITED(status) &&
+           (WEXITSTATUS(status) <= 2 || WEXITSTATUS(status) == 130);
 }
 
 int supervise(struct plan *plan)
@@ -125,8 +126,8 @@ int supervise(struct plan *plan)
         int status;
 
         if (pid < 0) {
-            log_error("%s %u: cannot start its process: %s", role_name(plan), plan->index,
-                      strerror(errno));
+            log_error("%s %u: cannot start its process: %s", role_name(plan),
+                      plan->index, strerror(errno));
             return 1;
         }
         status = wait_child(pid, &set);

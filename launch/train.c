@@ -36,9 +36,9 @@ static int prepare_checkpoints(const struct arguments *arguments,
     if (arguments->resume && arguments->fresh)
         return err_set(err, ERR_INPUT, "--resume and --fresh exclude each other");
     if (!dir[0])
-        return arguments->resume
-                   ? err_set(err, ERR_INPUT, "--resume needs the setting checkpoint.dir")
-                   : 0;
+        return arguments->resume ? err_set(err, ERR_INPUT,
+                                           "--resume needs the setting checkpoint.dir")
+                                 : 0;
     request->checkpoint_last = checkpoint_newest(dir);
     request->remove_old = arguments->fresh;
     if (arguments->resume) {
@@ -55,8 +55,8 @@ static int prepare_checkpoints(const struct arguments *arguments,
 }
 
 /* A report that cannot be written is better known before the training. */
-static int prepare_report(const struct arguments *arguments, struct run_request *request,
-                          struct err *err)
+static int prepare_report(const struct arguments *arguments,
+                          struct run_request *request, struct err *err)
 {
     char dir[1024], *slash;
 
@@ -83,11 +83,11 @@ static int prepare_train(const struct arguments *arguments, struct run_request *
     return prepare_report(arguments, request, err);
 }
 
-static int prepare_evaluate(const struct arguments *arguments, struct run_request *request,
-                            struct err *err)
+static int prepare_evaluate(const struct arguments *arguments,
+                            struct run_request *request, struct err *err)
 {
-    const char *from =
-        arguments->checkpoint ? arguments->checkpoint : request->job.checkpoint.dir;
+    const char *from = arguments->checkpoint ? arguments->checkpoint
+                                             : request->job.checkpoint.dir;
 
     request->evaluate_only = true;
     if (!from[0])

@@ -11,7 +11,8 @@ static int map_region(struct trained *t, struct err *err)
     /* One process takes what several servers held. */
     int64_t each = t->job.cluster.memory_max;
 
-    t->job.cluster.memory_max = each * (int64_t)(t->manifest.shards ? t->manifest.shards : 1);
+    t->job.cluster.memory_max = each *
+                                (int64_t)(t->manifest.shards ? t->manifest.shards : 1);
     t->region.size = core_region_bytes(&t->job);
     t->region.bytes_max = (uint64_t)t->job.cluster.memory_max;
     t->region.fd = -1;
@@ -56,12 +57,13 @@ static void find_model(struct trained *t)
 static int open_checkpoint(const struct arguments *arguments, struct trained *t,
                            struct err *err)
 {
-    const char *from =
-        arguments->checkpoint ? arguments->checkpoint : t->job.checkpoint.dir;
+    const char *from = arguments->checkpoint ? arguments->checkpoint
+                                             : t->job.checkpoint.dir;
 
     if (!from[0])
-        return err_set(err, ERR_INPUT,
-                       "a checkpoint is needed: --checkpoint or the setting checkpoint.dir");
+        return err_set(
+            err, ERR_INPUT,
+            "a checkpoint is needed: --checkpoint or the setting checkpoint.dir");
     if (checkpoint_find(from, t->path, sizeof t->path, err) ||
         manifest_read(t->path, &t->manifest, err))
         return -err->code;
@@ -70,7 +72,8 @@ static int open_checkpoint(const struct arguments *arguments, struct trained *t,
     return 0;
 }
 
-int trained_open(const struct arguments *arguments, struct trained **out, struct err *err)
+int trained_open(const struct arguments *arguments, struct trained **out,
+                 struct err *err)
 {
     struct trained *t = calloc(1, sizeof *t);
     int rc;

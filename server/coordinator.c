@@ -133,7 +133,8 @@ static void end(struct coordinator *c, int32_t exit_status, int64_t now_ms)
     enter(c, STAGE_END, now_ms);
 }
 
-/* --- the stages' ends ---------------------------------------------------------------- */
+/* --- the stages' ends ----------------------------------------------------------------
+ */
 
 /* What the workers have read must be one and the same, and fit the checkpoint. */
 static int check_data(struct coordinator *c, struct err *err)
@@ -149,12 +150,13 @@ static int check_data(struct coordinator *c, struct err *err)
                            w, c->worker[w].status.host, c->worker[0].status.host);
     if (s->has_data && s->data.digest != first->digest && !c->plan.evaluate_only) {
         if (s->ranges)
-            return err_set(err, ERR_INPUT,
-                           "data.train is not what the checkpoint was made with (%llu "
-                           "training examples then, %llu now), and it stands in the middle "
-                           "of epoch %u",
-                           (unsigned long long)s->data.train_examples,
-                           (unsigned long long)first->train_examples, s->epoch);
+            return err_set(
+                err, ERR_INPUT,
+                "data.train is not what the checkpoint was made with (%llu "
+                "training examples then, %llu now), and it stands in the middle "
+                "of epoch %u",
+                (unsigned long long)s->data.train_examples,
+                (unsigned long long)first->train_examples, s->epoch);
         log_warn("data.train has changed since the checkpoint was made (%llu training "
                  "examples then, %llu now)",
                  (unsigned long long)s->data.train_examples,
@@ -177,8 +179,8 @@ static void begin_save(struct coordinator *c, int64_t now_ms)
     struct coordinator_state *s = c->state;
     struct err err;
 
-    if (c->host.begin_save(c->host.context, s->checkpoint + 1, s->saving, sizeof s->saving,
-                           &err)) {
+    if (c->host.begin_save(c->host.context, s->checkpoint + 1, s->saving,
+                           sizeof s->saving, &err)) {
         coordinator_fail(c, err.code, err.text, now_ms);
         return;
     }
@@ -333,8 +335,10 @@ static void fill_manifest(struct coordinator *c)
         struct table_spec spec;
 
         core_table_spec(job, t, &spec);
-        m->table[t] = (struct shard_table){
-            .id = t, .dim = spec.dim, .width = spec.width, .state_width = spec.state_width};
+        m->table[t] = (struct shard_table){.id = t,
+                                           .dim = spec.dim,
+                                           .width = spec.width,
+                                           .state_width = spec.state_width};
         memcpy(m->table[t].name, job->table[t].name, sizeof m->table[t].name);
     }
     m->shards = c->plan.roster->servers;
@@ -342,8 +346,8 @@ static void fill_manifest(struct coordinator *c)
         const struct status *status = &c->server[i].status;
 
         shard_name(i, m->shards, m->shard[i].file);
-        m->shard[i].facts = (struct shard_facts){status->shard_bytes, status->shard_rows,
-                                                 status->shard_checksum};
+        m->shard[i].facts = (struct shard_facts){
+            status->shard_bytes, status->shard_rows, status->shard_checksum};
         for (uint32_t t = 0; t < m->tables; t++)
             m->table[t].rows += status->table[t].rows;
     }
@@ -423,18 +427,20 @@ static void advance(struct coordinator *c, int64_t now_ms)
     }
 }
 
-/* --- what comes in --------------------------------------------------------------------- */
+/* --- what comes in
+ * --------------------------------------------------------------------- */
 
-int coordinator_take(struct coordinator *c, struct peer from, const struct status *status,
-                     int64_t now_ms, struct err *err)
+int coordinator_take(struct coordinator *c, struct peer from,
+                     const struct status *status, int64_t now_ms, struct err *err)
 {
     struct member_record *m = find(c, from);
 
     if (!m)
-        return err_set(err, ERR_PEER, "there is no %s %u in this run", role_name(from.role),
-                       from.index);
+        return err_set(err, ERR_PEER, "there is no %s %u in this run",
+                       role_name(from.role), from.index);
     if (m->known && from.incarnation < m->incarnation)
-        return err_set(err, ERR_PEER, "%s %u has been restarted; incarnation %u is stale",
+        return err_set(err, ERR_PEER,
+                       "%s %u has been restarted; incarnation %u is stale",
                        role_name(from.role), from.index, from.incarnation);
     if (m->known && from.incarnation == m->incarnation &&
         status->number < m->status.number)
@@ -455,10 +461,12 @@ int coordinator_take(struct coordinator *c, struct peer from, const struct statu
     return 0;
 }
 
-static void order_training(const struct coordinator *c, struct peer to, struct order *order)
+static void order_training(const struct coordinator *c, struct peer to,
+                           struct order *order)
 {
     const struct coordinator_state *s = c->state;
 
+    order->examples = ranges_count(s->range, s->ranges);
     if (to.role == ROLE_WORKER)
         order->ranges = ranges_share(s->range, s->ranges, to.index,
                                      c->plan.roster->workers, order->range);
@@ -479,6 +487,7 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
     order->epoch = s->epoch;
     order->clock = s->clock;
     order->ranges = 0;
+    order->examples = 0;
     order->path[0] = '\0';
     order->exit_status = s->exit_status;
     order->data = s->data;
@@ -491,15 +500,16 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
         order_training(c, to, order);
 }
 
-/* --- time -------------------------------------------------------------------------------- */
+/* --- time
+ * -------------------------------------------------------------------------------- */
 
 static const char *phase_text(uint32_t phase)
 {
     static const char *const text[] = {
-        [PHASE_START] = "starting",     [PHASE_IDLE] = "idle",
-        [PHASE_LOADING] = "reading data", [PHASE_TRAINING] = "training",
+        [PHASE_START] = "starting",        [PHASE_IDLE] = "idle",
+        [PHASE_LOADING] = "reading data",  [PHASE_TRAINING] = "training",
         [PHASE_EVALUATING] = "evaluating", [PHASE_SAVING] = "saving",
-        [PHASE_RESTORING] = "restoring", [PHASE_ENDED] = "ending",
+        [PHASE_RESTORING] = "restoring",   [PHASE_ENDED] = "ending",
     };
 
     return phase < sizeof text / sizeof text[0] ? text[phase] : "in an unknown phase";
@@ -510,8 +520,8 @@ static bool check_member(struct coordinator *c, uint32_t role, uint32_t index,
 {
     const struct roster *roster = c->plan.roster;
     const struct member_record *m = find(c, (struct peer){role, index, 0});
-    const struct roster_member *who =
-        role == ROLE_SERVER ? &roster->server[index] : &roster->worker[index];
+    const struct roster_member *who = role == ROLE_SERVER ? &roster->server[index]
+                                                          : &roster->worker[index];
     int64_t silent = now_ms - (m->known ? m->heard_ms : c->started_ms);
     double timeout = c->plan.job->cluster.timeout;
     char text[ERR_TEXT_MAX];
@@ -522,12 +532,13 @@ static bool check_member(struct coordinator *c, uint32_t role, uint32_t index,
         snprintf(text, sizeof text, "%s %u (rank %u on %s) has not come within %g s",
                  role_name(role), index, who->rank, who->host, timeout);
     else
-        snprintf(text, sizeof text,
-                 "%s %u (rank %u on %s) has not been heard of for %.1f s; it was %s, epoch "
-                 "%u, clock %llu",
-                 role_name(role), index, who->rank, who->host, (double)silent / 1000,
-                 phase_text(m->status.phase), m->status.epoch,
-                 (unsigned long long)m->status.clock);
+        snprintf(
+            text, sizeof text,
+            "%s %u (rank %u on %s) has not been heard of for %.1f s; it was %s, epoch "
+            "%u, clock %llu",
+            role_name(role), index, who->rank, who->host, (double)silent / 1000,
+            phase_text(m->status.phase), m->status.epoch,
+            (unsigned long long)m->status.clock);
     coordinator_fail(c, ERR_DEADLINE, text, now_ms);
     return false;
 }
@@ -538,8 +549,8 @@ static bool can_cut(const struct coordinator *c, uint32_t room)
     return c->state->ranges + c->plan.roster->workers <= room;
 }
 
-/* Ends the training in the middle of an epoch. The order's number is that of the training
- * order and one: by that a worker knows which one is meant. */
+/* Ends the training in the middle of an epoch. The order's number is that of the
+ * training order and one: by that a worker knows which one is meant. */
 static void begin_stop(struct coordinator *c, int64_t now_ms)
 {
     int64_t began = c->stage_ms;
@@ -581,7 +592,8 @@ void coordinator_tick(struct coordinator *c, int64_t now_ms)
     for (uint32_t i = 0; i < c->plan.roster->workers; i++)
         if (!check_member(c, ROLE_WORKER, i, now_ms))
             return;
-    /* A list that has become long waits for the epoch's end; an interrupt finds room. */
+    /* A list that has become long waits for the epoch's end; an interrupt finds room.
+     */
     if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.every_unit == EVERY_SECOND &&
         save_due(c, now_ms) && can_cut(c, MANIFEST_RANGES_MAX / 2))
         begin_stop(c, now_ms);
@@ -595,7 +607,8 @@ void coordinator_interrupt(struct coordinator *c, int64_t now_ms)
         return;
     if (s->interrupted) { /* launchers send several signals at once: those are one */
         if (now_ms - c->interrupted_ms > AGAIN_MS)
-            coordinator_fail(c, ERR_INTERRUPTED, "interrupted again while stopping", now_ms);
+            coordinator_fail(c, ERR_INTERRUPTED, "interrupted again while stopping",
+                             now_ms);
         return;
     }
     s->interrupted = true;
@@ -643,7 +656,8 @@ static void view_servers(const struct coordinator *c, struct run_view *view)
     }
 }
 
-void coordinator_view(const struct coordinator *c, int64_t now_ms, struct run_view *view)
+void coordinator_view(const struct coordinator *c, int64_t now_ms,
+                      struct run_view *view)
 {
     const struct coordinator_state *s = c->state;
     double loss = s->open.loss_sum, seconds;
@@ -677,8 +691,8 @@ void coordinator_view(const struct coordinator *c, int64_t now_ms, struct run_vi
     view->rate = seconds > 0 ? (double)view->examples / seconds : 0;
     view->seconds_left = -1;
     if (view->rate > 0 && view->epochs >= view->epoch)
-        view->seconds_left =
-            ((double)(view->epochs - view->epoch) * (double)view->examples_total +
-             (double)view->examples_total - (double)view->examples) /
-            view->rate;
+        view->seconds_left = ((double)(view->epochs - view->epoch) *
+                                  (double)view->examples_total +
+                              (double)view->examples_total - (double)view->examples) /
+                             view->rate;
 }

@@ -1,12 +1,12 @@
-/* The coordinator: server 0's second duty. It leads the run from the roll call to the end
- * by orders (common/net/message.h), one at a time; when every member has carried out the
- * order it gives the next.
+/* The coordinator: server 0's second duty. It leads the run from the roll call to the
+ * end by orders (common/net/message.h), one at a time; when every member has carried
+ * out the order it gives the next.
  *
  *   gather -> load -> train -> [stop] -> save -> train ... -> evaluate -> end
  *
- * It knows no socket and no clock of its own, so that it can be tested alone. What it must
- * remember when its process dies is in `struct coordinator_state`, in memory given by the
- * caller. One thread. */
+ * It knows no socket and no clock of its own, so that it can be tested alone. What it
+ * must remember when its process dies is in `struct coordinator_state`, in memory given
+ * by the caller. One thread. */
 #ifndef ROWHOUSE_SERVER_COORDINATOR_H
 #define ROWHOUSE_SERVER_COORDINATOR_H
 
@@ -37,14 +37,14 @@ struct epoch_record {
 /* Plain data that survives the coordinator's process. Fresh memory is zero. */
 struct coordinator_state {
     uint32_t stage;
-    uint64_t number;   /* of the order */
-    uint32_t epoch;    /* being trained, or finished last */
-    uint32_t ranges;   /* of the epoch: what was left at the order */
+    uint64_t number; /* of the order */
+    uint32_t epoch;  /* being trained, or finished last */
+    uint32_t ranges; /* of the epoch: what was left at the order */
     struct range range[MANIFEST_RANGES_MAX];
     uint64_t clock;
     bool has_data, interrupted, saved_all, evaluated;
     struct data_facts data;
-    uint64_t checkpoint;      /* number of the newest */
+    uint64_t checkpoint; /* number of the newest */
     uint64_t checkpoint_bytes;
     double checkpoint_seconds;
     char saving[1024];        /* path of the checkpoint being written */
@@ -53,7 +53,7 @@ struct coordinator_state {
     struct epoch_record open; /* the epoch under way, up to the last cut */
     double metric[METRIC_SUMS];
     int32_t exit_status;
-    uint32_t error;           /* enum err_code */
+    uint32_t error; /* enum err_code */
     char text[ERR_TEXT_MAX];
     uint32_t restarts;
     uint32_t records;
@@ -108,7 +108,8 @@ void coordinator_fail(struct coordinator *coordinator, int code, const char *tex
                       int64_t now_ms);
 
 /* The incarnation of a member that was heard last; 0 before. */
-uint32_t coordinator_incarnation(const struct coordinator *coordinator, struct peer who);
+uint32_t coordinator_incarnation(const struct coordinator *coordinator,
+                                 struct peer who);
 /* Changes whenever orders change: time to send them. */
 uint64_t coordinator_number(const struct coordinator *coordinator);
 /* Has every member ended, or had its time to? */

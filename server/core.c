@@ -1,29 +1,9 @@
-#include "server/core.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/rng.h"
-
-enum {
-    ROOT_SESSIONS = 0,
-    ROOT_TABLES = 8,     /* and the ones after it */
-    LOOKUP_ROWS = 4096,  /* rows looked up at a time */
-};
-
-struct core {
-    const struct job *job;    /* borrowed */
-    struct region *region;    /* borrowed */
-    struct buffer_pool *pool; /* borrowed */
-    uint32_t index, servers, workers;
-    struct optimizer optimizer;
-    struct table table[JOB_TABLES_MAX];
-    const struct table *tables[JOB_TABLES_MAX];
-    const char *names[JOB_TABLES_MAX];
-    struct session *session; /* in the region, [workers] */
-    uint64_t staleness[JOB_TABLES_MAX][STALENESS_BUCKETS];
-    float *row[LOOKUP_ROWS];
-};
+#include "server/core_state.h"
 
 void core_table_spec(const struct job *job, uint32_t table, struct table_spec *spec)
 {
@@ -51,21 +31,6 @@ uint64_t core_region_bytes(const struct job *job)
     return (uint64_t)job->cluster.memory_max * 2 + (64u << 20);
 }
 
-static int core_sessions(struct core *core, bool fresh, struct err *err)
-{
-    uint64_t bytes = sizeof(struct session) * core->workers;
-    uint64_t offset = region_root(core->region, ROOT_SESSIONS);
-
-    if (fresh) {
-        offset = region_alloc(core->region, bytes);
-        if (!offset)
-            return err_set(err, ERR_MEMORY, "cluster.memory_max is too small for a server");
-        region_set_root(core->region, ROOT_SESSIONS, offset);
-    }
-    core->session = region_at(core->region, offset);
-    return 0;
-}
-
 static int core_open_tables(struct core *core, bool fresh, struct err *err)
 {
     for (int i = 0; i < core->job->tables; i++) {
@@ -83,9 +48,9 @@ static int core_open_tables(struct core *core, bool fresh, struct err *err)
     return 0;
 }
 
-int core_create(const struct job *job, uint32_t index, uint32_t servers, uint32_t workers,
-                struct region *region, struct buffer_pool *pool, struct core **out,
-                struct err *err)
+int core_create(const struct job *job, uint32_t index, uint32_t servers,
+                uint32_t workers, struct region *region, struct buffer_pool *pool,
+                struct core **out, struct err *err)
 {
     bool fresh = !region_formatted(region) || !region_root(region, ROOT_SESSIONS);
     struct core *core = calloc(1, sizeof *core);
@@ -100,12 +65,12 @@ int core_create(const struct job *job, uint32_t index, uint32_t servers, uint32_
     core->servers = servers;
     core->workers = workers;
     optimizer_init(&core->optimizer, job);
-    rc = region_formatted(region) ? region_open(region, err) : region_format(region, err);
+    rc = region_formatted(region) ? region_open(region, err)
+                                  : region_format(region, err);
     if (rc == 0)
         rc = core_open_tables(core, fresh, err);
-    /* The sessions' root comes last: without it the region counts as fresh. */
     if (rc == 0)
-        rc = core_sessions(core, fresh, err);
+        rc = session_open(core, fresh, err);
     if (rc) {
         core_destroy(core);
         return err_prefix(err, "server %u", index);
@@ -116,68 +81,119 @@ int core_create(const struct job *job, uint32_t index, uint32_t servers, uint32_
 
 void core_destroy(struct core *core)
 {
+    struct buffer *body;
+
+    if (!core)
+        return;
+    for (uint32_t i = 0; i < core->parks; i++)
+        buffer_unref(core->parked[i].keys);
+    while (core->answers) {
+        body = core->answer[core->answer_first].body;
+        core->answer_first = (core->answer_first + 1) % core->answer_capacity;
+        core->answers--;
+        buffer_unref(body);
+    }
+    session_release(core);
+    free(core->parked);
+    free(core->answer);
     free(core);
 }
 
-static void refuse(struct message *answer, int code, const struct err *err)
+/* --- answers
+ * --------------------------------------------------------------------------- */
+
+/* A place for one more answer; NULL without memory. */
+struct answer *core_answer(struct core *core, struct peer to, enum message_kind kind)
 {
-    answer->kind = MESSAGE_REFUSAL;
-    answer->sections = 0;
-    answer->refusal.code = (uint32_t)code;
-    memcpy(answer->refusal.text, err->text, sizeof answer->refusal.text);
-}
+    struct answer *answer;
 
-/* The clock up to which nothing of a worker is missing here. */
-static uint64_t standing(const struct session *s)
-{
-    return s->applied > s->floor ? s->applied : s->floor;
-}
+    if (core->answers == core->answer_capacity) {
+        uint32_t capacity = core->answer_capacity ? core->answer_capacity * 2 : 16;
+        struct answer *bigger = malloc(capacity * sizeof *bigger);
 
-/* A worker is active while it has pulled for a batch that is not applied yet. */
-static bool active(const struct session *s)
-{
-    return s->asked > standing(s);
-}
-
-void core_rest(struct core *core)
-{
-    for (uint32_t w = 0; w < core->workers; w++)
-        core->session[w].asked = standing(&core->session[w]);
-}
-
-/* Own clock minus the slowest active worker's. */
-static uint64_t staleness_at(const struct core *core, uint32_t worker, uint64_t clock)
-{
-    uint64_t slowest = standing(&core->session[worker]);
-    uint64_t own = clock ? clock - 1 : 0;
-
-    for (uint32_t w = 0; w < core->workers; w++) {
-        const struct session *s = &core->session[w];
-
-        if (active(s) && standing(s) < slowest)
-            slowest = standing(s);
+        if (!bigger)
+            return NULL;
+        for (uint32_t i = 0; i < core->answers; i++)
+            bigger[i] = core->answer[(core->answer_first + i) % core->answer_capacity];
+        free(core->answer);
+        core->answer = bigger;
+        core->answer_capacity = capacity;
+        core->answer_first = 0;
     }
-    return own > slowest ? own - slowest : 0;
+    answer =
+        &core->answer[(core->answer_first + core->answers++) % core->answer_capacity];
+    answer->to = to;
+    answer->kind = kind;
+    answer->sections = 0;
+    answer->body = NULL;
+    return answer;
 }
 
-static void note_read(struct core *core, const struct message *m)
+void core_refuse(struct core *core, struct peer to, const struct err *err)
 {
-    struct session *s = &core->session[m->sender];
-    uint64_t clock = m->pull.clock, stale;
+    struct answer *answer = core_answer(core, to, MESSAGE_REFUSAL);
 
-    if (m->pull.read_only)
+    if (answer)
+        answer->refusal = *err;
+}
+
+void core_refuse_full(struct core *core, struct peer to, uint32_t table)
+{
+    struct err err;
+
+    err_set(
+        &err, ERR_MEMORY,
+        "server %u has reached cluster.memory_max (%lld MiB) with %llu rows of table "
+        "%s; raise it or add servers",
+        core->index, (long long)core->job->cluster.memory_max >> 20,
+        (unsigned long long)table_rows(&core->table[table]), core->names[table]);
+    core_refuse(core, to, &err);
+}
+
+bool core_next(struct core *core, struct peer *to, struct message *message,
+               struct buffer **body)
+{
+    const struct answer *answer;
+
+    if (core->answers == 0)
+        return false;
+    answer = &core->answer[core->answer_first];
+    core->answer_first = (core->answer_first + 1) % core->answer_capacity;
+    core->answers--;
+    *to = answer->to;
+    *body = answer->body;
+    message->kind = answer->kind;
+    message->sections = answer->sections;
+    memcpy(message->section, answer->section,
+           answer->sections * sizeof message->section[0]);
+    if (answer->kind == MESSAGE_ROWS)
+        message->rows.request = answer->request;
+    else if (answer->kind == MESSAGE_ACK)
+        message->ack = answer->ack;
+    if (answer->kind == MESSAGE_REFUSAL) {
+        message->refusal.code = (uint32_t)answer->refusal.code;
+        memcpy(message->refusal.text, answer->refusal.text,
+               sizeof message->refusal.text);
+    }
+    return true;
+}
+
+/* --- pulls
+ * ----------------------------------------------------------------------------- */
+
+/* Own clock minus the slowest active worker's, at the read. */
+static void note_read(struct core *core, const struct pull *pull,
+                      const struct section *section, uint32_t sections)
+{
+    uint64_t slowest = gate_slowest(core), own = pull->clock ? pull->clock - 1 : 0;
+    uint64_t stale = own > slowest ? own - slowest : 0;
+
+    if (pull->read_only)
         return;
-    /* Whoever comes back from a rest stands where it begins: of the clocks before,
-     * which another run or other servers had, none is on its way. */
-    if (!active(s) && clock > standing(s))
-        s->floor = clock - 1;
-    if (clock > s->asked)
-        s->asked = clock;
-    stale = staleness_at(core, m->sender, clock);
     if (stale >= STALENESS_BUCKETS)
         stale = STALENESS_BUCKETS - 1;
-    for (uint32_t i = 0; i < m->sections; i++)
-        core->staleness[m->section[i].table][stale]++;
+    for (uint32_t i = 0; i < sections; i++)
+        core->staleness[section[i].table][stale]++;
 }
 
 /* Copies the rows of one section's keys into the answer. */
@@ -210,134 +226,70 @@ static int gather(struct core *core, const struct section *section, const uint64
     return 0;
 }
 
-static int refuse_full(struct core *core, uint32_t table, struct message *answer)
+/* Describes the rows of an answer; returns the size of its body, or -1. */
+static size_t lay_out(const struct core *core, bool has_status,
+                      const struct section *section, uint32_t sections,
+                      struct section *out, struct section_layout *layout)
 {
-    struct err err;
-
-    err_set(&err, ERR_MEMORY,
-            "server %u has reached cluster.memory_max (%lld MiB) with %llu rows of table "
-            "%s; raise it or add servers",
-            core->index, (long long)core->job->cluster.memory_max >> 20,
-            (unsigned long long)table_rows(&core->table[table]),
-            core->job->table[table].name);
-    refuse(answer, ERR_MEMORY, &err);
-    return 0;
+    for (uint32_t i = 0; i < sections; i++)
+        out[i] = (struct section){
+            .table = section[i].table,
+            .rows = section[i].rows,
+            .width = core->table[section[i].table].spec.width,
+            .has_status = has_status,
+        };
+    return message_layout(MESSAGE_ROWS, out, sections, layout);
 }
 
-static int handle_pull(struct core *core, const struct message *m, struct message *answer,
-                       struct buffer **body, struct err *err)
+int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
+                     const struct section *section, uint32_t sections,
+                     const unsigned char *keys, struct err *err)
 {
     struct section_layout in[MESSAGE_SECTIONS_MAX], out[MESSAGE_SECTIONS_MAX];
-    size_t bytes;
+    struct section described[MESSAGE_SECTIONS_MAX];
+    size_t bytes = lay_out(core, pull->read_only, section, sections, described, out);
+    struct answer *answer;
+    struct buffer *body;
 
-    answer->kind = MESSAGE_ROWS;
-    answer->rows.request = m->pull.request;
-    answer->sections = m->sections;
-    for (uint32_t i = 0; i < m->sections; i++)
-        answer->section[i] = (struct section){
-            .table = m->section[i].table,
-            .rows = m->section[i].rows,
-            .width = core->table[m->section[i].table].spec.width,
-            .has_status = m->pull.read_only,
-        };
-    message_layout(MESSAGE_PULL, m->section, m->sections, in);
-    bytes = message_layout(MESSAGE_ROWS, answer->section, answer->sections, out);
     if (bytes == (size_t)-1) {
-        err_set(err, ERR_PEER, "worker %u asked for more rows than fit an answer", m->sender);
-        refuse(answer, ERR_PEER, err);
+        err_set(err, ERR_PEER, "worker %u asked for more rows than fit an answer",
+                to.index);
+        core_refuse(core, to, err);
         return 0;
     }
-    *body = buffer_get(core->pool, bytes ? bytes : 1);
-    if (!*body)
-        return err_set(err, ERR_AGAIN, "server %u has no memory for an answer now",
+    body = buffer_get(core->pool, bytes ? bytes : 1);
+    if (!body)
+        return 0; /* all are on their way; the worker asks again */
+    body->used = bytes;
+    message_layout(MESSAGE_PULL, section, sections, in);
+    note_read(core, pull, section, sections);
+    for (uint32_t i = 0; i < sections; i++)
+        if (gather(core, &section[i], (const uint64_t *)(keys + in[i].keys),
+                   pull->read_only, pull->read_only ? body->data + out[i].status : NULL,
+                   (float *)(body->data + out[i].values))) {
+            buffer_unref(body);
+            core_refuse_full(core, to, section[i].table);
+            return 0;
+        }
+    answer = core_answer(core, to, MESSAGE_ROWS);
+    if (!answer) {
+        buffer_unref(body);
+        return err_set(err, ERR_MEMORY, "server %u has no memory for answers",
                        core->index);
-    (*body)->used = bytes;
-    note_read(core, m);
-    for (uint32_t i = 0; i < m->sections; i++)
-        if (gather(core, &m->section[i], (const uint64_t *)(m->body + in[i].keys),
-                   m->pull.read_only,
-                   m->pull.read_only ? (*body)->data + out[i].status : NULL,
-                   (float *)((*body)->data + out[i].values))) {
-            buffer_unref(*body);
-            *body = NULL;
-            return refuse_full(core, m->section[i].table, answer);
-        }
-    return 0;
-}
-
-static int apply_section(struct core *core, const struct section *section,
-                         const unsigned char *body, const struct section_layout *at)
-{
-    struct table *table = &core->table[section->table];
-    const uint64_t *key = (const uint64_t *)(body + at->keys);
-    const float *weight = (const float *)(body + at->weights);
-    const float *gradient = (const float *)(body + at->values);
-
-    for (uint32_t first = 0; first < section->rows; first += LOOKUP_ROWS) {
-        uint32_t n = section->rows - first;
-
-        if (n > LOOKUP_ROWS)
-            n = LOOKUP_ROWS;
-        if (table_find_or_make(table, key + first, n, core->row))
-            return -ERR_MEMORY;
-        optimizer_apply(&core->optimizer, core->row,
-                        gradient + (size_t)first * section->width, weight + first, n,
-                        section->width);
     }
+    answer->request = pull->request;
+    answer->sections = sections;
+    memcpy(answer->section, described, sections * sizeof described[0]);
+    answer->body = body;
     return 0;
 }
 
-/* How many parts of the push were applied. A worker that has lost its memory in the
- * middle of a push goes on with a later clock: what is under way is never completed. */
-static uint32_t parts_had(const struct session *s, const struct push *p)
-{
-    return p->clock > s->under_way ? 0 : s->parts_applied;
-}
-
-/* Where the push stands against what was applied: 1 apply, 0 had it, -1 too early. */
-static int push_place(const struct session *s, const struct push *p)
-{
-    if (p->clock <= s->applied)
-        return 0;
-#ifndef MUTANT_AFTER
-    if (p->after != s->applied || p->clock < s->under_way)
-        return -1;
-#endif
-#ifndef MUTANT_DUPLICATE
-    if (p->part < parts_had(s, p))
-        return 0;
-#endif
-    return p->part > parts_had(s, p) ? -1 : 1;
-}
-
-static int handle_push(struct core *core, const struct message *m, struct message *answer)
-{
-    struct session *s = &core->session[m->sender];
-    struct section_layout at[MESSAGE_SECTIONS_MAX];
-    int place = push_place(s, &m->push);
-
-    if (place > 0) {
-        message_layout(MESSAGE_PUSH, m->section, m->sections, at);
-        for (uint32_t i = 0; i < m->sections; i++)
-            if (apply_section(core, &m->section[i], m->body, &at[i]))
-                return refuse_full(core, m->section[i].table, answer);
-        s->under_way = m->push.clock;
-        s->parts_applied = m->push.part + 1;
-        if (s->parts_applied == m->push.parts) {
-            s->applied = m->push.clock;
-            s->parts_applied = 0;
-            s->pushes_applied++;
-        }
-    } else if (place == 0 && m->push.clock > 0) { /* clock 0 only asks */
-        s->duplicates++;
-    }
-    answer->kind = MESSAGE_ACK;
-    answer->ack = (struct ack){s->applied, s->parts_applied, place < 0};
-    return 0;
-}
+/* --- what comes in
+ * --------------------------------------------------------------------- */
 
 /* Does every section name a table of ours, with its width and keys that we own? */
-static int check_sections(const struct core *core, const struct message *m, struct err *err)
+static int check_sections(const struct core *core, const struct message *m,
+                          struct err *err)
 {
     struct section_layout at[MESSAGE_SECTIONS_MAX];
 
@@ -351,46 +303,91 @@ static int check_sections(const struct core *core, const struct message *m, stru
                            m->sender, section->table, core->job->tables);
         if (m->kind == MESSAGE_PUSH &&
             section->width != core->table[section->table].spec.width)
-            return err_set(err, ERR_PEER,
-                           "worker %u pushed rows of %u floats to table %s, which has %u",
-                           m->sender, section->width, core->names[section->table],
-                           core->table[section->table].spec.width);
+            return err_set(
+                err, ERR_PEER,
+                "worker %u pushed rows of %u floats to table %s, which has %u",
+                m->sender, section->width, core->names[section->table],
+                core->table[section->table].spec.width);
         key = (const uint64_t *)(m->body + at[i].keys);
         for (uint32_t k = 0; k < section->rows; k++)
             if (!core_owns(core, section->table, key[k]))
-                return err_set(err, ERR_PEER,
-                               "worker %u sent key %llu of table %s to server %u, which "
-                               "does not own it",
-                               m->sender, (unsigned long long)key[k],
-                               core->names[section->table], core->index);
+                return err_set(
+                    err, ERR_PEER,
+                    "worker %u sent key %llu of table %s to server %u, which "
+                    "does not own it",
+                    m->sender, (unsigned long long)key[k], core->names[section->table],
+                    core->index);
     }
     return 0;
 }
 
-int core_handle(struct core *core, const struct message *m, struct message *answer,
-                struct buffer **body, struct err *err)
+/* Is the message one that a worker of ours may send? */
+static int check_message(const struct core *core, const struct message *m,
+                         struct err *err)
 {
-    *body = NULL;
-    answer->sections = 0;
-    if (m->kind != MESSAGE_PULL && m->kind != MESSAGE_PUSH) {
-        err_set(err, ERR_PEER, "server %u serves pulls and pushes, not message %d",
-                core->index, (int)m->kind);
-        refuse(answer, ERR_PEER, err);
-        return 0;
-    }
-    if (m->role != ROLE_WORKER || m->sender >= core->workers) {
-        err_set(err, ERR_PEER, "server %u knows workers 0 to %u, not %u", core->index,
-                core->workers - 1, m->sender);
-        refuse(answer, ERR_PEER, err);
-        return 0;
-    }
-    if (check_sections(core, m, err)) {
-        refuse(answer, ERR_PEER, err);
+    if (m->kind != MESSAGE_PULL && m->kind != MESSAGE_PUSH && m->kind != MESSAGE_CLOCK)
+        return err_set(err, ERR_PEER,
+                       "server %u serves pulls and pushes, not message %d", core->index,
+                       (int)m->kind);
+    if (m->role != ROLE_WORKER || m->sender >= core->workers)
+        return err_set(err, ERR_PEER, "server %u knows workers 0 to %u, not %u",
+                       core->index, core->workers - 1, m->sender);
+    return check_sections(core, m, err);
+}
+
+static int handle_pull(struct core *core, const struct message *m, struct err *err)
+{
+    struct peer from = {m->role, m->sender, m->incarnation};
+
+    if (!m->pull.read_only)
+        gate_take_reach(core, m->sender, &m->pull.reach);
+    if (!gate_is_open(core, &m->pull))
+        return gate_park(core, m, err);
+    return core_answer_pull(core, from, &m->pull, m->section, m->sections, m->body,
+                            err);
+}
+
+int core_handle(struct core *core, const struct message *m, struct err *err)
+{
+    struct peer from = {m->role, m->sender, m->incarnation};
+    int rc = 0;
+
+    if (check_message(core, m, err)) {
+        core_refuse(core, from, err);
         return 0;
     }
     if (m->kind == MESSAGE_PULL)
-        return handle_pull(core, m, answer, body, err);
-    return handle_push(core, m, answer);
+        rc = handle_pull(core, m, err);
+    else if (m->kind == MESSAGE_PUSH)
+        rc = session_take_push(core, m, err);
+    else
+        gate_take_reach(core, m->sender, &m->reach);
+    if (rc == 0 && core->job->train.consistency == CONSISTENCY_BSP)
+        rc = session_apply_pending(core);
+    if (rc == 0 && m->kind == MESSAGE_CLOCK)
+        session_acknowledge(core, from, false);
+    return rc ? rc : gate_release(core, err);
+}
+
+int core_begin_training(struct core *core, uint64_t order, uint64_t clock,
+                        uint64_t examples, struct err *err)
+{
+    struct sessions *sessions = core->sessions;
+
+    for (uint32_t w = 0; w < core->workers && sessions->order != order; w++) {
+        struct session *s = &sessions->session[w];
+        /* As ranges_share() deals: an even, contiguous split. */
+        bool has_share = examples * (w + 1) / core->workers >
+                         examples * w / core->workers;
+
+        if (clock > s->through)
+            s->through = clock;
+        s->idle_order = has_share ? 0 : order;
+    }
+    __atomic_store_n(&sessions->order, order, __ATOMIC_RELEASE);
+    for (uint32_t w = 0; w < core->workers; w++)
+        gate_settle(core, w);
+    return gate_release(core, err);
 }
 
 const struct table *const *core_tables(const struct core *core, uint32_t *count)
@@ -435,8 +432,10 @@ void core_fill_status(const struct core *core, struct status *status)
     status->pushes_applied = 0;
     status->pushes_duplicate = 0;
     for (uint32_t w = 0; w < core->workers; w++) {
-        status->pushes_applied += core->session[w].pushes_applied;
-        status->pushes_duplicate += core->session[w].duplicates;
+        const struct session *s = &core->sessions->session[w];
+
+        status->pushes_applied += session_standing(s)->pushes_applied;
+        status->pushes_duplicate += s->duplicates;
     }
     status->tables = (uint32_t)core->job->tables;
     for (uint32_t i = 0; i < status->tables; i++) {

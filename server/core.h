@@ -1,51 +1,48 @@
-/* The server's core: messages in, messages out. It knows no socket, file or clock, so that
- * it runs in a simulated cluster as it runs in a rank. One thread.
+/* The server's core: messages in, messages out. It knows no socket, file or clock, so
+ * that it runs in a simulated cluster as it runs in a rank. One thread.
  *
  * Everything acknowledged is in the region: the tables and, for each worker, a session
- * that says which of its pushes are applied. A push is applied only if it follows what was
- * applied last, so a repeated or overtaking one does no harm. */
+ * that says which of its pushes are applied. A push is applied only if it follows what
+ * was applied last, so a repeated or overtaking one does no harm. The process may die
+ * at any instruction: another opens the same region and goes on where the last row was
+ * noted. */
 #ifndef ROWHOUSE_SERVER_CORE_H
 #define ROWHOUSE_SERVER_CORE_H
 
 #include "common/job.h"
 #include "common/net/buffer.h"
 #include "common/net/message.h"
+#include "common/net/port.h" /* struct peer */
 #include "common/net/roster.h"
 #include "server/optimizer.h"
 #include "server/table.h"
 
 struct core;
 
-/* One worker's standing with this server; in the region. */
-struct session {
-    uint64_t applied;       /* the last clock applied in full */
-    uint64_t asked;         /* the highest clock it has pulled for */
-    uint64_t floor;         /* no push of a clock up to this is on its way */
-    uint64_t under_way;     /* the clock after `applied` that is applied in part */
-    uint32_t parts_applied; /* of that clock; 0 = none is */
-    uint32_t unused;
-    uint64_t pushes_applied, duplicates;
-};
-
-/* Makes the core of server `index` of `servers` over `region`. A region that holds tables
- * already (a restarted child) is continued, a fresh one is formatted and made. `job`,
- * `region` and `pool` are borrowed. */
-int core_create(const struct job *job, uint32_t index, uint32_t servers, uint32_t workers,
-                struct region *region, struct buffer_pool *pool, struct core **core,
-                struct err *err);
+/* Makes the core of server `index` of `servers` over `region`. A region that holds
+ * tables already (a restarted child) is continued, a fresh one is formatted and made.
+ * `job`, `region` and `pool` are borrowed. */
+int core_create(const struct job *job, uint32_t index, uint32_t servers,
+                uint32_t workers, struct region *region, struct buffer_pool *pool,
+                struct core **core, struct err *err);
 void core_destroy(struct core *core); /* NULL is fine; the region stays as it is */
 
-/* Handles a pull or a push from worker `message->sender` and fills in the one message to
- * send back, with its body (a reference that the caller drops) or NULL. A message that is
- * not for us to serve is answered by a refusal: peers cannot make this fail. Returns 0,
- * or -ERR_AGAIN when there is no memory for an answer now: nothing was done, and the
- * worker asks again. */
-int core_handle(struct core *core, const struct message *message, struct message *answer,
-                struct buffer **body, struct err *err);
+/* The coordinator has begun training order `order`: workers with a share of `examples`
+ * are active, and every clock up to `clock` is behind them all. The same order again
+ * (to a restarted process) changes nothing. */
+int core_begin_training(struct core *core, uint64_t order, uint64_t clock,
+                        uint64_t examples, struct err *err);
 
-/* The workers have stopped: what they have pulled for and not pushed is given up, and
- * counts for nobody's staleness any more. */
-void core_rest(struct core *core);
+/* Handles a pull, a push or a clock message from worker `message->sender`. What there
+ * is to answer, also to others whom it was holding up, comes from core_next(). A
+ * message that is not for us to serve is answered by a refusal: peers cannot make this
+ * fail. Returns 0 or, when the server itself cannot go on, a negative code. */
+int core_handle(struct core *core, const struct message *message, struct err *err);
+
+/* The next answer: true, with *to, *answer, and *body (a reference that the caller
+ * drops) or NULL. */
+bool core_next(struct core *core, struct peer *to, struct message *answer,
+               struct buffer **body);
 
 /* The bytes of region that a job's settings ask for (an upper bound, mostly sparse). */
 uint64_t core_region_bytes(const struct job *job);

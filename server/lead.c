@@ -25,7 +25,8 @@ static int begin_save(void *context, uint64_t number, char *path, size_t size,
 {
     struct lead *lead = context;
 
-    return checkpoint_begin(lead->setup->plan.job->checkpoint.dir, number, path, size, err);
+    return checkpoint_begin(lead->setup->plan.job->checkpoint.dir, number, path, size,
+                            err);
 }
 
 static int finish_save(void *context, const char *path, const struct manifest *manifest,
@@ -146,7 +147,8 @@ static void run(struct lead *lead)
     struct run_view view;
 
     while (!coordinator_finished(lead->coordinator, clock_ms())) {
-        port_wait(&lead->port, 1, &setup->interrupt_fd, setup->interrupt_fd >= 0, TICK_MS);
+        port_wait(&lead->port, 1, &setup->interrupt_fd, setup->interrupt_fd >= 0,
+                  TICK_MS);
         take_all(lead);
         look_at_interrupts(lead);
         coordinator_tick(lead->coordinator, clock_ms());

@@ -9,8 +9,8 @@ struct lead_setup {
     struct coordinator_state *state; /* borrowed; outlives the process */
     struct net *net;                 /* borrowed */
     uint32_t incarnation;
-    bool remove_old;  /* the first checkpoint replaces all that were there */
-    int listen_fd;    /* handed-down control socket, or -1: bind the roster's endpoint */
+    bool remove_old; /* the first checkpoint replaces all that were there */
+    int listen_fd;   /* handed-down control socket, or -1: bind the roster's endpoint */
     int interrupt_fd; /* readable (a signalfd): someone asks to stop; -1 = nobody can */
     /* Both are called from this thread; either may be NULL. */
     void (*progress)(void *context, const struct run_view *view);

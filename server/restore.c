@@ -3,27 +3,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int table_fits(const struct job *job, uint32_t index, const struct shard_table *table,
-                      struct err *err)
+static int table_fits(const struct job *job, uint32_t index,
+                      const struct shard_table *table, struct err *err)
 {
     struct table_spec spec;
 
     if (index >= (uint32_t)job->tables ||
         strcmp(table->name, job->table[index].name) != 0)
-        return err_set(err, ERR_INPUT, "the checkpoint has table %s where the job has %s",
-                       table->name,
+        return err_set(err, ERR_INPUT,
+                       "the checkpoint has table %s where the job has %s", table->name,
                        index < (uint32_t)job->tables ? job->table[index].name : "none");
     core_table_spec(job, index, &spec);
     if (table->width != spec.width || table->state_width != spec.state_width)
-        return err_set(err, ERR_INPUT,
-                       "table %s of the checkpoint has rows of %u weights and %u floats of "
-                       "optimizer state, the job's have %u and %u: it is of another model",
-                       table->name, table->width, table->state_width, spec.width,
-                       spec.state_width);
+        return err_set(
+            err, ERR_INPUT,
+            "table %s of the checkpoint has rows of %u weights and %u floats of "
+            "optimizer state, the job's have %u and %u: it is of another model",
+            table->name, table->width, table->state_width, spec.width,
+            spec.state_width);
     return 0;
 }
 
-int restore_fits(const struct manifest *manifest, const struct job *job, struct err *err)
+int restore_fits(const struct manifest *manifest, const struct job *job,
+                 struct err *err)
 {
     if (manifest->tables != (uint32_t)job->tables)
         return err_set(err, ERR_INPUT,
@@ -42,8 +44,8 @@ static int visit_table(void *context, uint32_t index, const struct shard_table *
     return table_fits(core_job(context), index, table, err);
 }
 
-static int visit_rows(void *context, uint32_t index, const unsigned char *block, uint32_t n,
-                      struct err *err)
+static int visit_rows(void *context, uint32_t index, const unsigned char *block,
+                      uint32_t n, struct err *err)
 {
     struct core *core = context;
     struct table_spec spec;

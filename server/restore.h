@@ -5,9 +5,10 @@
 #include "server/checkpoint.h"
 #include "server/core.h"
 
-/* Do the job's tables have the same names and shapes as a checkpoint's? -ERR_INPUT names
- * the first that differs. */
-int restore_fits(const struct manifest *manifest, const struct job *job, struct err *err);
+/* Do the job's tables have the same names and shapes as a checkpoint's? -ERR_INPUT
+ * names the first that differs. */
+int restore_fits(const struct manifest *manifest, const struct job *job,
+                 struct err *err);
 
 /* Reads and checks the checkpoint `path` and takes the rows over. The same rows may be
  * restored twice. */

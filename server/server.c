@@ -38,19 +38,22 @@ static void report(struct server *server, bool now)
         member_report(server->member, &server->status, now);
 }
 
-/* An answer that cannot be made or sent now is not kept: the worker asks again. */
-static int answer(struct server *server, struct err *err)
+/* Sends what there is to answer. What cannot be sent is not kept: the worker asks
+ * again. */
+static int send_answers(struct server *server, struct err *err)
 {
-    const struct message *in = &server->in;
-    struct peer to = {in->role, in->sender, in->incarnation};
-    struct buffer *body = NULL;
-    int rc;
+    struct buffer *body;
+    struct peer to;
+    int rc = 0;
 
-    rc = core_handle(server->core, in, &server->out, &body, err);
-    if (rc == 0)
-        rc = port_send(server->port, to, &server->out, body, err);
-    buffer_unref(body);
-    return rc == -ERR_AGAIN || rc == -ERR_PEER ? 0 : rc;
+    while (core_next(server->core, &to, &server->out, &body)) {
+        if (rc == 0)
+            rc = port_send(server->port, to, &server->out, body, err);
+        if (rc == -ERR_AGAIN || rc == -ERR_PEER)
+            rc = 0;
+        buffer_unref(body);
+    }
+    return rc;
 }
 
 static int serve(struct server *server, struct frame *frame, struct err *err)
@@ -68,8 +71,10 @@ static int serve(struct server *server, struct frame *frame, struct err *err)
             rc = 0;
             continue;
         }
-        rc = answer(server, err);
+        rc = core_handle(server->core, &server->in, err);
         frame_release(frame);
+        if (rc == 0)
+            rc = send_answers(server, err);
         if (rc)
             break;
     }
@@ -117,17 +122,19 @@ static int obey(struct server *server, const struct order *order, struct err *er
         rc = restore(server, order->path, err);
         break;
     case ORDER_SAVE:
-        core_rest(server->core);
         rc = save(server, order->path, err);
         break;
     case ORDER_END:
         server->ended = true;
         server->exit_status = order->exit_status;
         break;
-    case ORDER_TRAIN: /* there is nothing to do but serve */
+    case ORDER_TRAIN:
+        rc = core_begin_training(server->core, order->number, order->clock,
+                                 order->examples, err);
+        if (rc == 0)
+            rc = send_answers(server, err);
         break;
-    default: /* the workers stop or have stopped */
-        core_rest(server->core);
+    default: /* the workers' orders: there is nothing to do but serve */
         break;
     }
     if (rc)

@@ -42,7 +42,8 @@ void batch_release(struct batch *batch)
     memset(batch, 0, sizeof *batch);
 }
 
-static struct batch_part *new_part(struct batch *batch, uint32_t server, uint32_t number)
+static struct batch_part *new_part(struct batch *batch, uint32_t server,
+                                   uint32_t number)
 {
     struct batch_part *part;
 
@@ -68,8 +69,8 @@ static int cut_server(struct batch *batch, uint32_t server)
     size_t room = 0;
 
     for (uint32_t t = 0; t < batch->tables; t++) {
-        size_t row_bytes =
-            sizeof(uint64_t) + sizeof(float) + batch->width[t] * sizeof(float);
+        size_t row_bytes = sizeof(uint64_t) + sizeof(float) +
+                           batch->width[t] * sizeof(float);
         uint32_t first = batch->set[t].part[server];
         uint32_t end = batch->set[t].part[server + 1];
 

@@ -1,5 +1,6 @@
-/* A batch: its examples, its key sets (one order of keys from the pull to the push), the
- * rows pulled for it, and the parts in which it travels. Allocated once, used again. */
+/* A batch: its examples, its key sets (one order of keys from the pull to the push),
+ * the rows pulled for it, and the parts in which it travels. Allocated once, used
+ * again. */
 #ifndef ROWHOUSE_WORKER_BATCH_H
 #define ROWHOUSE_WORKER_BATCH_H
 
@@ -24,10 +25,10 @@ struct batch_part {
 struct batch {
     const uint32_t *width; /* floats a row, by table; borrowed */
     uint32_t tables, servers, capacity;
-    uint32_t n;      /* examples */
-    float *label;    /* [n] */
-    uint64_t taken;  /* examples of the worker's share up to and with this batch */
-    uint64_t clock;  /* 0 while it only evaluates */
+    uint32_t n;     /* examples */
+    float *label;   /* [n] */
+    uint64_t taken; /* examples of the worker's share up to and with this batch */
+    uint64_t clock; /* 0 while it only evaluates */
     bool read_only;
     struct keyset set[JOB_TABLES_MAX];
     float *rows[JOB_TABLES_MAX]; /* [set.rows][width] */
@@ -36,8 +37,8 @@ struct batch {
     uint64_t request; /* of part 0; the others follow */
 };
 
-/* For at most `capacity` examples, one key column for each of `tables` tables whose rows
- * have width[t] floats. `width` is borrowed. */
+/* For at most `capacity` examples, one key column for each of `tables` tables whose
+ * rows have width[t] floats. `width` is borrowed. */
 int batch_create(struct batch *batch, const uint32_t *width, uint32_t tables,
                  uint32_t servers, uint32_t capacity, struct err *err);
 void batch_release(struct batch *batch); /* zeroed is fine */

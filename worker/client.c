@@ -4,35 +4,35 @@
 #include <string.h>
 
 enum {
-    PULL_CREDIT = 16,   /* parts asked for and not answered, a server */
-    PUSH_CREDIT = 16,   /* parts sent and not acknowledged, a server */
-    RESEND_MS = 1000,   /* silence after which is asked or sent again */
+    PULL_CREDIT = 16, /* parts asked for and not answered, a server */
+    PUSH_CREDIT = 16, /* parts sent and not acknowledged, a server */
+    RESEND_MS = 1000, /* silence after which is asked or sent again */
     RESEND_GAP_MS = 20,
     TICK_MS = 100,
-    PULLS_MAX = 128,    /* batches being pulled */
+    TELL_MS = 100,   /* how long an acknowledgement of a clock may take */
+    PULLS_MAX = 128, /* batches being pulled */
 };
 
-/* A part of a push on its way: everything needed to send it again as it was. */
-struct parcel {
-    uint64_t clock, after;
-    uint32_t part, parts;
-    uint32_t sections;
-    struct section section[JOB_TABLES_MAX];
-    struct buffer *body; /* owned */
+/* A part of a push that is not acknowledged; both are in the outbox. */
+struct unacknowledged {
+    const struct parcel *parcel;
+    struct buffer *body;
 };
 
 /* What goes on with one server. */
 struct link {
-    struct parcel *outbox;     /* ring */
-    uint32_t capacity, head, count; /* unacknowledged parcels */
-    uint32_t sent;             /* of those, how many have been sent */
-    uint64_t after;            /* last clock pushed to this server */
-    bool met;
-    uint32_t wanted;           /* pull parts not answered, */
-    uint32_t asked;            /* and of those, how many have been sent */
-    int64_t moved_ms;          /* last answer that brought us on, or the wait's begin */
-    int64_t resend_ms;         /* when to send again if nothing is heard */
-    int64_t resent_ms;         /* when a server asked for it last */
+    struct unacknowledged *ring;
+    uint32_t capacity, head, count;
+    uint32_t sent;     /* of those, how many have been sent */
+    uint64_t after;    /* last clock pushed to this server */
+    uint64_t through;  /* what it has acknowledged, with rows there or without */
+    bool met, idle;    /* it knows us; it knows that we are idle */
+    uint32_t wanted;   /* pull parts not answered, */
+    uint32_t asked;    /* and of those, how many have been sent */
+    int64_t moved_ms;  /* last answer that brought us on, or the wait's begin */
+    int64_t resend_ms; /* when to send again if nothing is heard */
+    int64_t resent_ms; /* when a server asked for it last */
+    int64_t tell_ms;   /* when to tell it again how far we are */
 };
 
 struct client {
@@ -44,15 +44,82 @@ struct client {
     struct link *link;
     struct batch *pull[PULLS_MAX]; /* ring of batches being pulled, in order */
     uint32_t pull_head, pulls;
-    uint64_t request;     /* the next one */
-    uint64_t last_pushed; /* clock */
+    uint64_t request;      /* the next one */
+    struct outbox *outbox; /* borrowed */
+    uint64_t last_pushed;  /* clock */
+    uint64_t order;        /* being trained */
+    bool idle;             /* no data left in it */
     struct client_counts counts;
     struct message message;
 };
 
+uint64_t client_outbox_bytes(uint32_t examples, const uint32_t *width, uint32_t tables,
+                             uint32_t servers, uint32_t window)
+{
+    uint64_t body = 0, parts = servers;
+
+    for (uint32_t t = 0; t < tables; t++) {
+        uint64_t bytes = (uint64_t)examples *
+                         (sizeof(uint64_t) + sizeof(float) + width[t] * sizeof(float));
+
+        body += bytes + (uint64_t)servers * 8;
+        /* A part is full but for less than a row, and a row may be most of a part. */
+        parts += 2 * bytes / PART_BYTES + servers;
+    }
+    body += parts * 8 * tables; /* padding */
+    return outbox_bytes(body, (uint32_t)parts, window + 1);
+}
+
+static struct unacknowledged *link_at(struct link *link, uint32_t i)
+{
+    return &link->ring[(link->head + i) % link->capacity];
+}
+
+static int link_add(struct link *link, const struct parcel *parcel, struct buffer *body)
+{
+    if (link->count == link->capacity) {
+        uint32_t capacity = link->capacity ? link->capacity * 2 : 16;
+        struct unacknowledged *bigger = malloc(capacity * sizeof *bigger);
+
+        if (!bigger)
+            return -ERR_MEMORY;
+        for (uint32_t i = 0; i < link->count; i++)
+            bigger[i] = *link_at(link, i);
+        free(link->ring);
+        link->ring = bigger;
+        link->capacity = capacity;
+        link->head = 0;
+    }
+    *link_at(link, link->count++) = (struct unacknowledged){parcel, body};
+    return 0;
+}
+
+/* Puts the parts of one outbox entry before their servers. */
+static int enqueue(struct client *client, uint32_t entry, struct err *err)
+{
+    uint32_t parcels;
+    const struct parcel *parcel = outbox_parcels(client->outbox, entry, &parcels);
+
+    for (uint32_t i = 0; i < parcels; i++) {
+        struct link *link;
+
+        if (parcel[i].server >= client->roster->servers)
+            return err_set(err, ERR_DAMAGE, "the outbox names server %u of %u",
+                           parcel[i].server, client->roster->servers);
+        link = &client->link[parcel[i].server];
+        if (link_add(link, &parcel[i], outbox_body(client->outbox, entry, i)))
+            return err_set(err, ERR_MEMORY, "no memory for %u parts of a push",
+                           parcels);
+        if (parcel[i].part + 1 == parcel[i].parts && parcel[i].clock > link->after)
+            link->after = parcel[i].clock;
+        client->last_pushed = parcel[i].clock;
+    }
+    return 0;
+}
+
 int client_create(const struct job *job, const struct roster *roster, struct line line,
-                  struct buffer_pool *pool, uint32_t window, struct client **out,
-                  struct err *err)
+                  struct buffer_pool *pool, struct outbox *outbox, uint32_t window,
+                  struct client **out, struct err *err)
 {
     struct client *client = calloc(1, sizeof *client);
 
@@ -66,28 +133,24 @@ int client_create(const struct job *job, const struct roster *roster, struct lin
     client->roster = roster;
     client->line = line;
     client->pool = pool;
+    client->outbox = outbox;
     client->window = window;
     client->request = 1;
+    for (uint32_t i = 0; i < outbox_entries(outbox); i++)
+        if (enqueue(client, i, err)) {
+            client_destroy(client);
+            return -err->code;
+        }
     *out = client;
     return 0;
-}
-
-static struct parcel *parcel_at(struct link *link, uint32_t i)
-{
-    return &link->outbox[(link->head + i) % link->capacity];
 }
 
 void client_destroy(struct client *client)
 {
     if (!client)
         return;
-    for (uint32_t s = 0; s < client->roster->servers; s++) {
-        struct link *link = &client->link[s];
-
-        for (uint32_t i = 0; i < link->count; i++)
-            buffer_unref(parcel_at(link, i)->body);
-        free(link->outbox);
-    }
+    for (uint32_t s = 0; s < client->roster->servers; s++)
+        free(client->link[s].ring);
     free(client->link);
     free(client);
 }
@@ -97,15 +160,25 @@ static int64_t now(const struct client *client)
     return client->line.now_ms(client->line.context);
 }
 
-static bool link_busy(const struct link *link)
+/* Is there something that the server owes us? */
+static bool link_busy(const struct client *client, const struct link *link)
 {
-    return link->wanted > 0 || link->count > 0 || !link->met;
+    return link->wanted > 0 || link->count > 0 || !link->met ||
+           (client->idle && !link->idle);
+}
+
+/* Something that we waited for has come: what else we wait for may take its time again.
+ */
+static void progress(struct client *client, uint32_t server)
+{
+    client->link[server].moved_ms = now(client);
+    client->link[server].resend_ms = now(client) + RESEND_MS;
 }
 
 /* Starts the clock of a link that had nothing to wait for. */
 static void link_wake(struct client *client, struct link *link)
 {
-    if (link_busy(link))
+    if (link_busy(client, link))
         return;
     link->moved_ms = now(client);
     link->resend_ms = link->moved_ms + RESEND_MS;
@@ -115,11 +188,55 @@ static void link_wake(struct client *client, struct link *link)
 static int send_message(struct client *client, uint32_t server, struct buffer *body,
                         struct err *err)
 {
-    int rc = client->line.send(client->line.context, server, &client->message, body, err);
+    int rc = client->line.send(client->line.context, server, &client->message, body,
+                               err);
 
     if (rc == -ERR_AGAIN || rc == -ERR_PEER)
         return 0;
     return rc ? rc : 1;
+}
+
+/* Asks a server where our pushes stand. */
+static int ask_to_meet(struct client *client, uint32_t server, struct err *err)
+{
+    struct message *m = &client->message;
+    int rc;
+
+    m->kind = MESSAGE_PUSH;
+    m->push = (struct push){.clock = 0, .parts = 1};
+    m->sections = 0;
+    rc = send_message(client, server, NULL, err);
+    return rc < 0 ? rc : 0;
+}
+
+static struct reach reach_of(const struct client *client, uint32_t server)
+{
+    return (struct reach){client->order, client->last_pushed,
+                          client->link[server].after, client->idle};
+}
+
+/* Tells a server how far we are. */
+static int tell(struct client *client, uint32_t server, struct err *err)
+{
+    struct link *link = &client->link[server];
+    int rc;
+
+    client->message.kind = MESSAGE_CLOCK;
+    client->message.sections = 0;
+    client->message.reach = reach_of(client, server);
+    rc = send_message(client, server, NULL, err);
+    link->tell_ms = now(client) + TELL_MS;
+    return rc < 0 ? rc : 0;
+}
+
+/* Does the server have to hear from us before others can go on? */
+static bool needs_telling(const struct client *client, const struct link *link)
+{
+    if (!client->order || !link->met)
+        return false;
+    return (client->idle && !link->idle) ||
+           (client->job->train.consistency != CONSISTENCY_ASYNC &&
+            link->through < client->last_pushed);
 }
 
 /* --- pulls ----------------------------------------------------------------------- */
@@ -135,7 +252,10 @@ static int send_pull_part(struct client *client, struct batch *batch, uint32_t i
     int rc;
 
     m->kind = MESSAGE_PULL;
-    m->pull = (struct pull){batch->request + index, batch->clock, batch->read_only};
+    m->pull = (struct pull){.request = batch->request + index,
+                            .clock = batch->clock,
+                            .read_only = batch->read_only,
+                            .reach = reach_of(client, part->server)};
     m->sections = part->sections;
     for (uint32_t i = 0; i < part->sections; i++) {
         m->section[i] = (struct section){.table = part->section[i].table,
@@ -187,7 +307,8 @@ static int pump_pulls(struct client *client, struct err *err)
 int client_begin_pull(struct client *client, struct batch *batch, struct err *err)
 {
     if (client->pulls == PULLS_MAX)
-        return err_set(err, ERR_MEMORY, "more than %d batches are being pulled", PULLS_MAX);
+        return err_set(err, ERR_MEMORY, "more than %d batches are being pulled",
+                       PULLS_MAX);
     for (uint32_t i = 0; i < batch->parts; i++) {
         struct link *link = &client->link[batch->part[i].server];
 
@@ -227,7 +348,6 @@ static int receive_rows(struct client *client, uint32_t server, const struct mes
                         struct err *err)
 {
     struct section_layout at[MESSAGE_SECTIONS_MAX];
-    struct link *link = &client->link[server];
     struct batch_part *part;
     struct batch *batch;
     uint32_t index;
@@ -252,31 +372,40 @@ static int receive_rows(struct client *client, uint32_t server, const struct mes
                (size_t)s->rows * width * sizeof(float));
     }
     part->answered = true;
+    progress(client, server);
     batch->unanswered--;
-    link->wanted--;
+    client->link[server].wanted--;
     if (part->sent) /* else it is about to be asked for again */
-        link->asked--;
-    link->moved_ms = now(client);
+        client->link[server].asked--;
     client->counts.bytes_pulled += m->body_bytes;
     return 0;
 unfit:
-    return err_set(err, ERR_PEER, "server %u answered a pull with other rows than asked for",
-                   server);
+    return err_set(err, ERR_PEER,
+                   "server %u answered a pull with other rows than asked for", server);
 }
 
 /* --- pushes ---------------------------------------------------------------------- */
 
-static int send_parcel(struct client *client, uint32_t server, const struct parcel *parcel,
-                       struct err *err)
+static int send_parcel(struct client *client, uint32_t server,
+                       const struct unacknowledged *u, struct err *err)
 {
+    const struct parcel *parcel = u->parcel;
     struct message *m = &client->message;
 
     m->kind = MESSAGE_PUSH;
-    m->push =
-        (struct push){parcel->clock, parcel->after, parcel->part, parcel->parts};
+    m->push = (struct push){parcel->clock, parcel->after, parcel->part, parcel->parts};
     m->sections = parcel->sections;
     memcpy(m->section, parcel->section, parcel->sections * sizeof m->section[0]);
-    return send_message(client, server, parcel->body, err);
+    return send_message(client, server, u->body, err);
+}
+
+/* Credit bounds what is on its way; the oldest clock is always sent as a whole, because
+ * a server may acknowledge none of its parts before it has them all. */
+static bool may_send(struct link *link)
+{
+    return link->sent < link->count &&
+           (link->sent < PUSH_CREDIT || link_at(link, link->sent)->parcel->clock ==
+                                            link_at(link, 0)->parcel->clock);
 }
 
 static int pump_pushes(struct client *client, struct err *err)
@@ -284,8 +413,8 @@ static int pump_pushes(struct client *client, struct err *err)
     for (uint32_t s = 0; s < client->roster->servers; s++) {
         struct link *link = &client->link[s];
 
-        while (link->sent < link->count && link->sent < PUSH_CREDIT) {
-            int rc = send_parcel(client, s, parcel_at(link, link->sent), err);
+        while (link->met && may_send(link)) {
+            int rc = send_parcel(client, s, link_at(link, link->sent), err);
 
             if (rc < 0)
                 return rc;
@@ -297,147 +426,118 @@ static int pump_pushes(struct client *client, struct err *err)
     return 0;
 }
 
-static struct parcel *outbox_add(struct link *link)
+static size_t describe(const struct batch *batch, const struct batch_part *part,
+                       struct section *section, struct section_layout *at)
 {
-    if (link->count == link->capacity) {
-        uint32_t capacity = link->capacity ? link->capacity * 2 : 16;
-        struct parcel *bigger = malloc(capacity * sizeof *bigger);
-
-        if (!bigger)
-            return NULL;
-        for (uint32_t i = 0; i < link->count; i++)
-            bigger[i] = *parcel_at(link, i);
-        free(link->outbox);
-        link->outbox = bigger;
-        link->capacity = capacity;
-        link->head = 0;
-    }
-    return parcel_at(link, link->count++);
-}
-
-/* The body of a part: keys, weights and gradients of each section. */
-static struct buffer *push_body(struct client *client, const struct batch *batch,
-                                const struct batch_part *part, float *const *gradient,
-                                struct section *section)
-{
-    struct section_layout at[MESSAGE_SECTIONS_MAX];
-    struct buffer *body;
-    size_t bytes, end;
-
     for (uint32_t i = 0; i < part->sections; i++)
         section[i] = (struct section){.table = part->section[i].table,
                                       .rows = part->section[i].rows,
                                       .width = batch->width[part->section[i].table]};
-    bytes = message_layout(MESSAGE_PUSH, section, part->sections, at);
-    body = buffer_get(client->pool, bytes);
-    if (!body)
-        return NULL;
-    body->used = bytes;
+    return message_layout(MESSAGE_PUSH, section, part->sections, at);
+}
+
+/* Writes one part into the outbox: keys, weights and gradients of each section. */
+static void write_part(struct client *client, const struct batch *batch,
+                       const struct batch_part *part, float *const *gradient)
+{
+    struct section_layout at[MESSAGE_SECTIONS_MAX];
+    struct section section[MESSAGE_SECTIONS_MAX];
+    size_t bytes = describe(batch, part, section, at), end;
+    struct parcel *parcel;
+    unsigned char *body;
+
+    parcel = outbox_add(client->outbox, bytes, &body);
+    parcel->clock = batch->clock;
+    parcel->after = client->link[part->server].after;
+    parcel->server = part->server;
+    parcel->part = part->number;
+    parcel->parts = part->parts;
+    parcel->sections = part->sections;
+    memcpy(parcel->section, section, part->sections * sizeof section[0]);
     for (uint32_t i = 0; i < part->sections; i++) {
         const struct batch_section *s = &part->section[i];
         const struct keyset *set = &batch->set[s->table];
         uint32_t width = section[i].width;
 
-        memcpy(body->data + at[i].keys, set->key + s->first, s->rows * sizeof(uint64_t));
-        memcpy(body->data + at[i].weights, set->weight + s->first,
-               s->rows * sizeof(float));
-        memcpy(body->data + at[i].values, gradient[s->table] + (size_t)s->first * width,
+        memcpy(body + at[i].keys, set->key + s->first, s->rows * sizeof(uint64_t));
+        memcpy(body + at[i].weights, set->weight + s->first, s->rows * sizeof(float));
+        memcpy(body + at[i].values, gradient[s->table] + (size_t)s->first * width,
                (size_t)s->rows * width * sizeof(float));
         /* Padding must not carry what the memory held before. */
         end = at[i].values + (size_t)s->rows * width * sizeof(float);
-        memset(body->data + end, 0,
-               (i + 1 < part->sections ? at[i + 1].keys : bytes) - end);
+        memset(body + end, 0, (i + 1 < part->sections ? at[i + 1].keys : bytes) - end);
     }
-    return body;
+    client->counts.bytes_pushed += bytes;
+    client->counts.pushes_sent += part->number + 1 == part->parts;
 }
 
 static int wait_a_little(struct client *client, struct err *err);
 
-/* push_body(), waiting while all of the pool's memory is on its way. */
-static int make_body(struct client *client, const struct batch *batch,
-                     const struct batch_part *part, float *const *gradient,
-                     struct parcel *parcel, struct err *err)
+/* Waits until the outbox has room for the batch. */
+static int make_room(struct client *client, const struct batch *batch, struct err *err)
 {
-    double timeout = client->job->cluster.timeout;
-    int64_t until = now(client) + (int64_t)(timeout * 1000);
+    struct section_layout at[MESSAGE_SECTIONS_MAX];
+    struct section section[MESSAGE_SECTIONS_MAX];
+    uint64_t bytes = 0;
+    int rc;
 
-    for (;;) {
-        int rc;
-
-        parcel->body = push_body(client, batch, part, gradient, parcel->section);
-        if (parcel->body)
-            return 0;
-        if (now(client) >= until)
-            return err_set(err, ERR_MEMORY,
-                           "no memory for the push of clock %llu for %g s; a smaller "
-                           "train.batch or train.inflight may help",
-                           (unsigned long long)batch->clock, timeout);
+    for (uint32_t p = 0; p < batch->parts; p++)
+        bytes += describe(batch, &batch->part[p], section, at);
+    while ((rc = outbox_begin(client->outbox, batch->parts, bytes, err)) ==
+           -ERR_AGAIN) {
         rc = wait_a_little(client, err);
         if (rc)
             return rc;
     }
+    return rc;
 }
 
-/* Puts one part of a push into the outbox. */
-static int keep_part(struct client *client, const struct batch *batch,
-                     const struct batch_part *part, float *const *gradient,
-                     struct err *err)
+/* Servers without rows in the batch learn of its clock, too, when others may wait for
+ * it. */
+static int tell_others(struct client *client, struct err *err)
 {
-    struct link *link = &client->link[part->server];
-    struct parcel parcel = {.clock = batch->clock,
-                            .after = link->after,
-                            .part = part->number,
-                            .parts = part->parts,
-                            .sections = part->sections};
-    struct parcel *place;
-    int rc = make_body(client, batch, part, gradient, &parcel, err);
+    if (client->job->train.consistency == CONSISTENCY_ASYNC)
+        return 0;
+    for (uint32_t s = 0; s < client->roster->servers; s++)
+        if (client->link[s].after != client->last_pushed) {
+            int rc = tell(client, s, err);
 
-    if (rc)
-        return rc;
-    link_wake(client, link);
-    place = outbox_add(link);
-    if (!place) {
-        buffer_unref(parcel.body);
-        return err_set(err, ERR_MEMORY, "no memory to keep the push of clock %llu",
-                       (unsigned long long)batch->clock);
-    }
-    *place = parcel;
-    client->counts.bytes_pushed += parcel.body->used;
+            if (rc < 0)
+                return rc;
+        }
     return 0;
 }
 
-int client_push(struct client *client, const struct batch *batch, float *const *gradient,
+int client_push(struct client *client, const struct batch *batch,
+                float *const *gradient, const struct journal_entry *standing,
                 struct err *err)
 {
-    int rc;
+    struct journal_entry with_counts = *standing;
+    int rc = make_room(client, batch, err);
 
+    if (rc)
+        return rc;
     for (uint32_t p = 0; p < batch->parts; p++) {
-        const struct batch_part *part = &batch->part[p];
-        struct link *link = &client->link[part->server];
-
-        /* What an earlier process of this worker has brought there stays. */
-        if (batch->clock > link->after) {
-            rc = keep_part(client, batch, part, gradient, err);
-            if (rc)
-                return rc;
-        }
-        if (part->number + 1 == part->parts) {
-            client->counts.pushes_sent++;
-            if (batch->clock > link->after)
-                link->after = batch->clock;
-        }
+        link_wake(client, &client->link[batch->part[p].server]);
+        write_part(client, batch, &batch->part[p], gradient);
     }
+    with_counts.pushes_sent += client->counts.pushes_sent;
+    with_counts.pushes_resent += client->counts.pushes_resent;
+    with_counts.bytes_pulled += client->counts.bytes_pulled;
+    with_counts.bytes_pushed += client->counts.bytes_pushed;
+    rc = outbox_commit(client->outbox, batch->clock, &with_counts, err);
+    if (rc == 0)
+        rc = enqueue(client, outbox_entries(client->outbox) - 1, err);
     client->last_pushed = batch->clock;
-    for (;;) {
+    if (rc == 0)
+        rc = tell_others(client, err);
+    while (rc == 0) {
         rc = pump_pushes(client, err);
-        if (rc)
-            return rc;
-        if (client->last_pushed - client_acknowledged(client) <= client->window)
-            return 0;
+        if (rc || outbox_entries(client->outbox) <= client->window)
+            break;
         rc = wait_a_little(client, err);
-        if (rc)
-            return rc;
     }
+    return rc;
 }
 
 uint64_t client_acknowledged(const struct client *client)
@@ -447,37 +547,42 @@ uint64_t client_acknowledged(const struct client *client)
     for (uint32_t s = 0; s < client->roster->servers; s++) {
         struct link *link = &client->link[s];
 
-        if (link->count && parcel_at(link, 0)->clock - 1 < least)
-            least = parcel_at(link, 0)->clock - 1;
+        if (link->count && link_at(link, 0)->parcel->clock - 1 < least)
+            least = link_at(link, 0)->parcel->clock - 1;
     }
     return least;
 }
 
-/* Drops what is acknowledged; after `resend` the rest is sent again. Parts that were never
- * sent may stand for others of an earlier process of this worker. */
+/* Drops what is acknowledged; after `resend` the rest is sent again. */
 static int receive_ack(struct client *client, uint32_t server, const struct message *m,
                        struct err *err)
 {
     struct link *link = &client->link[server];
 
+    /* Other workers may hold us up there for as long as they are alive. */
+    if (!link->met || client->job->train.consistency != CONSISTENCY_ASYNC || link->idle)
+        link->moved_ms = now(client);
     if (!link->met) {
         link->met = true;
-        link->after = m->ack.clock;
-        link->moved_ms = now(client);
+        if (m->ack.clock > link->after)
+            link->after = m->ack.clock;
     }
+    if (m->ack.through > link->through)
+        link->through = m->ack.through;
+    link->idle = m->ack.idle_order == client->order;
     while (link->count) {
-        struct parcel *oldest = parcel_at(link, 0);
+        const struct parcel *oldest = link_at(link, 0)->parcel;
 
         if (oldest->clock > m->ack.clock &&
-            !(link->sent && oldest->after == m->ack.clock && oldest->part < m->ack.part))
+            !(oldest->after == m->ack.clock && oldest->part < m->ack.part))
             break;
-        link->moved_ms = now(client);
-        buffer_unref(oldest->body);
         link->head = (link->head + 1) % link->capacity;
         link->count--;
+        progress(client, server);
         if (link->sent)
             link->sent--;
     }
+    outbox_drop(client->outbox, client_acknowledged(client));
     /* Several parcels in flight may each be answered so: once is enough. */
     if (m->ack.resend && link->sent && now(client) - link->resent_ms >= RESEND_GAP_MS) {
         link->resent_ms = now(client);
@@ -492,10 +597,8 @@ static int receive_ack(struct client *client, uint32_t server, const struct mess
 int client_receive(struct client *client, uint32_t server, const struct message *m,
                    struct err *err)
 {
-    struct link *link = &client->link[server];
     int rc;
 
-    link->resend_ms = now(client) + RESEND_MS;
     switch (m->kind) {
     case MESSAGE_ROWS:
         rc = receive_rows(client, server, m, err);
@@ -505,7 +608,8 @@ int client_receive(struct client *client, uint32_t server, const struct message 
     case MESSAGE_REFUSAL:
         /* A peer does not decide for how long we try, nor who has interrupted. */
         return err_set(err,
-                       m->refusal.code == ERR_AGAIN || m->refusal.code == ERR_INTERRUPTED
+                       m->refusal.code == ERR_AGAIN ||
+                               m->refusal.code == ERR_INTERRUPTED
                            ? ERR_PEER
                            : (int)m->refusal.code,
                        "%s", m->refusal.text);
@@ -513,18 +617,6 @@ int client_receive(struct client *client, uint32_t server, const struct message 
         return err_set(err, ERR_PEER, "server %u sent a message of kind %d", server,
                        (int)m->kind);
     }
-}
-
-static int ask_to_meet(struct client *client, uint32_t server, struct err *err)
-{
-    struct message *m = &client->message;
-    int rc;
-
-    m->kind = MESSAGE_PUSH;
-    m->push = (struct push){.clock = 0, .parts = 1};
-    m->sections = 0;
-    rc = send_message(client, server, NULL, err);
-    return rc < 0 ? rc : 0;
 }
 
 /* Sends everything that `server` has not answered again. */
@@ -557,15 +649,17 @@ static int too_late(const struct client *client, uint32_t server, struct err *er
                        "server %u (rank %u on %s) has not answered for %g s", server,
                        who->rank, who->host, client->job->cluster.timeout);
     if (link->count)
-        return err_set(err, ERR_DEADLINE,
-                       "server %u (rank %u on %s) has not acknowledged the push of clock "
-                       "%llu for %g s",
-                       server, who->rank, who->host,
-                       (unsigned long long)parcel_at(link, 0)->clock,
-                       client->job->cluster.timeout);
+        return err_set(
+            err, ERR_DEADLINE,
+            "server %u (rank %u on %s) has not acknowledged the push of clock "
+            "%llu for %g s",
+            server, who->rank, who->host,
+            (unsigned long long)link_at(link, 0)->parcel->clock,
+            client->job->cluster.timeout);
     return err_set(err, ERR_DEADLINE,
-                   "server %u (rank %u on %s) has not answered %u pulls for %g s", server,
-                   who->rank, who->host, link->wanted, client->job->cluster.timeout);
+                   "server %u (rank %u on %s) has not answered %u pulls for %g s",
+                   server, who->rank, who->host, link->wanted,
+                   client->job->cluster.timeout);
 }
 
 static int wait_a_little(struct client *client, struct err *err)
@@ -576,7 +670,9 @@ static int wait_a_little(struct client *client, struct err *err)
     for (uint32_t s = 0; rc == 0 && s < client->roster->servers; s++) {
         struct link *link = &client->link[s];
 
-        if (!link_busy(link))
+        if (needs_telling(client, link) && time >= link->tell_ms)
+            rc = tell(client, s, err);
+        if (rc || !link_busy(client, link))
             continue;
         if (time - link->moved_ms > (int64_t)(client->job->cluster.timeout * 1000))
             return too_late(client, s, err);
@@ -604,6 +700,37 @@ int client_meet(struct client *client, struct err *err)
     }
     for (uint32_t s = 0; s < client->roster->servers; s++)
         while (!client->link[s].met) {
+            int rc = wait_a_little(client, err);
+
+            if (rc)
+                return rc;
+        }
+    return 0;
+}
+
+void client_begin_order(struct client *client, uint64_t order, uint64_t clock)
+{
+    client->order = order;
+    client->idle = false;
+    if (clock > client->last_pushed)
+        client->last_pushed = clock;
+    for (uint32_t s = 0; s < client->roster->servers; s++)
+        client->link[s].idle = false;
+}
+
+int client_end_order(struct client *client, struct err *err)
+{
+    for (uint32_t s = 0; s < client->roster->servers; s++)
+        link_wake(client, &client->link[s]);
+    client->idle = true;
+    for (uint32_t s = 0; s < client->roster->servers; s++) {
+        int rc = tell(client, s, err);
+
+        if (rc)
+            return rc;
+    }
+    for (uint32_t s = 0; s < client->roster->servers; s++)
+        while (!client->link[s].idle) {
             int rc = wait_a_little(client, err);
 
             if (rc)

@@ -2,15 +2,16 @@
  * through a `struct line` and come in through client_receive(), so that it runs in a
  * simulated cluster as it runs in a rank. One thread.
  *
- * Every push is kept until its server has acknowledged it, and is sent again, the same
- * bytes, when nothing is heard; pulls are asked for again. Both have credit of their own,
- * so queues are bounded. */
+ * Every push is kept in the outbox until its server has acknowledged it, and is sent
+ * again, the same bytes, when nothing is heard; pulls are asked for again. Both have
+ * credit of their own, so queues are bounded. */
 #ifndef ROWHOUSE_WORKER_CLIENT_H
 #define ROWHOUSE_WORKER_CLIENT_H
 
 #include "common/net/buffer.h"
 #include "common/net/roster.h"
 #include "worker/batch.h"
+#include "worker/outbox.h"
 
 struct client;
 
@@ -31,10 +32,16 @@ struct client_counts {
     uint64_t pushes_sent, pushes_resent; /* one for each (server, clock) */
 };
 
-/* `window`: batches whose pushes may be unacknowledged. Everything is borrowed. */
+/* Bytes of outbox that a client needs for batches of at most `examples` examples whose
+ * tables' rows have width[t] floats, with `window` of them unacknowledged. */
+uint64_t client_outbox_bytes(uint32_t examples, const uint32_t *width, uint32_t tables,
+                             uint32_t servers, uint32_t window);
+
+/* `window`: batches whose pushes may be unacknowledged. Everything is borrowed. What
+ * the outbox holds from an earlier process is sent again. */
 int client_create(const struct job *job, const struct roster *roster, struct line line,
-                  struct buffer_pool *pool, uint32_t window, struct client **client,
-                  struct err *err);
+                  struct buffer_pool *pool, struct outbox *outbox, uint32_t window,
+                  struct client **client, struct err *err);
 void client_destroy(struct client *client); /* NULL is fine */
 
 /* Asks every server where this worker's pushes stand; they may remember an earlier
@@ -47,9 +54,17 @@ int client_begin_pull(struct client *client, struct batch *batch, struct err *er
 /* Waits until batch->rows are complete. Batches are finished in the order begun. */
 int client_finish_pull(struct client *client, struct batch *batch, struct err *err);
 
+/* Begins a training order: every clock up to `clock` is behind this worker. */
+void client_begin_order(struct client *client, uint64_t order, uint64_t clock);
+/* Tells every server that this worker has no more data in this order, and waits until
+ * they all know: nobody waits for it any more. All pushes are acknowledged then. */
+int client_end_order(struct client *client, struct err *err);
+
 /* Pushes gradient[t] ([set.rows][width]) of a finished batch; copied before it returns.
- * Waits while more than `window` batches are unacknowledged. */
-int client_push(struct client *client, const struct batch *batch, float *const *gradient,
+ * `standing` is what the worker has behind it with this batch. Waits while more than
+ * `window` batches are unacknowledged. */
+int client_push(struct client *client, const struct batch *batch,
+                float *const *gradient, const struct journal_entry *standing,
                 struct err *err);
 /* Waits until every push is acknowledged. */
 int client_drain(struct client *client, struct err *err);
@@ -61,8 +76,9 @@ uint64_t client_acknowledged(const struct client *client);
 const struct client_counts *client_counts(const struct client *client);
 
 /* For the line: takes one message from `server`. Errors: a refusal (its code and
- * sentence), an answer that fits no request of ours is dropped silently (it is late). */
-int client_receive(struct client *client, uint32_t server, const struct message *message,
-                   struct err *err);
+ * sentence), an answer that fits no request of ours is dropped silently (it is late).
+ */
+int client_receive(struct client *client, uint32_t server,
+                   const struct message *message, struct err *err);
 
 #endif

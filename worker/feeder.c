@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUEUE = 2, /* batches ready and waiting for the trainer */
-       PREFETCH = 16 };
+enum {
+    QUEUE = 2, /* batches ready and waiting for the trainer */
+    PREFETCH = 16
+};
 
 struct feeder {
     const struct job *job;
@@ -14,7 +16,7 @@ struct feeder {
     uint32_t key_columns;
     struct batch *batch; /* [batches] */
     uint32_t batches;
-    uint64_t *key;       /* [batch][key_columns], the reader's */
+    uint64_t *key; /* [batch][key_columns], the reader's */
 
     /* The pass. */
     const struct part *part;
@@ -39,8 +41,8 @@ static void map_columns(struct feeder *feeder)
 {
     for (int i = 0; i < feeder->job->data.columns; i++)
         if (feeder->job->data.column[i].as == COLUMN_KEY)
-            feeder->table_of_column[feeder->key_columns++] =
-                job_table_index(feeder->job, feeder->job->data.column[i].table);
+            feeder->table_of_column[feeder->key_columns++] = job_table_index(
+                feeder->job, feeder->job->data.column[i].table);
 }
 
 int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers,
@@ -59,8 +61,8 @@ int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers
     feeder->batch = calloc(wanted, sizeof *feeder->batch);
     feeder->empty = calloc(wanted, sizeof(struct batch *));
     feeder->full = calloc(wanted, sizeof(struct batch *));
-    feeder->key =
-        malloc((size_t)job->train.batch * feeder->key_columns * sizeof *feeder->key);
+    feeder->key = malloc((size_t)job->train.batch * feeder->key_columns *
+                         sizeof *feeder->key);
     if (!feeder->batch || !feeder->empty || !feeder->full || !feeder->key) {
         err_set(err, ERR_MEMORY, "no memory for batches of %lld examples",
                 (long long)job->train.batch);
@@ -95,12 +97,13 @@ void feeder_destroy(struct feeder *feeder)
     free(feeder);
 }
 
-static void copy_example(const struct feeder *feeder, struct batch *batch, uint64_t number)
+static void copy_example(const struct feeder *feeder, struct batch *batch,
+                         uint64_t number)
 {
     uint32_t columns = feeder->key_columns;
 
-    memcpy(feeder->key + (size_t)batch->n * columns, feeder->part->key + number * columns,
-           columns * sizeof(uint64_t));
+    memcpy(feeder->key + (size_t)batch->n * columns,
+           feeder->part->key + number * columns, columns * sizeof(uint64_t));
     batch->label[batch->n++] = feeder->part->label[number];
 }
 
@@ -111,7 +114,8 @@ static void take(struct feeder *feeder, struct batch *batch)
     while (batch->n < batch->capacity && feeder->ranges) {
         struct range *range = &feeder->range[0];
 
-        for (; range->first < range->end && batch->n < batch->capacity; range->first++) {
+        for (; range->first < range->end && batch->n < batch->capacity;
+             range->first++) {
             uint64_t at = range->first;
 
             if (!feeder->order) {

@@ -17,9 +17,9 @@ int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers
                   uint32_t ahead, struct feeder **feeder, struct err *err);
 void feeder_destroy(struct feeder *feeder); /* ends a pass; NULL is fine */
 
-/* Starts a pass over the positions of `range` (copied), example order[position] of `part`,
- * or example `position` when order is NULL; part and order are borrowed until the pass
- * ends. `taken` is what batches count up from. */
+/* Starts a pass over the positions of `range` (copied), example order[position] of
+ * `part`, or example `position` when order is NULL; part and order are borrowed until
+ * the pass ends. `taken` is what batches count up from. */
 int feeder_begin(struct feeder *feeder, const struct part *part, const uint32_t *order,
                  const struct range *range, uint32_t ranges, uint64_t taken,
                  bool read_only, struct err *err);

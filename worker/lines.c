@@ -80,13 +80,15 @@ static int receive_all(struct lines *lines, struct client *client, struct err *e
     return 0;
 }
 
-static int line_wait(void *context, struct client *client, int timeout_ms, struct err *err)
+static int line_wait(void *context, struct client *client, int timeout_ms,
+                     struct err *err)
 {
     struct lines *lines = context;
     int fd = lines->member ? member_fd(lines->member) : -1;
     int rc;
 
-    port_wait(lines->port, lines->roster->servers, &fd, lines->member ? 1 : 0, timeout_ms);
+    port_wait(lines->port, lines->roster->servers, &fd, lines->member ? 1 : 0,
+              timeout_ms);
     rc = lines_look(lines, err);
     if (rc < 0)
         return rc;

@@ -12,6 +12,7 @@ enum { ALIGN = 64, HEADER_BYTES = 4096 };
 struct header {
     uint64_t magic, ring_bytes;
     uint64_t first, next;
+    struct journal given_up; /* the standing of the last entry that is gone */
 };
 
 /* At the start of an entry. clock 0: nothing until the ring's end. */
@@ -190,6 +191,7 @@ static void reclaim(struct outbox *outbox)
     while (outbox->dropped && has_left(held_at(outbox, 0))) {
         uint64_t position = held_at(outbox, 0)->position;
 
+        journal_write(&h->given_up, &entry_at(outbox, position)->standing);
         outbox->held_first = (outbox->held_first + 1) % outbox->held_capacity;
         outbox->held_count--;
         outbox->dropped--;
@@ -286,8 +288,8 @@ struct buffer *outbox_body(struct outbox *outbox, uint32_t entry, uint32_t parce
 
 const struct journal_entry *outbox_standing(const struct outbox *outbox)
 {
-    if (outbox_entries(outbox) == 0)
-        return NULL;
+    if (outbox->held_count == 0)
+        return journal_read(&outbox->header->given_up);
     return &entry_at(outbox, held_at(outbox, outbox->held_count - 1)->position)
                 ->standing;
 }

@@ -63,7 +63,8 @@ uint32_t outbox_entries(const struct outbox *outbox);
 const struct parcel *outbox_parcels(const struct outbox *outbox, uint32_t entry,
                                     uint32_t *parcels);
 struct buffer *outbox_body(struct outbox *outbox, uint32_t entry, uint32_t parcel);
-/* The standing of the newest entry, or NULL when there is none. */
+/* The standing of the newest entry that there was; all zeros before the first. Valid
+ * until the next entry is begun. */
 const struct journal_entry *outbox_standing(const struct outbox *outbox);
 
 #endif

@@ -14,6 +14,7 @@ struct worker {
     struct member *member;
     struct lines *lines;
     struct client *client;
+    struct outbox *outbox; /* in setup->memory */
     struct feeder *feeder;
     struct mf mf;
     int user, item; /* table indices */
@@ -29,11 +30,17 @@ struct worker {
  * comes; everything pushed is acknowledged when it returns 0. */
 int worker_train(struct worker *worker, const struct order *order, struct err *err);
 
-/* Adds up metric sums over this worker's share of the test part, with read-only pulls. */
+/* Gets everything acknowledged and reports where the training order before this one
+ * stands, also when an earlier incarnation has trained it. */
+int worker_stop(struct worker *worker, const struct order *order, struct err *err);
+
+/* Adds up metric sums over this worker's share of the test part, with read-only pulls.
+ */
 int worker_evaluate(struct worker *worker, struct err *err);
 
 /* Runs the model forward on a finished batch. */
-struct mf_batch worker_model_batch(const struct worker *worker, const struct batch *batch);
+struct mf_batch worker_model_batch(const struct worker *worker,
+                                   const struct batch *batch);
 
 /* Sends the status to the coordinator, at once or with the next tick. */
 void worker_report(struct worker *worker, bool now);

@@ -12,31 +12,14 @@ struct flight {
     uint32_t head, count;
 };
 
-/* What is behind each clock that is pushed and not acknowledged yet. */
-struct pending {
-    struct journal_entry entry[WINDOW_MAX];
-    uint32_t head, count;
-};
-
 struct training {
     struct worker *worker;
     const struct order *order;
     struct flight flight;
-    struct pending pending;
-    struct journal_entry done; /* the journal's next entry, counted up */
+    struct journal_entry done; /* what is behind us, pushed */
     uint64_t clock;
     uint32_t inflight;
 };
-
-static void fill_counts(struct worker *worker, struct journal_entry *entry)
-{
-    const struct client_counts *counts = client_counts(worker->client);
-
-    entry->pushes_sent = worker->before.pushes_sent + counts->pushes_sent;
-    entry->pushes_resent = worker->before.pushes_resent + counts->pushes_resent;
-    entry->bytes_pulled = worker->before.bytes_pulled + counts->bytes_pulled;
-    entry->bytes_pushed = worker->before.bytes_pushed + counts->bytes_pushed;
-}
 
 static void drop_flight(struct training *t)
 {
@@ -64,25 +47,24 @@ static int begin_pulls(struct training *t, struct err *err)
     return 0;
 }
 
-/* Moves the journal up to what every server has acknowledged. */
-static void settle(struct training *t)
+static void report(struct training *t)
 {
-    uint64_t acknowledged = client_acknowledged(t->worker->client);
-    const struct journal_entry *newest = NULL;
-    struct pending *p = &t->pending;
+    struct worker *worker = t->worker;
+    const struct client_counts *counts = client_counts(worker->client);
+    struct status *status = &worker->status;
 
-    while (p->count && p->entry[p->head].clock <= acknowledged) {
-        newest = &p->entry[p->head];
-        p->head = (p->head + 1) % WINDOW_MAX;
-        p->count--;
-    }
-    if (newest) {
-        journal_write(t->worker->setup->journal, newest);
-        t->worker->status.taken = newest->taken;
-    }
+    status->clock = t->done.clock;
+    status->taken = status->examples = t->done.taken;
+    status->loss_sum = t->done.loss_sum;
+    status->pushes_sent = worker->before.pushes_sent + counts->pushes_sent;
+    status->pushes_resent = worker->before.pushes_resent + counts->pushes_resent;
+    status->bytes_pulled = worker->before.bytes_pulled + counts->bytes_pulled;
+    status->bytes_pushed = worker->before.bytes_pushed + counts->bytes_pushed;
+    worker_report(worker, false);
 }
 
-static int compute(struct training *t, struct batch *batch, double *loss, struct err *err)
+static int compute(struct training *t, struct batch *batch, double *loss,
+                   struct err *err)
 {
     struct worker *worker = t->worker;
     struct mf_batch model = worker_model_batch(worker, batch);
@@ -94,11 +76,11 @@ static int compute(struct training *t, struct batch *batch, double *loss, struct
                                 worker->gradient[worker->item]);
 #ifndef MUTANT_FINITE
     if (worker->setup->job->train.check_finite && !isfinite(*loss))
-        return err_set(err, ERR_INPUT,
-                       "worker %u: the loss of the batch with clock %llu (epoch %u) is not "
-                       "finite; a smaller optimizer.rate may help",
-                       worker->setup->index, (unsigned long long)batch->clock,
-                       t->order->epoch);
+        return err_set(
+            err, ERR_INPUT,
+            "worker %u: the loss of the batch with clock %llu (epoch %u) is not "
+            "finite; a smaller optimizer.rate may help",
+            worker->setup->index, (unsigned long long)batch->clock, t->order->epoch);
 #endif
     return 0;
 }
@@ -107,7 +89,6 @@ static int compute(struct training *t, struct batch *batch, double *loss, struct
 static int step(struct training *t, struct err *err)
 {
     struct flight *f = &t->flight;
-    struct pending *p = &t->pending;
     struct worker *worker = t->worker;
     struct batch *batch = f->batch[f->head];
     double loss;
@@ -116,8 +97,6 @@ static int step(struct training *t, struct err *err)
     rc = client_finish_pull(worker->client, batch, err);
     if (rc == 0)
         rc = compute(t, batch, &loss, err);
-    if (rc == 0)
-        rc = client_push(worker->client, batch, worker->gradient, err);
     if (rc)
         return rc;
     f->head = (f->head + 1) % WINDOW_MAX;
@@ -125,15 +104,9 @@ static int step(struct training *t, struct err *err)
     t->done.clock = batch->clock;
     t->done.taken = batch->taken;
     t->done.loss_sum += loss;
-    fill_counts(worker, &t->done);
-    p->entry[(p->head + p->count++) % WINDOW_MAX] = t->done;
-    worker->status.clock = batch->clock;
-    worker->status.examples = batch->taken;
-    worker->status.loss_sum = t->done.loss_sum;
-    worker->status.pushes_sent = t->done.pushes_sent;
-    worker->status.pushes_resent = t->done.pushes_resent;
-    worker->status.bytes_pulled = t->done.bytes_pulled;
-    worker->status.bytes_pushed = t->done.bytes_pushed;
+    rc = client_push(worker->client, batch, worker->gradient, &t->done, err);
+    if (rc)
+        return rc;
     feeder_return(worker->feeder, batch);
     return 0;
 }
@@ -141,43 +114,67 @@ static int step(struct training *t, struct err *err)
 static int run(struct training *t, struct err *err)
 {
     struct worker *worker = t->worker;
+    bool at_end = false;
+    int rc;
 
     for (;;) {
-        int rc = begin_pulls(t, err);
-
-        if (rc == 0 && t->flight.count == 0)
+        rc = begin_pulls(t, err);
+        at_end = t->flight.count == 0;
+        if (rc == 0 && at_end)
             break;
         if (rc == 0)
             rc = step(t, err);
         if (rc)
             return rc;
-        settle(t);
-        worker_report(worker, false);
+        report(t);
         if (member_order_number(worker->member) != t->order->number)
             break;
     }
+    /* Without pulls to come, or told to stop: all that was pushed is to be applied. */
+    rc = at_end ? client_end_order(worker->client, err)
+                : client_drain(worker->client, err);
+    if (rc)
+        return rc;
     drop_flight(t);
-    if (client_drain(worker->client, err))
-        return -err->code;
-    settle(t);
+    report(t);
     return 0;
 }
 
 /* The share, less what an earlier incarnation has behind it. */
 static uint32_t remaining(struct training *t, struct range *range)
 {
-    const struct journal_entry *entry = journal_read(t->worker->setup->journal);
+    const struct journal_entry *before = outbox_standing(t->worker->outbox);
     uint32_t ranges = t->order->ranges;
 
     memcpy(range, t->order->range, ranges * sizeof *range);
-    t->clock = t->order->clock;
-    t->done.order = t->order->number;
-    t->done.clock = t->clock;
-    if (entry->order != t->order->number)
-        return ranges;
-    t->done = *entry;
-    t->clock = entry->clock;
-    return ranges_drop(range, ranges, entry->taken);
+    t->done = (struct journal_entry){.order = t->order->number,
+                                     .clock = t->order->clock};
+    if (before->order == t->order->number) {
+        t->done.clock = before->clock;
+        t->done.taken = before->taken;
+        t->done.loss_sum = before->loss_sum;
+        ranges = ranges_drop(range, ranges, before->taken);
+    }
+    /* This incarnation's counts are added with each push. */
+    t->done.pushes_sent = t->worker->before.pushes_sent;
+    t->done.pushes_resent = t->worker->before.pushes_resent;
+    t->done.bytes_pulled = t->worker->before.bytes_pulled;
+    t->done.bytes_pushed = t->worker->before.bytes_pushed;
+    t->clock = t->done.clock;
+    client_begin_order(t->worker->client, t->order->number, t->clock);
+    return ranges;
+}
+
+/* Pulls ahead of the batch being computed: none under bsp, at most k under ssp. */
+static uint32_t ahead(const struct job *job)
+{
+    int64_t inflight = job->train.inflight;
+
+    if (job->train.consistency == CONSISTENCY_BSP)
+        return 0;
+    if (job->train.consistency == CONSISTENCY_SSP && inflight > job->train.staleness)
+        inflight = job->train.staleness;
+    return (uint32_t)inflight;
 }
 
 int worker_train(struct worker *worker, const struct order *order, struct err *err)
@@ -189,7 +186,7 @@ int worker_train(struct worker *worker, const struct order *order, struct err *e
     uint32_t ranges;
     int rc;
 
-    t.inflight = (uint32_t)job->train.inflight;
+    t.inflight = ahead(job);
     if (worker->order_epoch != order->epoch) {
         shuffle(worker->order, worker->data->train.examples, (uint64_t)job->train.seed,
                 order->epoch);
@@ -198,11 +195,9 @@ int worker_train(struct worker *worker, const struct order *order, struct err *e
     ranges = remaining(&t, range);
     worker->status.phase = PHASE_TRAINING;
     worker->status.epoch = order->epoch;
-    worker->status.clock = t.clock;
-    worker->status.taken = worker->status.examples = t.done.taken;
-    worker->status.loss_sum = t.done.loss_sum;
-    rc = feeder_begin(worker->feeder, &worker->data->train, worker->order, range, ranges,
-                      t.done.taken, false, err);
+    report(&t);
+    rc = feeder_begin(worker->feeder, &worker->data->train, worker->order, range,
+                      ranges, t.done.taken, false, err);
     if (rc)
         return rc;
     rc = run(&t, err);
@@ -211,4 +206,17 @@ int worker_train(struct worker *worker, const struct order *order, struct err *e
     if (feeder_end(worker->feeder, rc ? &ignored : err) && rc == 0)
         rc = -err->code;
     return rc;
+}
+
+int worker_stop(struct worker *worker, const struct order *order, struct err *err)
+{
+    const struct journal_entry *standing = outbox_standing(worker->outbox);
+    struct training t = {.worker = worker};
+
+    if (standing->order + 1 == order->number)
+        t.done = *standing;
+    if (client_drain(worker->client, err))
+        return -err->code;
+    report(&t);
+    return 0;
 }

@@ -14,7 +14,8 @@ void worker_report(struct worker *worker, bool now)
     member_report(worker->member, &worker->status, now);
 }
 
-struct mf_batch worker_model_batch(const struct worker *worker, const struct batch *batch)
+struct mf_batch worker_model_batch(const struct worker *worker,
+                                   const struct batch *batch)
 {
     return (struct mf_batch){
         .n = batch->n,
@@ -26,6 +27,31 @@ struct mf_batch worker_model_batch(const struct worker *worker, const struct bat
     };
 }
 
+/* Floats of a row, by table. */
+static uint32_t row_width(const struct job *job, int table)
+{
+    const char *name = job->table[table].name;
+
+    return (uint32_t)job->table[table].dim +
+           (job->model.bias &&
+            (strcmp(name, job->model.user) == 0 || strcmp(name, job->model.item) == 0));
+}
+
+static uint32_t window(const struct job *job)
+{
+    return (uint32_t)job->train.inflight + 2;
+}
+
+uint64_t worker_memory_bytes(const struct job *job, uint32_t servers)
+{
+    uint32_t width[JOB_TABLES_MAX];
+
+    for (int t = 0; t < job->tables; t++)
+        width[t] = row_width(job, t);
+    return client_outbox_bytes((uint32_t)job->train.batch, width, (uint32_t)job->tables,
+                               servers, window(job));
+}
+
 static void set_model(struct worker *worker)
 {
     const struct job *job = worker->setup->job;
@@ -33,9 +59,9 @@ static void set_model(struct worker *worker)
     worker->user = job_table_index(job, job->model.user);
     worker->item = job_table_index(job, job->model.item);
     for (int t = 0; t < job->tables; t++)
-        worker->width[t] =
-            (uint32_t)job->table[t].dim +
-            (job->model.bias && (t == worker->user || t == worker->item));
+        worker->width[t] = (uint32_t)job->table[t].dim +
+                           (job->model.bias &&
+                            (t == worker->user || t == worker->item));
     worker->mf = (struct mf){
         .dim = (uint32_t)job->table[worker->user].dim,
         .width = worker->width[worker->user],
@@ -83,10 +109,11 @@ static int ready(struct worker *worker, const struct order *order, struct err *e
     if (rc)
         return rc;
     if (order->data.digest != worker->data->facts.digest)
-        return err_set(err, ERR_INPUT,
-                       "worker %u on %s reads other data than the others: data.train must "
-                       "be the same everywhere",
-                       worker->setup->index, worker->status.host);
+        return err_set(
+            err, ERR_INPUT,
+            "worker %u on %s reads other data than the others: data.train must "
+            "be the same everywhere",
+            worker->setup->index, worker->status.host);
     mf_set_mean(&worker->mf, order->data.label_mean);
     return 0;
 }
@@ -110,10 +137,13 @@ static int obey(struct worker *worker, const struct order *order, struct err *er
         if (rc == 0)
             rc = worker_evaluate(worker, err);
         break;
+    case ORDER_STOP:
+        rc = worker_stop(worker, order, err);
+        break;
     case ORDER_END:
         rc = 1;
         break;
-    default: /* stopped already, or the servers' orders */
+    default: /* the servers' orders */
         break;
     }
     if (rc < 0)
@@ -174,30 +204,34 @@ static int open_all(struct worker *worker, struct err *err)
     const struct worker_setup *setup = worker->setup;
     struct peer self = {ROLE_WORKER, setup->index, setup->incarnation};
     const struct roster_member *me = &setup->roster->worker[setup->index];
-    const struct journal_entry *entry = journal_read(setup->journal);
+    const struct journal_entry *entry;
     uint32_t inflight = (uint32_t)setup->job->train.inflight;
     int rc;
 
     worker->status.rank = me->rank;
     memcpy(worker->status.host, me->host, sizeof worker->status.host);
+    if (outbox_open(setup->memory, setup->memory_bytes, &worker->outbox, err))
+        return -err->code;
+    entry = outbox_standing(worker->outbox);
     worker->before = (struct client_counts){entry->bytes_pulled, entry->bytes_pushed,
                                             entry->pushes_sent, entry->pushes_resent};
     rc = member_create(setup->net, setup->roster->coordinator, self, setup->roster->job,
                        (int)(setup->job->cluster.timeout * 1000), &worker->member, err);
     if (rc == 0)
-        rc = lines_create(setup->net, setup->roster, self, worker->member, &worker->lines,
-                          err);
+        rc = lines_create(setup->net, setup->roster, self, worker->member,
+                          &worker->lines, err);
     if (rc)
         return rc;
     worker_report(worker, true);
-    rc = client_create(setup->job, setup->roster, lines_line(worker->lines), setup->pool,
-                       inflight + 2, &worker->client, err);
+    rc = client_create(setup->job, setup->roster, lines_line(worker->lines),
+                       setup->pool, worker->outbox, window(setup->job), &worker->client,
+                       err);
     if (rc == 0)
         rc = feeder_create(setup->job, worker->width, setup->roster->servers,
                            inflight + 1, &worker->feeder, err);
     for (int t = 0; rc == 0 && t < setup->job->tables; t++) {
-        worker->gradient[t] = malloc((size_t)setup->job->train.batch * worker->width[t] *
-                                     sizeof(float));
+        worker->gradient[t] = malloc((size_t)setup->job->train.batch *
+                                     worker->width[t] * sizeof(float));
         if (!worker->gradient[t])
             rc = err_set(err, ERR_MEMORY, "no memory for gradients");
     }
@@ -220,6 +254,7 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
         confess(worker, err, exit_status);
     feeder_destroy(worker->feeder);
     client_destroy(worker->client);
+    outbox_close(worker->outbox);
     lines_destroy(worker->lines);
     member_destroy(worker->member);
     for (int t = 0; t < JOB_TABLES_MAX; t++)

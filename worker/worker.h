@@ -24,12 +24,17 @@ struct worker_setup {
     struct net *net;
     struct buffer_pool *pool; /* outlives net */
     uint32_t index, incarnation;
-    struct journal *journal;
+    void *memory; /* outlives the process: the outbox */
+    uint64_t memory_bytes;
     struct shared_dataset *shared;
 };
 
+/* The bytes of memory that a worker of a job with so many servers needs (sparse). */
+uint64_t worker_memory_bytes(const struct job *job, uint32_t servers);
+
 /* Works until the coordinator says to end; *exit_status is what it said. Fails with a
- * sentence that the coordinator has been told, too. One thread, which starts a reader. */
+ * sentence that the coordinator has been told, too. One thread, which starts a reader.
+ */
 int worker_run(const struct worker_setup *setup, int *exit_status, struct err *err);
 
 #endif

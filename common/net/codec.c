@@ -85,6 +85,7 @@ struct parts {
     Wire__DataFacts data;
     Wire__TableFacts table[STATUS_TABLES_MAX];
     Wire__TableFacts *tables[STATUS_TABLES_MAX];
+    Wire__Reach reach;
     union {
         Wire__Pull pull;
         Wire__Rows rows;
@@ -202,6 +203,19 @@ static void put_order(Wire__Order *wire, const struct order *order, struct parts
     wire->exit_status = (uint32_t)order->exit_status;
     wire->data = put_data(&order->data, parts);
     wire->text = put_text(order->text, sizeof order->text);
+    wire->examples = order->examples;
+}
+
+static Wire__Reach *put_reach(const struct reach *reach, struct parts *parts)
+{
+    Wire__Reach *wire = &parts->reach;
+
+    wire__reach__init(wire);
+    wire->order = reach->order;
+    wire->through = reach->through;
+    wire->after = reach->after;
+    wire->idle = reach->idle;
+    return wire;
 }
 
 /* pull, rows, push and ack: what every batch sends. */
@@ -214,6 +228,8 @@ static void put_data_body(Wire__Header *header, const struct message *message,
         parts->pull.request = message->pull.request;
         parts->pull.clock = message->pull.clock;
         parts->pull.read_only = message->pull.read_only;
+        if (message->pull.reach.order)
+            parts->pull.reach = put_reach(&message->pull.reach, parts);
         header->pull = &parts->pull;
         header->body_case = WIRE__HEADER__BODY_PULL;
         return;
@@ -237,6 +253,8 @@ static void put_data_body(Wire__Header *header, const struct message *message,
         parts->ack.clock = message->ack.clock;
         parts->ack.part = message->ack.part;
         parts->ack.resend = message->ack.resend;
+        parts->ack.through = message->ack.through;
+        parts->ack.idle_order = message->ack.idle_order;
         header->ack = &parts->ack;
         header->body_case = WIRE__HEADER__BODY_ACK;
         return;
@@ -264,6 +282,10 @@ static void put_body(Wire__Header *header, const struct message *message,
         put_order(&parts->order, &message->order, parts);
         header->order = &parts->order;
         header->body_case = WIRE__HEADER__BODY_ORDER;
+        return;
+    case MESSAGE_CLOCK:
+        header->reach = put_reach(&message->reach, parts);
+        header->body_case = WIRE__HEADER__BODY_REACH;
         return;
     default:
         put_data_body(header, message, parts);
@@ -410,6 +432,16 @@ static int take_push(const Wire__Push *wire, struct push *push, struct err *err)
     return check("a push's part", push->part, 0, push->parts - 1, err);
 }
 
+static int take_reach(const Wire__Reach *wire, struct reach *reach, struct err *err)
+{
+    *reach = (struct reach){0};
+    if (!wire)
+        return 0;
+    *reach = (struct reach){wire->order, wire->through, wire->after, wire->idle != 0};
+    return check("the clock of a worker's last push", reach->after, 0, reach->through,
+                 err);
+}
+
 static int take_refusal(const Wire__Refusal *wire, struct refusal *refusal,
                         struct err *err)
 {
@@ -518,6 +550,7 @@ static int take_order(const Wire__Order *wire, struct order *order, struct err *
     order->kind = (uint32_t)wire->kind;
     order->epoch = wire->epoch;
     order->clock = wire->clock;
+    order->examples = wire->examples;
     order->exit_status = (int32_t)wire->exit_status;
     take_data(wire->data, &order->data);
     if (check("an order's kind", order->kind, 0, ORDER_END, err) ||
@@ -534,9 +567,10 @@ static int take_body(const Wire__Header *wire, struct message *message, struct e
     switch (wire->body_case) {
     case WIRE__HEADER__BODY_PULL:
         message->kind = MESSAGE_PULL;
-        message->pull = (struct pull){wire->pull->request, wire->pull->clock,
-                                      wire->pull->read_only != 0};
-        return 0;
+        message->pull = (struct pull){.request = wire->pull->request,
+                                      .clock = wire->pull->clock,
+                                      .read_only = wire->pull->read_only != 0};
+        return take_reach(wire->pull->reach, &message->pull.reach, err);
     case WIRE__HEADER__BODY_ROWS:
         message->kind = MESSAGE_ROWS;
         message->rows = (struct rows){wire->rows->request};
@@ -547,8 +581,12 @@ static int take_body(const Wire__Header *wire, struct message *message, struct e
     case WIRE__HEADER__BODY_ACK:
         message->kind = MESSAGE_ACK;
         message->ack = (struct ack){wire->ack->clock, wire->ack->part,
-                                    wire->ack->resend != 0};
+                                    wire->ack->resend != 0, wire->ack->through,
+                                    wire->ack->idle_order};
         return 0;
+    case WIRE__HEADER__BODY_REACH:
+        message->kind = MESSAGE_CLOCK;
+        return take_reach(wire->reach, &message->reach, err);
     case WIRE__HEADER__BODY_REFUSAL:
         message->kind = MESSAGE_REFUSAL;
         return take_refusal(wire->refusal, &message->refusal, err);

@@ -44,6 +44,7 @@ enum message_kind {
     MESSAGE_REFUSAL,  /* server -> anyone: no, and why */
     MESSAGE_STATUS,   /* member -> coordinator: all about me, sent again and again */
     MESSAGE_ORDER,    /* coordinator -> member: what you are to do now */
+    MESSAGE_CLOCK,    /* worker -> server: how far I am, without a push */
 };
 
 /* How a row of an answer came about. */
@@ -56,10 +57,20 @@ struct section {
     bool has_status; /* rows only */
 };
 
+/* How far a worker is with one server: all pushes of clocks up to `through` that have
+ * rows for this server have left, and `after` is the last of those. So once `after` is
+ * applied, so is everything up to `through`. */
+struct reach {
+    uint64_t order; /* the training order it works on */
+    uint64_t through, after;
+    bool idle; /* it has no data left in this order */
+};
+
 struct pull {
     uint64_t request; /* unique within the sender's incarnation; echoed by rows */
     uint64_t clock;   /* the batch that the rows are for; 0 when read_only */
     bool read_only;   /* make no rows; an unknown one is ROW_ABSENT */
+    struct reach reach;
 };
 
 struct rows {
@@ -74,9 +85,11 @@ struct push {
 };
 
 struct ack {
-    uint64_t clock; /* the last clock applied in full */
-    uint32_t part;  /* parts applied of the clock after it */
-    bool resend;    /* what was sent cannot be applied: send again from there */
+    uint64_t clock;   /* the last clock applied in full */
+    uint32_t part;    /* parts applied of the clock after it */
+    bool resend;      /* what was sent cannot be applied: send again from there */
+    uint64_t through; /* every clock up to it is applied, with rows here or without */
+    uint64_t idle_order; /* the training order in which the worker has no data left */
 };
 
 struct refusal {
@@ -139,8 +152,9 @@ struct order {
     uint64_t number; /* grows; a status' `done` refers to it */
     uint32_t kind;   /* enum order_kind */
     uint32_t epoch;
-    uint64_t clock;  /* worker, at ORDER_TRAIN: the clocks before it are applied */
-    uint32_t ranges; /* at ORDER_TRAIN */
+    uint64_t clock;    /* worker, at ORDER_TRAIN: the clocks before it are applied */
+    uint64_t examples; /* at ORDER_TRAIN: to be shared among all workers */
+    uint32_t ranges;   /* at ORDER_TRAIN */
     struct range range[SHARE_RANGES_MAX];
     char path[1024];
     int32_t exit_status;    /* 0 .. 255 */
@@ -160,6 +174,7 @@ struct message {
         struct refusal refusal;
         struct status status;
         struct order order;
+        struct reach reach; /* of a clock message */
     };
     uint32_t sections; /* pull, rows, push */
     struct section section[MESSAGE_SECTIONS_MAX];

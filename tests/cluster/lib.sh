@@ -101,7 +101,8 @@ start() {
 
     [ "$1" = -t ] && { limit=$2; shift 2; }
     ran="$*"
-    (limited $limit "$@") > "$T/.out" 2> "$T/.err" < /dev/null &
+    : > "$T/.err" # nothing of an earlier command is `said`
+    (limited $limit "$@") > "$T/.out" 2>> "$T/.err" < /dev/null &
     job=$!
 }
 

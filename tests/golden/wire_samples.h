@@ -14,7 +14,7 @@ static const struct {
 } wire_sample_kinds[] = {
     {MESSAGE_PULL, "pull"},   {MESSAGE_ROWS, "rows"},       {MESSAGE_PUSH, "push"},
     {MESSAGE_ACK, "ack"},     {MESSAGE_REFUSAL, "refusal"}, {MESSAGE_STATUS, "status"},
-    {MESSAGE_ORDER, "order"},
+    {MESSAGE_ORDER, "order"}, {MESSAGE_CLOCK, "clock"},
 };
 
 enum { WIRE_SAMPLES = sizeof wire_sample_kinds / sizeof *wire_sample_kinds };
@@ -60,6 +60,7 @@ static inline void wire_sample_order(struct order *order)
         .kind = ORDER_TRAIN,
         .epoch = 3,
         .clock = 70000,
+        .examples = 90001,
         .ranges = 3,
         .range = {{0, 10}, {10, 10}, {1ull << 33, UINT64_MAX}},
         .path = "runs/movielens/epoch-3 \xff",
@@ -98,13 +99,16 @@ static inline void wire_sample(enum message_kind kind, struct message *message)
     if (kind == MESSAGE_PULL || kind == MESSAGE_ROWS || kind == MESSAGE_PUSH)
         wire_sample_sections(message);
     if (kind == MESSAGE_PULL)
-        message->pull = (struct pull){1ull << 60, 70002, true};
+        message->pull = (struct pull){
+            1ull << 60, 70002, true, {17, 70001, 69999, true}};
     if (kind == MESSAGE_ROWS)
         message->rows.request = UINT64_MAX;
     if (kind == MESSAGE_PUSH)
         message->push = (struct push){70002, 70000, 8, 9};
     if (kind == MESSAGE_ACK)
-        message->ack = (struct ack){70001, 5, true};
+        message->ack = (struct ack){70001, 5, true, 70004, 17};
+    if (kind == MESSAGE_CLOCK)
+        message->reach = (struct reach){17, 70001, 69999, true};
     if (kind == MESSAGE_REFUSAL) {
         message->refusal.code = ERR_PEER;
         strcpy(message->refusal.text, "this is another run");
@@ -128,6 +132,12 @@ static inline bool wire_sections_equal(const struct message *a, const struct mes
     return true;
 }
 
+static inline bool wire_reach_equal(const struct reach *a, const struct reach *b)
+{
+    return a->order == b->order && a->through == b->through && a->after == b->after &&
+           a->idle == b->idle;
+}
+
 /* Field by field; status and order byte by byte, so both must have been zeroed before
  * they were filled in. */
 static inline bool wire_equal(const struct message *a, const struct message *b)
@@ -139,7 +149,8 @@ static inline bool wire_equal(const struct message *a, const struct message *b)
     switch (a->kind) {
     case MESSAGE_PULL:
         return a->pull.request == b->pull.request && a->pull.clock == b->pull.clock &&
-               a->pull.read_only == b->pull.read_only;
+               a->pull.read_only == b->pull.read_only &&
+               wire_reach_equal(&a->pull.reach, &b->pull.reach);
     case MESSAGE_ROWS:
         return a->rows.request == b->rows.request;
     case MESSAGE_PUSH:
@@ -147,7 +158,10 @@ static inline bool wire_equal(const struct message *a, const struct message *b)
                a->push.part == b->push.part && a->push.parts == b->push.parts;
     case MESSAGE_ACK:
         return a->ack.clock == b->ack.clock && a->ack.part == b->ack.part &&
-               a->ack.resend == b->ack.resend;
+               a->ack.resend == b->ack.resend && a->ack.through == b->ack.through &&
+               a->ack.idle_order == b->ack.idle_order;
+    case MESSAGE_CLOCK:
+        return wire_reach_equal(&a->reach, &b->reach);
     case MESSAGE_REFUSAL:
         return a->refusal.code == b->refusal.code &&
                strcmp(a->refusal.text, b->refusal.text) == 0;

@@ -14,12 +14,15 @@
 struct sim_faults {
     uint32_t drop, duplicate, delay; /* delay: also overtaking */
     uint32_t server_deaths;          /* chance that a server dies before handling one */
+    uint32_t worker_deaths;          /* chance that a worker dies while it waits */
 };
 
 struct sim_result {
     uint64_t pushes_sent, pushes_applied, duplicates, resent;
     uint64_t dropped, doubled, delayed, deaths;
     uint64_t wrong_rows, rows;
+    uint64_t too_stale; /* reads beyond what the consistency allows */
+    uint64_t staleness_max, digest;
     bool stuck;
     char text[512]; /* what a client complained of, or "" */
 };
@@ -27,11 +30,15 @@ struct sim_result {
 struct sim_setup {
     uint64_t seed;
     uint32_t servers, workers, batches, keys, batch, dim;
+    int consistency;    /* enum consistency_kind */
+    uint32_t staleness; /* ssp */
+    bool rough; /* gradients whose sum depends on the order; rows are not checked */
+    uint32_t slow_ms; /* worker 0 takes so long for each batch */
     struct sim_faults faults;
 };
 
-/* Runs `batches` batches a worker with whole-number gradients and compares every row with
- * the sum of what was pushed to it. */
+/* Runs `batches` batches a worker with whole-number gradients and compares every row
+ * with the sum of what was pushed to it. */
 void sim_run(const struct sim_setup *setup, struct sim_result *result);
 
 #endif

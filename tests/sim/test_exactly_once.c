@@ -1,7 +1,7 @@
-/* Exactly once, in the simulated cluster: whatever the network loses, doubles, delays or
- * overtakes, and whichever server dies between two messages, every row ends as the sum of
- * all gradients pushed to it. A seed that fails is printed; give it as the only argument
- * to replay it. */
+/* Exactly once, in the simulated cluster: whatever the network loses, doubles, delays
+ * or overtakes, and whichever server dies between two messages, every row ends as the
+ * sum of all gradients pushed to it. A seed that fails is printed; give the consistency
+ * and the seed as arguments to replay it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ struct packet {
     int64_t at_ms;
     uint64_t order; /* ties keep the order of sending */
     bool to_server;
-    uint32_t server, worker;
+    uint32_t server, worker, incarnation;
     unsigned char *head;
     size_t head_bytes;
     unsigned char *body;
@@ -49,6 +49,13 @@ struct sim_worker {
     struct sim *sim;
     uint32_t index;
     struct client *client;
+    struct outbox *outbox;
+    void *outbox_memory; /* outlives a death */
+    uint64_t outbox_bytes;
+    uint32_t incarnation;
+    struct batch batch[AHEAD];
+    float *gradient;
+    uint64_t computed; /* the highest clock whose gradients were counted */
     ucontext_t context;
     void *stack;
     bool done;
@@ -82,10 +89,12 @@ static bool chance(struct sim *sim, uint32_t in_1000)
     return rng_at(sim->setup->seed, 1, sim->chances++) % 1000 < in_1000;
 }
 
-/* --- the network ----------------------------------------------------------------------- */
+/* --- the network
+ * ----------------------------------------------------------------------- */
 
-static void put_packet(struct sim *sim, bool to_server, uint32_t server, uint32_t worker,
-                       const struct message *message, const struct buffer *body)
+static void put_packet(struct sim *sim, bool to_server, uint32_t server,
+                       struct peer peer, const struct message *message,
+                       const struct buffer *body)
 {
     const struct sim_faults *faults = &sim->setup->faults;
     unsigned char head[MESSAGE_HEADER_MAX];
@@ -94,8 +103,8 @@ static void put_packet(struct sim *sim, bool to_server, uint32_t server, uint32_
 
     copy.job = 7;
     copy.role = to_server ? ROLE_WORKER : ROLE_SERVER;
-    copy.sender = to_server ? worker : server;
-    copy.incarnation = 0;
+    copy.sender = to_server ? peer.index : server;
+    copy.incarnation = to_server ? peer.incarnation : 0;
     if (chance(sim, faults->drop)) {
         sim->result->dropped++;
         return;
@@ -111,7 +120,8 @@ static void put_packet(struct sim *sim, bool to_server, uint32_t server, uint32_
                              .order = sim->sent++,
                              .to_server = to_server,
                              .server = server,
-                             .worker = worker};
+                             .worker = peer.index,
+                             .incarnation = peer.incarnation};
         if (chance(sim, faults->delay)) {
             sim->result->delayed++;
             p->at_ms += (int64_t)(rng_at(sim->setup->seed, 2, sim->chances++) % 3000);
@@ -149,25 +159,58 @@ static bool take_packet(struct sim *sim, int64_t until_ms, struct packet *packet
     return true;
 }
 
-/* --- servers ----------------------------------------------------------------------------- */
+/* --- servers
+ * ----------------------------------------------------------------------------- */
+
+static void send_answers(struct sim *sim, uint32_t s)
+{
+    struct buffer *body;
+    struct peer to;
+
+    while (core_next(sim->core[s], &to, &sim->answer, &body)) {
+        put_packet(sim, false, s, to, &sim->answer, body);
+        buffer_unref(body);
+    }
+}
 
 static void start_server(struct sim *sim, uint32_t s)
 {
     struct err err;
 
-    if (core_create(&sim->job, s, sim->setup->servers, sim->setup->workers, &sim->region[s],
-                    sim->pool, &sim->core[s], &err))
+    if (core_create(&sim->job, s, sim->setup->servers, sim->setup->workers,
+                    &sim->region[s], sim->pool, &sim->core[s], &err))
         fail_msg("server %u: %s", s, err.text);
+    if (core_begin_training(sim->core[s], 1, 0, sim->setup->workers, &err))
+        fail_msg("server %u: %s", s, err.text);
+    send_answers(sim, s);
+}
+
+static void note_staleness(struct sim *sim, uint32_t s)
+{
+    static struct status status;
+    uint32_t allowed = sim->setup->consistency == CONSISTENCY_SSP
+                           ? sim->setup->staleness
+                           : 0;
+
+    core_fill_status(sim->core[s], &status);
+    for (uint32_t k = 0; k < STALENESS_BUCKETS; k++) {
+        if (!status.table[0].staleness[k])
+            continue;
+        if (k > sim->result->staleness_max)
+            sim->result->staleness_max = k;
+        if (sim->setup->consistency != CONSISTENCY_ASYNC && k > allowed)
+            sim->result->too_stale += status.table[0].staleness[k];
+    }
 }
 
 static void serve(struct sim *sim, const struct packet *p)
 {
-    struct buffer *body;
     struct err err;
 
     if (chance(sim, sim->setup->faults.server_deaths)) {
         /* It dies with the message in hand; another goes on over the same region. */
         sim->result->deaths++;
+        note_staleness(sim, p->server);
         core_destroy(sim->core[p->server]);
         start_server(sim, p->server);
         return;
@@ -176,13 +219,13 @@ static void serve(struct sim *sim, const struct packet *p)
         fail_msg("decode: %s", err.text);
     sim->message.body = p->body;
     sim->message.body_bytes = p->body_bytes;
-    if (core_handle(sim->core[p->server], &sim->message, &sim->answer, &body, &err))
+    if (core_handle(sim->core[p->server], &sim->message, &err))
         fail_msg("server %u: %s", p->server, err.text);
-    put_packet(sim, false, p->server, p->worker, &sim->answer, body);
-    buffer_unref(body);
+    send_answers(sim, p->server);
 }
 
-/* --- workers ------------------------------------------------------------------------------ */
+/* --- workers
+ * ------------------------------------------------------------------------------ */
 
 static int line_send(void *context, uint32_t server, const struct message *message,
                      struct buffer *body, struct err *err)
@@ -190,11 +233,14 @@ static int line_send(void *context, uint32_t server, const struct message *messa
     struct sim_worker *worker = context;
 
     (void)err;
-    put_packet(worker->sim, true, server, worker->index, message, body);
+    put_packet(worker->sim, true, server,
+               (struct peer){ROLE_WORKER, worker->index, worker->incarnation}, message,
+               body);
     return 0;
 }
 
-static int line_wait(void *context, struct client *client, int timeout_ms, struct err *err)
+static int line_wait(void *context, struct client *client, int timeout_ms,
+                     struct err *err)
 {
     struct sim_worker *worker = context;
     struct sim *sim = worker->sim;
@@ -206,8 +252,13 @@ static int line_wait(void *context, struct client *client, int timeout_ms, struc
     for (uint32_t i = 0; i < worker->inbox_count; i++) {
         struct packet *p = &worker->inbox[i];
 
+        if (p->incarnation != worker->incarnation) { /* to one that is dead */
+            drop_packet(p);
+            continue;
+        }
         if (rc == 0)
-            rc = message_decode(&sim->message, p->head, p->head_bytes, p->body_bytes, err);
+            rc = message_decode(&sim->message, p->head, p->head_bytes, p->body_bytes,
+                                err);
         sim->message.body = p->body;
         sim->message.body_bytes = p->body_bytes;
         if (rc == 0)
@@ -232,65 +283,90 @@ static void make_batch(struct sim_worker *worker, struct batch *batch, uint64_t 
     batch->n = setup->batch;
     batch->clock = clock;
     for (uint32_t i = 0; i < batch->n; i++)
-        key[i] = rng_at(setup->seed, 100 + worker->index, clock * 1000 + i) % setup->keys;
+        key[i] = rng_at(setup->seed, 100 + worker->index, clock * 1000 + i) %
+                 setup->keys;
     keyset_build(&batch->set[0], key, batch->n, 1, setup->servers);
     if (batch_cut(batch, &err))
         fail_msg("%s", err.text);
 }
 
-static void make_gradient(struct sim_worker *worker, const struct batch *batch,
-                          float *gradient)
+/* Gradients are counted once, however often a restarted worker computes them: it must
+ * never compute a clock that a server may have seen. */
+static void make_gradient(struct sim_worker *worker, const struct batch *batch)
 {
     const struct sim_setup *setup = worker->sim->setup;
+    bool anew = batch->clock > worker->computed;
 
     for (uint32_t i = 0; i < batch->set[0].rows; i++) {
         uint64_t key = batch->set[0].key[i];
         float g = (float)(rng_at(setup->seed, 200 + worker->index,
-                                 batch->clock * 100000 + key) % 100);
+                                 batch->clock * 100000 + key) %
+                          100);
 
-        worker->sim->expected[key] += (double)g;
+        if (anew)
+            worker->sim->expected[key] += (double)g;
         for (uint32_t j = 0; j < setup->dim; j++)
-            gradient[i * setup->dim + j] = -g; /* the rate is 1: w -= -g */
+            worker->gradient[i * setup->dim + j] = -g; /* the rate is 1: w -= -g */
     }
+    if (anew)
+        worker->computed = batch->clock;
+}
+
+/* Gives the others time, as a long computation does. */
+static int pause(struct sim_worker *worker, int64_t ms, struct err *err)
+{
+    int64_t until = worker->sim->now_ms + ms;
+    int rc = 0;
+
+    while (rc == 0 && worker->sim->now_ms < until)
+        rc = line_wait(worker, worker->client, (int)(until - worker->sim->now_ms), err);
+    return rc;
+}
+
+static int step(struct sim_worker *worker, uint64_t clock, struct err *err)
+{
+    const struct sim_setup *setup = worker->sim->setup;
+    struct batch *batch = &worker->batch[clock % AHEAD];
+    struct journal_entry standing = {.order = 1, .clock = clock, .taken = clock};
+    int rc = client_finish_pull(worker->client, batch, err);
+
+    if (rc == 0 && worker->index == 0 && setup->slow_ms)
+        rc = pause(worker, setup->slow_ms, err);
+    if (rc)
+        return rc;
+    make_gradient(worker, batch);
+    return client_push(worker->client, batch, &worker->gradient, &standing, err);
 }
 
 static int work(struct sim_worker *worker, struct err *err)
 {
     const struct sim_setup *setup = worker->sim->setup;
-    struct batch batch[AHEAD] = {{0}};
-    float *gradient = malloc(setup->batch * setup->dim * sizeof *gradient);
-    float *const gradients[1] = {gradient};
-    uint64_t begun = 0;
+    uint64_t begun = outbox_standing(worker->outbox)->clock;
+    uint64_t clock = begun + 1;
+    uint32_t ahead = setup->consistency == CONSISTENCY_BSP ? 1 : AHEAD;
     int rc = client_meet(worker->client, err);
 
-    for (int i = 0; i < AHEAD && rc == 0; i++)
-        rc = batch_create(&batch[i], worker->sim->width, 1, setup->servers, setup->batch,
-                          err);
-    for (uint64_t clock = 1; clock <= setup->batches && rc == 0; clock++) {
-        while (rc == 0 && begun < setup->batches && begun < clock + AHEAD - 1) {
+    if (setup->consistency == CONSISTENCY_SSP && ahead > setup->staleness + 1)
+        ahead = setup->staleness + 1;
+    client_begin_order(worker->client, 1, begun);
+    for (; clock <= setup->batches && rc == 0; clock++) {
+        while (rc == 0 && begun < setup->batches && begun < clock + ahead - 1) {
             begun++;
-            make_batch(worker, &batch[begun % AHEAD], begun);
-            rc = client_begin_pull(worker->client, &batch[begun % AHEAD], err);
+            make_batch(worker, &worker->batch[begun % AHEAD], begun);
+            rc = client_begin_pull(worker->client, &worker->batch[begun % AHEAD], err);
         }
         if (rc == 0)
-            rc = client_finish_pull(worker->client, &batch[clock % AHEAD], err);
-        if (rc == 0) {
-            make_gradient(worker, &batch[clock % AHEAD], gradient);
-            rc = client_push(worker->client, &batch[clock % AHEAD], gradients, err);
-        }
+            rc = step(worker, clock, err);
     }
     if (rc == 0)
-        rc = client_drain(worker->client, err);
-    for (int i = 0; i < AHEAD; i++)
-        batch_release(&batch[i]);
-    free(gradient);
+        rc = client_end_order(worker->client, err);
     return rc;
 }
 
 static void worker_main(unsigned high, unsigned low)
 {
-    struct sim_worker *worker =
-        (struct sim_worker *)(((uintptr_t)high << 32) | (uintptr_t)low);
+    struct sim_worker *worker = (struct sim_worker *)(((uintptr_t)high << 32) |
+                                                      (uintptr_t)low);
     struct err err = {0};
 
     worker->rc = work(worker, &err);
@@ -308,12 +384,12 @@ static void start_worker(struct sim *sim, uint32_t w)
     uintptr_t self = (uintptr_t)worker;
     struct err err;
 
-    worker->sim = sim;
-    worker->index = w;
-    if (client_create(&sim->job, &sim->roster, line, sim->pool, WINDOW, &worker->client,
-                      &err))
+    if (outbox_open(worker->outbox_memory, worker->outbox_bytes, &worker->outbox,
+                    &err) ||
+        client_create(&sim->job, &sim->roster, line, sim->pool, worker->outbox, WINDOW,
+                      &worker->client, &err))
         fail_msg("%s", err.text);
-    worker->stack = malloc(STACK_BYTES);
+    worker->wake_ms = sim->now_ms;
     getcontext(&worker->context);
     worker->context.uc_stack.ss_sp = worker->stack;
     worker->context.uc_stack.ss_size = STACK_BYTES;
@@ -322,14 +398,61 @@ static void start_worker(struct sim *sim, uint32_t w)
                 (unsigned)(self >> 32), (unsigned)self);
 }
 
-/* --- the run ------------------------------------------------------------------------------- */
+static void make_worker(struct sim *sim, uint32_t w)
+{
+    struct sim_worker *worker = &sim->worker[w];
+    struct err err;
+
+    worker->sim = sim;
+    worker->index = w;
+    worker->stack = malloc(STACK_BYTES);
+    worker->gradient = calloc(sim->setup->batch * sim->setup->dim, sizeof(float));
+    worker->outbox_bytes = client_outbox_bytes(sim->setup->batch, sim->width, 1,
+                                               sim->setup->servers, WINDOW);
+    worker->outbox_memory = calloc(1, worker->outbox_bytes);
+    for (int i = 0; i < AHEAD; i++)
+        if (batch_create(&worker->batch[i], sim->width, 1, sim->setup->servers,
+                         sim->setup->batch, &err))
+            fail_msg("%s", err.text);
+    start_worker(sim, w);
+}
+
+/* Its process dies where it waits; another goes on with the outbox. */
+static void kill_worker(struct sim *sim, struct sim_worker *worker)
+{
+    sim->result->deaths++;
+    client_destroy(worker->client);
+    outbox_close(worker->outbox);
+    worker->incarnation++;
+    start_worker(sim, worker->index);
+}
+
+static void free_worker(struct sim_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->inbox_count; i++)
+        drop_packet(&worker->inbox[i]);
+    client_destroy(worker->client);
+    outbox_close(worker->outbox);
+    for (int i = 0; i < AHEAD; i++)
+        batch_release(&worker->batch[i]);
+    free(worker->outbox_memory);
+    free(worker->gradient);
+    free(worker->stack);
+}
+
+/* --- the run
+ * ------------------------------------------------------------------------------- */
 
 static void run_workers(struct sim *sim)
 {
     for (uint32_t w = 0; w < sim->setup->workers; w++) {
         struct sim_worker *worker = &sim->worker[w];
 
-        if (!worker->done && (worker->inbox_count || sim->now_ms >= worker->wake_ms))
+        if (worker->done || (!worker->inbox_count && sim->now_ms < worker->wake_ms))
+            continue;
+        if (chance(sim, sim->setup->faults.worker_deaths))
+            kill_worker(sim, worker);
+        else
             swapcontext(&sim->scheduler, &worker->context);
     }
 }
@@ -398,6 +521,12 @@ static void compare(struct sim *sim)
                 wrong = (double)row[j] != sim->expected[key];
             sim->result->wrong_rows += wrong;
             sim->result->rows++;
+            for (uint32_t j = 0; j < setup->dim; j++) {
+                uint32_t bits;
+
+                memcpy(&bits, &row[j], sizeof bits);
+                sim->result->digest += mix64(mix64(key * 64 + j) ^ bits);
+            }
         }
     }
 }
@@ -411,6 +540,7 @@ static void count(struct sim *sim)
     for (uint32_t s = 0; s < sim->setup->servers; s++) {
         static struct status status;
 
+        note_staleness(sim, s);
         core_fill_status(sim->core[s], &status);
         sim->result->pushes_applied += status.pushes_applied;
         sim->result->duplicates += status.pushes_duplicate;
@@ -427,9 +557,17 @@ static void fill_job(struct sim *sim)
     job->table[0].dim = sim->setup->dim;
     job->table[0].init = INIT_ZERO;
     job->model.bias = false;
-    job->optimizer.kind = OPTIMIZER_SGD;
-    job->optimizer.rate = 1;
-    job->optimizer.l2 = 0;
+    if (sim->setup->rough) { /* sums that depend on their order */
+        job->optimizer.kind = OPTIMIZER_ADAGRAD;
+        job->optimizer.rate = 0.1;
+        job->optimizer.l2 = 0.01;
+    } else {
+        job->optimizer.kind = OPTIMIZER_SGD;
+        job->optimizer.rate = 1;
+        job->optimizer.l2 = 0;
+    }
+    job->train.consistency = sim->setup->consistency;
+    job->train.staleness = sim->setup->staleness;
     job->cluster.timeout = 300;
     job->cluster.memory_max = REGION_BYTES / 2;
     sim->width[0] = sim->setup->dim;
@@ -448,23 +586,19 @@ void sim_run(const struct sim_setup *setup, struct sim_result *result)
     sim->expected = calloc(setup->keys, sizeof *sim->expected);
     fill_job(sim);
     for (uint32_t s = 0; s < setup->servers; s++) {
-        sim->region[s] = (struct region){.size = REGION_BYTES, .bytes_max = REGION_BYTES / 2,
-                                         .fd = -1};
+        sim->region[s] = (struct region){
+            .size = REGION_BYTES, .bytes_max = REGION_BYTES / 2, .fd = -1};
         sim->region[s].base = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         start_server(sim, s);
     }
     for (uint32_t w = 0; w < setup->workers; w++)
-        start_worker(sim, w);
+        make_worker(sim, w);
     run(sim);
     compare(sim);
     count(sim);
-    for (uint32_t w = 0; w < setup->workers; w++) {
-        for (uint32_t i = 0; i < sim->worker[w].inbox_count; i++)
-            drop_packet(&sim->worker[w].inbox[i]);
-        client_destroy(sim->worker[w].client);
-        free(sim->worker[w].stack);
-    }
+    for (uint32_t w = 0; w < setup->workers; w++)
+        free_worker(&sim->worker[w]);
     for (uint32_t s = 0; s < setup->servers; s++) {
         core_destroy(sim->core[s]);
         munmap(sim->region[s].base, REGION_BYTES);
@@ -476,93 +610,204 @@ void sim_run(const struct sim_setup *setup, struct sim_result *result)
     free(sim);
 }
 
-/* --- the tests ---------------------------------------------------------------------------- */
+/* --- the tests
+ * ---------------------------------------------------------------------------- */
 
-static void check_seed(uint64_t seed, struct sim_faults faults, struct sim_result *total)
+static const char *const names[] = {"async", "ssp", "bsp"};
+
+static struct sim_setup setup_of(uint64_t seed, int consistency,
+                                 struct sim_faults faults)
 {
-    struct sim_setup setup = {.seed = seed,
+    return (struct sim_setup){.seed = seed,
                               .servers = 1 + (uint32_t)(seed % SERVERS),
                               .workers = 1 + (uint32_t)(seed / SERVERS % WORKERS),
                               .batches = 12,
                               .keys = 200,
                               .batch = 24,
                               .dim = 3,
+                              .consistency = consistency,
+                              .staleness = (uint32_t)(seed % 4),
+                              .slow_ms = seed % 3 ? 0 : 40,
                               .faults = faults};
+}
+
+static void check_seed(uint64_t seed, int consistency, struct sim_faults faults,
+                       struct sim_result *total)
+{
+    struct sim_setup setup = setup_of(seed, consistency, faults);
     struct sim_result r;
+    bool counted;
 
     sim_run(&setup, &r);
-    if (r.wrong_rows || r.stuck || r.text[0] || r.pushes_sent != r.pushes_applied)
-        fail_msg("seed %llu: %llu of %llu rows wrong, %llu pushes sent, %llu applied%s %s",
-                 (unsigned long long)seed, (unsigned long long)r.wrong_rows,
-                 (unsigned long long)r.rows, (unsigned long long)r.pushes_sent,
-                 (unsigned long long)r.pushes_applied, r.stuck ? ", stuck" : "", r.text);
+    /* The counts of a dead worker's client are gone with it. */
+    counted = faults.worker_deaths || r.pushes_sent == r.pushes_applied;
+    if (r.wrong_rows || r.stuck || r.text[0] || r.too_stale || !counted)
+        fail_msg(
+            "%s, seed %llu: %llu of %llu rows wrong, %llu pushes sent, %llu applied, "
+            "%llu reads too stale%s %s",
+            names[consistency], (unsigned long long)seed,
+            (unsigned long long)r.wrong_rows, (unsigned long long)r.rows,
+            (unsigned long long)r.pushes_sent, (unsigned long long)r.pushes_applied,
+            (unsigned long long)r.too_stale, r.stuck ? ", stuck" : "", r.text);
     total->dropped += r.dropped;
     total->doubled += r.doubled;
     total->delayed += r.delayed;
     total->deaths += r.deaths;
     total->duplicates += r.duplicates;
     total->resent += r.resent;
+    if (r.staleness_max > total->staleness_max)
+        total->staleness_max = r.staleness_max;
 }
 
 static uint64_t seeds(void)
 {
     const char *text = getenv("ROWHOUSE_SIM_SEEDS");
 
-    return text ? strtoull(text, NULL, 10) : 300;
+    return text ? strtoull(text, NULL, 10) : 400;
 }
+
+static const struct sim_faults bad_network = {
+    .drop = 50, .duplicate = 50, .delay = 100};
+static const struct sim_faults bad_machines = {
+    .drop = 10, .duplicate = 10, .delay = 50, .server_deaths = 20, .worker_deaths = 10};
 
 static void test_quiet_network(void **state)
 {
     struct sim_result total = {0};
 
     (void)state;
-    for (uint64_t seed = 1; seed <= 40; seed++)
-        check_seed(seed, (struct sim_faults){0}, &total);
+    for (int consistency = CONSISTENCY_ASYNC; consistency <= CONSISTENCY_BSP;
+         consistency++)
+        for (uint64_t seed = 1; seed <= 60; seed++)
+            check_seed(seed, consistency, (struct sim_faults){0}, &total);
     assert_int_equal(total.duplicates, 0);
     assert_int_equal(total.resent, 0);
 }
 
-static void test_bad_network(void **state)
+static void check_faults(int consistency, struct sim_faults faults)
 {
     struct sim_result total = {0};
 
-    (void)state;
     for (uint64_t seed = 1; seed <= seeds(); seed++)
-        check_seed(seed, (struct sim_faults){.drop = 50, .duplicate = 50, .delay = 100},
-                   &total);
+        check_seed(seed, consistency, faults, &total);
     /* The faults must have happened, or this proves nothing. */
     assert_true(total.dropped > 100 && total.doubled > 100 && total.delayed > 100);
-    assert_true(total.duplicates > 100 && total.resent > 100);
+    assert_true(total.duplicates > 100);
+    assert_true(total.resent > 100 || faults.worker_deaths);
+    assert_true(total.deaths > 100 || !faults.server_deaths);
 }
 
-static void test_dying_servers(void **state)
+static void test_bad_network_async(void **state)
 {
-    struct sim_result total = {0};
+    (void)state;
+    check_faults(CONSISTENCY_ASYNC, bad_network);
+}
+
+static void test_bad_network_ssp(void **state)
+{
+    (void)state;
+    check_faults(CONSISTENCY_SSP, bad_network);
+}
+
+static void test_bad_network_bsp(void **state)
+{
+    (void)state;
+    check_faults(CONSISTENCY_BSP, bad_network);
+}
+
+static void test_bad_machines_async(void **state)
+{
+    (void)state;
+    check_faults(CONSISTENCY_ASYNC, bad_machines);
+}
+
+static void test_bad_machines_ssp(void **state)
+{
+    (void)state;
+    check_faults(CONSISTENCY_SSP, bad_machines);
+}
+
+static void test_bad_machines_bsp(void **state)
+{
+    (void)state;
+    check_faults(CONSISTENCY_BSP, bad_machines);
+}
+
+/* With one slow worker, ssp k reaches staleness k and never passes it; async does. */
+static void test_slow_worker(void **state)
+{
+    struct sim_setup setup = {.servers = 2,
+                              .workers = 3,
+                              .batches = 40,
+                              .keys = 50,
+                              .batch = 16,
+                              .dim = 2,
+                              .slow_ms = 50};
+    struct sim_result r;
 
     (void)state;
-    for (uint64_t seed = 1; seed <= seeds(); seed++)
-        check_seed(seed,
-                   (struct sim_faults){
-                       .drop = 10, .duplicate = 10, .delay = 50, .server_deaths = 30},
-                   &total);
-    assert_true(total.deaths > 100);
+    for (uint32_t k = 0; k <= 5; k++)
+        for (setup.seed = 1; setup.seed <= 5; setup.seed++) {
+            setup.consistency = k ? CONSISTENCY_SSP : CONSISTENCY_BSP;
+            setup.staleness = k;
+            sim_run(&setup, &r);
+            assert_false(r.stuck);
+            assert_int_equal(r.too_stale, 0);
+            assert_int_equal(r.staleness_max, k);
+        }
+    setup.consistency = CONSISTENCY_ASYNC;
+    sim_run(&setup, &r);
+    assert_true(r.staleness_max > 5);
+}
+
+/* bsp gives the same bits for any number of servers, with faults or without. */
+static void test_bsp_is_deterministic(void **state)
+{
+    static const uint32_t servers[] = {1, 2, 3, 5};
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        uint64_t digest = 0;
+
+        for (int i = 0; i < 8; i++) {
+            struct sim_setup setup = setup_of(
+                seed, CONSISTENCY_BSP, i < 4 ? (struct sim_faults){0} : bad_machines);
+            struct sim_result r;
+
+            setup.workers = 3;
+            setup.servers = servers[i % 4];
+            setup.rough = true;
+            sim_run(&setup, &r);
+            assert_false(r.stuck);
+            assert_string_equal(r.text, "");
+            assert_true(i == 0 || r.digest == digest);
+            digest = r.digest;
+        }
+    }
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quiet_network),
-        cmocka_unit_test(test_bad_network),
-        cmocka_unit_test(test_dying_servers),
+        cmocka_unit_test(test_bad_network_async),
+        cmocka_unit_test(test_bad_network_ssp),
+        cmocka_unit_test(test_bad_network_bsp),
+        cmocka_unit_test(test_bad_machines_async),
+        cmocka_unit_test(test_bad_machines_ssp),
+        cmocka_unit_test(test_bad_machines_bsp),
+        cmocka_unit_test(test_slow_worker),
+        cmocka_unit_test(test_bsp_is_deterministic),
     };
 
-    if (argc > 1) {
+    if (argc > 2) { /* async|ssp|bsp SEED: both kinds of faults */
         struct sim_result total = {0};
 
-        check_seed(strtoull(argv[1], NULL, 10),
-                   (struct sim_faults){
-                       .drop = 50, .duplicate = 50, .delay = 100, .server_deaths = 30},
-                   &total);
+        for (int c = 0; c < 3; c++)
+            if (strcmp(argv[1], names[c]) == 0) {
+                check_seed(strtoull(argv[2], NULL, 10), c, bad_network, &total);
+                check_seed(strtoull(argv[2], NULL, 10), c, bad_machines, &total);
+            }
         return 0;
     }
     return cmocka_run_group_tests_name("exactly_once", tests, NULL, NULL);

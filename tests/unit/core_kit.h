@@ -89,7 +89,18 @@ static inline void core_kit_restart(struct core_kit *kit)
     kit_core_open(kit);
 }
 
-/* Gives kit->in to the core; returns what the core returned. */
+/* Takes the core's next answer into kit->out and kit->body; 0, or -1 when there is
+ * none. */
+static inline int kit_next(struct core_kit *kit)
+{
+    struct peer to;
+
+    buffer_unref(kit->body);
+    kit->body = NULL;
+    return core_next(kit->core, &to, &kit->out, &kit->body) ? 0 : -1;
+}
+
+/* Gives kit->in to the core and takes its answer. */
 static inline int kit_handle(struct core_kit *kit)
 {
     struct err err;
@@ -97,7 +108,7 @@ static inline int kit_handle(struct core_kit *kit)
     buffer_unref(kit->body);
     kit->body = NULL;
     kit->in.body = kit->bytes;
-    return core_handle(kit->core, &kit->in, &kit->out, &kit->body, &err);
+    return core_handle(kit->core, &kit->in, &err) ? -err.code : kit_next(kit);
 }
 
 static inline void kit_from_worker(struct core_kit *kit, uint32_t worker,
@@ -124,7 +135,8 @@ static inline void kit_pull(struct core_kit *kit, uint32_t worker, uint64_t cloc
 
 /* Every gradient is -value, every weight 1. */
 static inline void kit_push(struct core_kit *kit, uint32_t worker, struct push push,
-                            uint32_t table, const uint64_t *key, uint32_t n, float value)
+                            uint32_t table, const uint64_t *key, uint32_t n,
+                            float value)
 {
     struct section_layout at;
     uint32_t width = table == 0 ? 3 : 4;

@@ -566,7 +566,7 @@ static void test_no_header_at_all(void **state)
     refused_bytes(header.at, 0, 0, "the role is 0");
     put_number(&header, FIELD_ROLE, ROLE_SERVER);
     refused_bytes(header.at, header.size, 0, "none of the kinds");
-    put_bytes(&header, 13, "\x08\x01", 2); /* a kind of a later version */
+    put_bytes(&header, 99, "\x08\x01", 2); /* a kind of a later version */
     refused_bytes(header.at, header.size, 0, "none of the kinds");
     refused_bytes((const unsigned char *)"GET / HTTP/1.1\r\n", 16, 0, "no header");
     refused_bytes(header.at, sizeof header.at, 0, "the header's length is 131072");

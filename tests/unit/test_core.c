@@ -1,6 +1,11 @@
-/* The server's core, message by message: whom it refuses, what it makes, what it applies
- * once, and what it remembers when its process dies. */
+/* The server's core, message by message: whom it refuses, what it makes, what it
+ * applies once, and what it remembers when its process dies. */
 #include "tests/unit/core_kit.h"
+
+static struct ack ack_of(uint64_t clock, uint32_t part, bool resend)
+{
+    return (struct ack){.clock = clock, .part = part, .resend = resend};
+}
 
 static void assert_refused(const struct core_kit *kit, uint32_t code, const char *part)
 {
@@ -59,7 +64,8 @@ static struct status *status_of(const struct core_kit *kit)
     return &status;
 }
 
-/* --- refusals ------------------------------------------------------------------------ */
+/* --- refusals ------------------------------------------------------------------------
+ */
 
 static void test_strangers(void **state)
 {
@@ -106,7 +112,7 @@ static void test_unfit_sections(void **state)
 
     /* Nothing of it was done, and the worker is not held to be further. */
     assert_int_equal(rows_of(kit, 0), 0);
-    push(kit, 0, (struct push){1, 0, 0, 1}, ours, 1, (struct ack){1, 0, false});
+    push(kit, 0, (struct push){1, 0, 0, 1}, ours, 1, ack_of(1, 0, false));
     core_kit_destroy(kit);
 }
 
@@ -175,7 +181,7 @@ static void test_no_buffer(void **state)
         n++;
     if (n < 64) {
         kit_pull(kit, 0, 9, 0, (uint64_t[]){1}, 1);
-        assert_int_equal(kit_handle(kit), -ERR_AGAIN);
+        assert_int_equal(kit_handle(kit), -1);
         assert_int_equal(rows_of(kit, 0), 0);
         assert_int_equal(status_of(kit)->table[0].staleness[0], 0);
     }
@@ -186,7 +192,8 @@ static void test_no_buffer(void **state)
     core_kit_destroy(kit);
 }
 
-/* --- reading ------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------
+ */
 
 static void test_read_only_makes_nothing(void **state)
 {
@@ -195,7 +202,7 @@ static void test_read_only_makes_nothing(void **state)
     const float *values;
 
     (void)state;
-    push(kit, 0, (struct push){1, 0, 0, 1}, 10, 4, (struct ack){1, 0, false});
+    push(kit, 0, (struct push){1, 0, 0, 1}, 10, 4, ack_of(1, 0, false));
     kit_pull(kit, 0, 0, 0, (uint64_t[]){10, 11}, 2);
     kit->in.pull.read_only = true;
     assert_int_equal(kit_handle(kit), 0);
@@ -224,24 +231,25 @@ static void test_read_only_makes_nothing(void **state)
     core_kit_destroy(kit);
 }
 
-/* --- pushing ------------------------------------------------------------------------- */
+/* --- pushing -------------------------------------------------------------------------
+ */
 
 static void test_push_order(void **state)
 {
     struct core_kit *kit = core_kit_create(1, 2);
 
     (void)state;
-    push(kit, 0, (struct push){0, 0, 0, 1}, 1, 9, (struct ack){0, 0, false}); /* asks */
+    push(kit, 0, (struct push){0, 0, 0, 1}, 1, 9, ack_of(0, 0, false)); /* asks */
     assert_int_equal(rows_of(kit, 0), 0);
-    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, (struct ack){3, 0, false});
-    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, (struct ack){3, 0, false}); /* again */
-    push(kit, 0, (struct push){9, 7, 0, 1}, 1, 1, (struct ack){3, 0, true});  /* early */
-    push(kit, 0, (struct push){7, 3, 0, 1}, 1, 1, (struct ack){7, 0, false});
-    push(kit, 0, (struct push){9, 7, 0, 1}, 1, 1, (struct ack){9, 0, false});
-    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, (struct ack){9, 0, false});
+    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, ack_of(3, 0, false));
+    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, ack_of(3, 0, false)); /* again */
+    push(kit, 0, (struct push){9, 7, 0, 1}, 1, 1, ack_of(3, 0, true));  /* early */
+    push(kit, 0, (struct push){7, 3, 0, 1}, 1, 1, ack_of(7, 0, false));
+    push(kit, 0, (struct push){9, 7, 0, 1}, 1, 1, ack_of(9, 0, false));
+    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, ack_of(9, 0, false));
     assert_true(value_of(kit, 1) == 3);
     /* Another worker's clocks are its own. */
-    push(kit, 1, (struct push){1, 0, 0, 1}, 1, 1, (struct ack){1, 0, false});
+    push(kit, 1, (struct push){1, 0, 0, 1}, 1, 1, ack_of(1, 0, false));
     assert_true(value_of(kit, 1) == 4);
     assert_int_equal(status_of(kit)->pushes_applied, 4);
     assert_int_equal(status_of(kit)->pushes_duplicate, 2);
@@ -253,15 +261,15 @@ static void test_parts_in_order(void **state)
     struct core_kit *kit = core_kit_create(1, 1);
 
     (void)state;
-    push(kit, 0, (struct push){1, 0, 1, 3}, 1, 1, (struct ack){0, 0, true});
-    push(kit, 0, (struct push){1, 0, 0, 3}, 1, 1, (struct ack){0, 1, false});
-    push(kit, 0, (struct push){1, 0, 0, 3}, 1, 1, (struct ack){0, 1, false});
-    push(kit, 0, (struct push){1, 0, 2, 3}, 1, 1, (struct ack){0, 1, true});
-    push(kit, 0, (struct push){1, 0, 1, 3}, 1, 1, (struct ack){0, 2, false});
-    push(kit, 0, (struct push){2, 1, 0, 1}, 1, 1, (struct ack){0, 2, true});
+    push(kit, 0, (struct push){1, 0, 1, 3}, 1, 1, ack_of(0, 0, true));
+    push(kit, 0, (struct push){1, 0, 0, 3}, 1, 1, ack_of(0, 1, false));
+    push(kit, 0, (struct push){1, 0, 0, 3}, 1, 1, ack_of(0, 1, false));
+    push(kit, 0, (struct push){1, 0, 2, 3}, 1, 1, ack_of(0, 1, true));
+    push(kit, 0, (struct push){1, 0, 1, 3}, 1, 1, ack_of(0, 2, false));
+    push(kit, 0, (struct push){2, 1, 0, 1}, 1, 1, ack_of(0, 2, true));
     assert_int_equal(status_of(kit)->pushes_applied, 0);
-    push(kit, 0, (struct push){1, 0, 2, 3}, 1, 1, (struct ack){1, 0, false});
-    push(kit, 0, (struct push){1, 0, 2, 3}, 1, 1, (struct ack){1, 0, false});
+    push(kit, 0, (struct push){1, 0, 2, 3}, 1, 1, ack_of(1, 0, false));
+    push(kit, 0, (struct push){1, 0, 2, 3}, 1, 1, ack_of(1, 0, false));
     assert_true(value_of(kit, 1) == 3);
     assert_int_equal(status_of(kit)->pushes_applied, 1);
     core_kit_destroy(kit);
@@ -272,34 +280,17 @@ static void test_sessions_survive(void **state)
     struct core_kit *kit = core_kit_create(1, 2);
 
     (void)state;
-    push(kit, 0, (struct push){4, 0, 0, 1}, 1, 1, (struct ack){4, 0, false});
-    push(kit, 0, (struct push){6, 4, 0, 2}, 1, 1, (struct ack){4, 1, false});
-    push(kit, 1, (struct push){1, 0, 0, 1}, 2, 5, (struct ack){1, 0, false});
+    push(kit, 0, (struct push){4, 0, 0, 1}, 1, 1, ack_of(4, 0, false));
+    push(kit, 0, (struct push){6, 4, 0, 2}, 1, 1, ack_of(4, 1, false));
+    push(kit, 1, (struct push){1, 0, 0, 1}, 2, 5, ack_of(1, 0, false));
     core_kit_restart(kit);
     assert_true(value_of(kit, 1) == 2 && value_of(kit, 2) == 5);
-    push(kit, 0, (struct push){0, 0, 0, 1}, 1, 1, (struct ack){4, 1, false});
-    push(kit, 0, (struct push){6, 4, 0, 2}, 1, 1, (struct ack){4, 1, false});
-    push(kit, 0, (struct push){6, 4, 1, 2}, 1, 1, (struct ack){6, 0, false});
-    push(kit, 1, (struct push){1, 0, 0, 1}, 2, 5, (struct ack){1, 0, false});
+    push(kit, 0, (struct push){0, 0, 0, 1}, 1, 1, ack_of(4, 1, false));
+    push(kit, 0, (struct push){6, 4, 0, 2}, 1, 1, ack_of(4, 1, false));
+    push(kit, 0, (struct push){6, 4, 1, 2}, 1, 1, ack_of(6, 0, false));
+    push(kit, 1, (struct push){1, 0, 0, 1}, 2, 5, ack_of(1, 0, false));
     assert_true(value_of(kit, 1) == 3 && value_of(kit, 2) == 5);
     assert_int_equal(status_of(kit)->pushes_applied, 3);
-    core_kit_destroy(kit);
-}
-
-/* A worker that died in the middle of a push and was told to stop begins anew with a
- * later clock: its server must not wait for the rest for ever. */
-static void test_push_given_up(void **state)
-{
-    struct core_kit *kit = core_kit_create(1, 1);
-
-    (void)state;
-    push(kit, 0, (struct push){4, 0, 0, 1}, 1, 1, (struct ack){4, 0, false});
-    push(kit, 0, (struct push){5, 4, 0, 3}, 1, 1, (struct ack){4, 1, false});
-    push(kit, 0, (struct push){20, 4, 1, 2}, 1, 1, (struct ack){4, 1, true});
-    push(kit, 0, (struct push){20, 4, 0, 2}, 1, 1, (struct ack){4, 1, false});
-    push(kit, 0, (struct push){5, 4, 1, 3}, 1, 1, (struct ack){4, 1, true}); /* late */
-    push(kit, 0, (struct push){20, 4, 1, 2}, 1, 1, (struct ack){20, 0, false});
-    assert_true(value_of(kit, 1) == 4);
     core_kit_destroy(kit);
 }
 
@@ -311,13 +302,16 @@ static void test_other_settings(void **state)
 
     (void)state;
     kit->job.table[1].dim = 5;
-    assert_int_equal(core_create(&kit->job, 0, 1, 1, &kit->region, kit->pool, &core, &err),
-                     -ERR_INPUT);
-    assert_non_null(strstr(err.text, "server 0: table side: the table was made with dim"));
+    assert_int_equal(
+        core_create(&kit->job, 0, 1, 1, &kit->region, kit->pool, &core, &err),
+        -ERR_INPUT);
+    assert_non_null(
+        strstr(err.text, "server 0: table side: the table was made with dim"));
     core_kit_destroy(kit);
 }
 
-/* --- staleness ----------------------------------------------------------------------- */
+/* --- staleness -----------------------------------------------------------------------
+ */
 
 static void assert_staleness(const struct core_kit *kit, const uint64_t *count, int n)
 {
@@ -325,73 +319,155 @@ static void assert_staleness(const struct core_kit *kit, const uint64_t *count, 
 
     for (int b = 0; b < STALENESS_BUCKETS; b++)
         if (facts->staleness[b] != (b < n ? count[b] : 0))
-            fail_msg("%llu reads of staleness %d", (unsigned long long)facts->staleness[b],
-                     b);
+            fail_msg("%llu reads of staleness %d",
+                     (unsigned long long)facts->staleness[b], b);
 }
 
-/* Worker 1 has pulled for its first batch and is held back there. */
+static void begin(struct core_kit *kit, uint64_t order, uint64_t clock,
+                  uint64_t examples)
+{
+    struct err err;
+
+    assert_int_equal(core_begin_training(kit->core, order, clock, examples, &err), 0);
+}
+
+static void say(struct core_kit *kit, uint32_t worker, struct reach reach)
+{
+    kit_from_worker(kit, worker, MESSAGE_CLOCK);
+    kit->in.reach = reach;
+    assert_int_equal(kit_handle(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ACK);
+}
+
 static void test_staleness_of_one_held_back(void **state)
 {
     struct core_kit *kit = core_kit_create(1, 2);
 
     (void)state;
-    pull(kit, 1, 1, 5);
+    begin(kit, 1, 0, 2);
     for (uint64_t clock = 1; clock <= 4; clock++) {
         pull(kit, 0, clock, 1);
         push(kit, 0, (struct push){clock, clock - 1, 0, 1}, 1, 1,
-             (struct ack){clock, 0, false});
+             ack_of(clock, 0, false));
     }
-    assert_staleness(kit, (uint64_t[]){2, 1, 1, 1}, 4);
-    /* Once it has caught up, it counts no more. */
-    push(kit, 1, (struct push){1, 0, 0, 1}, 5, 1, (struct ack){1, 0, false});
+    assert_staleness(kit, (uint64_t[]){1, 1, 1, 1}, 4);
+    /* Without data it holds nobody back. */
+    say(kit, 1, (struct reach){1, 0, 0, true});
     pull(kit, 0, 5, 1);
-    assert_staleness(kit, (uint64_t[]){3, 1, 1, 1}, 4);
+    assert_staleness(kit, (uint64_t[]){2, 1, 1, 1}, 4);
     /* Pulls ahead are as stale as what is on its way. */
     pull(kit, 0, 6, 1);
-    assert_staleness(kit, (uint64_t[]){3, 2, 1, 1}, 4);
+    assert_staleness(kit, (uint64_t[]){2, 2, 1, 1}, 4);
     core_kit_destroy(kit);
 }
 
-/* Clocks go on where a checkpoint left them; the sessions begin at 0. */
+/* A clock without rows here is behind its worker once it says so, but not before the
+ * pushes that it names have been applied. */
+static void test_clocks_without_rows(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 2);
+
+    (void)state;
+    begin(kit, 1, 0, 2);
+    say(kit, 1, (struct reach){1, 9, 0, true});
+    say(kit, 0, (struct reach){1, 7, 3, false});
+    assert_int_equal(kit->out.ack.through, 0);
+    push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, ack_of(3, 0, false));
+    assert_int_equal(kit->out.ack.through, 7);
+    say(kit, 0, (struct reach){1, 5, 3, false}); /* late */
+    assert_int_equal(kit->out.ack.through, 7);
+    assert_int_equal(kit->out.ack.idle_order, 0);
+    say(kit, 0, (struct reach){1, 7, 3, true});
+    assert_int_equal(kit->out.ack.idle_order, 1);
+    core_kit_destroy(kit);
+}
+
+/* Clocks go on where a checkpoint left them; who has no share is idle at once. */
 static void test_staleness_after_resume(void **state)
 {
     struct core_kit *kit = core_kit_create(1, 2);
 
     (void)state;
-    pull(kit, 0, 5001, 1);
+    begin(kit, 4, 5000, 1);
     pull(kit, 1, 5001, 1);
-    push(kit, 0, (struct push){5001, 0, 0, 1}, 1, 1, (struct ack){5001, 0, false});
-    pull(kit, 0, 5002, 1);
-    assert_staleness(kit, (uint64_t[]){2, 1}, 2);
+    push(kit, 1, (struct push){5001, 0, 0, 1}, 1, 1, ack_of(5001, 0, false));
+    pull(kit, 1, 5002, 1);
+    assert_staleness(kit, (uint64_t[]){2}, 1);
+    core_kit_restart(kit);
+    begin(kit, 4, 5000, 1);
+    say(kit, 1, (struct reach){4, 5001, 5001, false});
+    assert_int_equal(kit->out.ack.through, 5001);
     core_kit_destroy(kit);
 }
 
-/* Workers stop with pulls ahead, the slower one at another clock, and go on together. */
-static void test_staleness_after_a_cut(void **state)
+/* --- consistency ---------------------------------------------------------------------
+ */
+
+static int gated_pull(struct core_kit *kit, uint32_t worker, uint64_t clock,
+                      struct reach reach)
+{
+    uint64_t key = 1;
+
+    kit_pull(kit, worker, clock, 0, &key, 1);
+    kit->in.pull.reach = reach;
+    return kit_handle(kit);
+}
+
+static struct core_kit *kit_with(int consistency, uint32_t staleness)
 {
     struct core_kit *kit = core_kit_create(1, 2);
 
-    (void)state;
-    pull(kit, 0, 1, 1);
-    pull(kit, 0, 2, 1);
-    pull(kit, 1, 1, 1);
-    pull(kit, 1, 2, 1);
-    push(kit, 0, (struct push){1, 0, 0, 1}, 1, 1, (struct ack){1, 0, false});
-    assert_staleness(kit, (uint64_t[]){2, 2}, 2);
-    core_rest(kit->core);
-    for (uint64_t clock = 30; clock < 33; clock++)
-        for (uint32_t w = 0; w < 2; w++) {
-            uint64_t after = clock > 30 ? clock - 1 : w == 0 ? 1 : 0;
+    kit->job.train.consistency = consistency;
+    kit->job.train.staleness = staleness;
+    return kit;
+}
 
-            pull(kit, w, clock, 1);
-            push(kit, w, (struct push){clock, after, 0, 1}, 1, 1,
-                 (struct ack){clock, 0, false});
-        }
-    assert_staleness(kit, (uint64_t[]){8, 2}, 2);
+static void test_ssp_gate(void **state)
+{
+    struct core_kit *kit = kit_with(CONSISTENCY_SSP, 2);
+
+    (void)state;
+    /* Before the order has come to the server, nobody goes ahead. */
+    assert_int_equal(gated_pull(kit, 0, 1, (struct reach){1, 0, 0, false}), -1);
+    begin(kit, 1, 0, 2);
+    assert_int_equal(kit_next(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ROWS);
+    assert_int_equal(gated_pull(kit, 0, 3, (struct reach){1, 2, 0, false}), 0);
+    assert_int_equal(gated_pull(kit, 0, 4, (struct reach){1, 3, 0, false}), -1);
+    /* Asked again, it is told that we live. */
+    assert_int_equal(gated_pull(kit, 0, 4, (struct reach){1, 3, 0, false}), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ACK);
+    say(kit, 1, (struct reach){1, 1, 0, false});
+    assert_int_equal(kit_next(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ROWS);
     core_kit_destroy(kit);
 }
 
-/* --- restoring ----------------------------------------------------------------------- */
+/* bsp: pushes of a clock are applied together, and a pull waits for all of them. */
+static void test_bsp_turns(void **state)
+{
+    struct core_kit *kit = kit_with(CONSISTENCY_BSP, 0);
+    uint64_t key = 1;
+
+    (void)state;
+    begin(kit, 1, 0, 2);
+    kit_push(kit, 1, (struct push){1, 0, 0, 1}, 0, &key, 1, 5);
+    assert_int_equal(kit_handle(kit), -1);
+    assert_int_equal(gated_pull(kit, 1, 2, (struct reach){1, 1, 1, false}), -1);
+    kit_push(kit, 0, (struct push){1, 0, 0, 1}, 0, &key, 1, 7);
+    assert_int_equal(kit_handle(kit), 0); /* worker 0 first */
+    assert_int_equal(kit->out.kind, MESSAGE_ACK);
+    assert_int_equal(kit_next(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ACK);
+    assert_int_equal(kit_next(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ROWS);
+    assert_int_equal(kit_next(kit), -1);
+    assert_true(value_of(kit, 1) == 12);
+    core_kit_destroy(kit);
+}
+
+/* --- restoring -----------------------------------------------------------------------
+ */
 
 static void test_restored_rows(void **state)
 {
@@ -421,12 +497,13 @@ static void test_every_key_has_one_owner(void **state)
 
         kit[s] = core_kit_create(3, 1);
         core_destroy(kit[s]->core);
-        assert_int_equal(core_create(&kit[s]->job, s, 3, 1, &kit[s]->region, kit[s]->pool,
-                                     &kit[s]->core, &err),
+        assert_int_equal(core_create(&kit[s]->job, s, 3, 1, &kit[s]->region,
+                                     kit[s]->pool, &kit[s]->core, &err),
                          0);
     }
     for (uint64_t key = 0; key < 3000; key++)
-        assert_int_equal(core_owns(kit[0]->core, 1, key) + core_owns(kit[1]->core, 1, key) +
+        assert_int_equal(core_owns(kit[0]->core, 1, key) +
+                             core_owns(kit[1]->core, 1, key) +
                              core_owns(kit[2]->core, 1, key),
                          1);
     for (uint32_t s = 0; s < 3; s++)
@@ -445,11 +522,12 @@ int main(void)
         cmocka_unit_test(test_push_order),
         cmocka_unit_test(test_parts_in_order),
         cmocka_unit_test(test_sessions_survive),
-        cmocka_unit_test(test_push_given_up),
         cmocka_unit_test(test_other_settings),
         cmocka_unit_test(test_staleness_of_one_held_back),
         cmocka_unit_test(test_staleness_after_resume),
-        cmocka_unit_test(test_staleness_after_a_cut),
+        cmocka_unit_test(test_clocks_without_rows),
+        cmocka_unit_test(test_ssp_gate),
+        cmocka_unit_test(test_bsp_turns),
         cmocka_unit_test(test_restored_rows),
         cmocka_unit_test(test_every_key_has_one_owner),
     };

@@ -1,0 +1,144 @@
+/* What a server core consists of, shared by core.c (tables, pulls, what comes in),
+ * session.c (pushes) and gate.c (consistency). Nobody else includes this. */
+#ifndef ROWHOUSE_SERVER_CORE_STATE_H
+#define ROWHOUSE_SERVER_CORE_STATE_H
+
+#include "server/core.h"
+
+enum {
+    LOOKUP_ROWS = 4096, /* rows looked up at a time */
+    GROUP_ROWS = 16,    /* rows that are applied under one undo record */
+    ROOT_SESSIONS = 0,
+    ROOT_UNDO = 1,
+    ROOT_TABLES = 8, /* and the ones after it */
+};
+
+/* How far a worker's pushes have been applied; written as a whole. */
+struct standing {
+    uint64_t applied;       /* the last clock applied in full */
+    uint64_t under_way;     /* the clock after it whose parts are being applied, or 0 */
+    uint32_t parts_applied; /* of that clock */
+    uint32_t section, row;  /* of the next part: rows before these are applied */
+    uint32_t unused;
+    uint64_t pushes_applied;
+};
+
+/* One worker's session; in the region. Two standings written in turn, so that one is
+ * always whole; the rest are single words. */
+struct session {
+    struct standing entry[2];
+    uint64_t current; /* which one counts */
+    uint64_t through; /* every clock up to it is applied, with rows here or without */
+    uint64_t idle_order; /* the training order in which it has no data left */
+    uint64_t duplicates;
+};
+
+/* The rows of one group as they were, while they are being changed; in the region. */
+struct undo {
+    uint64_t armed; /* 1: valid, written last */
+    uint32_t worker, rows, bytes, unused;
+    uint64_t current;         /* the session's, before the group */
+    uint64_t row[GROUP_ROWS]; /* offsets in the region */
+    unsigned char image[];    /* [rows][bytes] */
+};
+
+/* The order in force, and the sessions; in the region. */
+struct sessions {
+    uint64_t order; /* the training order that servers know of */
+    struct session session[];
+};
+
+/* What a worker has said about itself that is not true of this server yet. */
+struct promise {
+    struct reach reach;
+};
+
+/* A push whose turn has not come (bsp): its parts in the order of their numbers. */
+struct pending {
+    struct peer from; /* whom to answer */
+    uint64_t clock;
+    uint32_t parts, count, capacity;
+    struct pending_part {
+        uint32_t sections;
+        struct section section[MESSAGE_SECTIONS_MAX];
+        struct buffer *body;
+    } * part;
+};
+
+/* A pull whose turn has not come. */
+struct parked {
+    struct peer from;
+    struct pull pull;
+    uint32_t sections;
+    struct section section[MESSAGE_SECTIONS_MAX];
+    struct buffer *keys;
+};
+
+/* An answer on its way out. */
+struct answer {
+    struct peer to;
+    enum message_kind kind;
+    uint64_t request;
+    struct ack ack;
+    struct err refusal;
+    uint32_t sections;
+    struct section section[MESSAGE_SECTIONS_MAX];
+    struct buffer *body;
+};
+
+struct core {
+    const struct job *job;    /* borrowed */
+    struct region *region;    /* borrowed */
+    struct buffer_pool *pool; /* borrowed */
+    uint32_t index, servers, workers;
+    struct optimizer optimizer;
+    struct table table[JOB_TABLES_MAX];
+    const struct table *tables[JOB_TABLES_MAX];
+    const char *names[JOB_TABLES_MAX];
+    struct sessions *sessions; /* in the region */
+    struct undo *undo;         /* in the region; NULL: nobody would come back for it */
+    struct promise *promise;   /* [workers] */
+    struct pending *pending;   /* [workers] */
+    struct parked *parked;
+    uint32_t parks, parks_capacity;
+    struct answer *answer; /* ring */
+    uint32_t answers, answer_first, answer_capacity;
+    uint64_t staleness[JOB_TABLES_MAX][STALENESS_BUCKETS];
+    float *row[LOOKUP_ROWS];
+};
+
+static inline const struct standing *session_standing(const struct session *session)
+{
+    return &session->entry[session->current & 1];
+}
+
+/* core.c */
+struct answer *core_answer(struct core *core, struct peer to, enum message_kind kind);
+void core_refuse(struct core *core, struct peer to, const struct err *err);
+void core_refuse_full(struct core *core, struct peer to, uint32_t table);
+int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
+                     const struct section *section, uint32_t sections,
+                     const unsigned char *keys, struct err *err);
+
+/* session.c */
+int session_open(struct core *core, bool fresh, struct err *err);
+void session_acknowledge(struct core *core, struct peer to, bool resend);
+int session_take_push(struct core *core, const struct message *message,
+                      struct err *err);
+/* bsp: applies every clock whose pushes are all there, in worker order. */
+int session_apply_pending(struct core *core);
+void session_release(struct core *core);
+
+/* gate.c */
+uint64_t gate_slowest(const struct core *core);
+bool gate_is_active(const struct core *core, uint32_t worker);
+bool gate_is_open(const struct core *core, const struct pull *pull);
+/* A worker says how far it is; kept until it is true here. */
+void gate_take_reach(struct core *core, uint32_t worker, const struct reach *reach);
+/* A worker's pushes have been applied further: what it promised may be true now. */
+void gate_settle(struct core *core, uint32_t worker);
+int gate_park(struct core *core, const struct message *message, struct err *err);
+/* Answers parked pulls whose turn has come. */
+int gate_release(struct core *core, struct err *err);
+
+#endif

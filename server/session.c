@@ -1,0 +1,405 @@
+/* Pushes: each is applied exactly once, in the order of its worker's clocks, also when
+ * the process dies at any instruction. Under bsp all workers' pushes of a clock are
+ * applied together, in worker order. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/core_state.h"
+
+/* Stores before this line are done before those after it, as far as this process goes:
+ * what a killed process leaves behind is a prefix of its stores. */
+#define PROGRAM_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+static struct session *session_of(struct core *core, uint32_t worker)
+{
+    return &core->sessions->session[worker];
+}
+
+static void write_standing(struct session *s, const struct standing *standing)
+{
+    s->entry[(s->current + 1) & 1] = *standing;
+    PROGRAM_ORDER();
+    __atomic_store_n(&s->current, s->current + 1, __ATOMIC_RELEASE);
+}
+
+/* --- undo
+ * ------------------------------------------------------------------------------ */
+
+static uint64_t row_bytes_max(const struct core *core)
+{
+    uint64_t most = 0;
+
+    for (int t = 0; t < core->job->tables; t++) {
+        const struct table_spec *spec = &core->table[t].spec;
+        uint64_t bytes = (spec->width + spec->state_width) * sizeof(float);
+
+        if (bytes > most)
+            most = bytes;
+    }
+    return most;
+}
+
+/* Puts back the rows of a group that a dead process had in hand, unless it had got as
+ * far as to note that they are applied. */
+static void undo_group(struct core *core)
+{
+    struct undo *undo = core->undo;
+
+#ifndef MUTANT_UNDO
+    if (undo->armed && undo->worker < core->workers &&
+        session_of(core, undo->worker)->current == undo->current)
+        for (uint32_t i = undo->rows; i-- > 0;)
+            memcpy(region_at(core->region, undo->row[i]),
+                   undo->image + (size_t)i * undo->bytes, undo->bytes);
+#endif
+    PROGRAM_ORDER();
+    undo->armed = 0;
+}
+
+static void arm_undo(struct core *core, uint32_t worker, float *const *row, uint32_t n,
+                     uint32_t bytes)
+{
+    struct undo *undo = core->undo;
+
+    if (!undo)
+        return;
+    undo->worker = worker;
+    undo->rows = n;
+    undo->bytes = bytes;
+    undo->current = session_of(core, worker)->current;
+    for (uint32_t i = 0; i < n; i++) {
+        undo->row[i] = (uint64_t)((unsigned char *)row[i] - core->region->base);
+        memcpy(undo->image + (size_t)i * bytes, row[i], bytes);
+    }
+    PROGRAM_ORDER();
+    undo->armed = 1;
+    PROGRAM_ORDER();
+}
+
+static void disarm_undo(struct core *core)
+{
+    PROGRAM_ORDER();
+    if (core->undo)
+        core->undo->armed = 0;
+    PROGRAM_ORDER();
+}
+
+/* --- open
+ * ------------------------------------------------------------------------------ */
+
+static int allocate(struct core *core, struct err *err)
+{
+    uint64_t bytes = sizeof(struct sessions) + core->workers * sizeof(struct session);
+    uint64_t sessions, undo = 1;
+
+    if (core->region->fd >= 0) { /* only a shared region outlives its process */
+        undo = region_alloc(core->region,
+                            sizeof(struct undo) + GROUP_ROWS * row_bytes_max(core));
+        region_set_root(core->region, ROOT_UNDO, undo);
+    }
+    sessions = region_alloc(core->region, bytes);
+    if (!sessions || !undo)
+        return err_set(err, ERR_MEMORY, "cluster.memory_max is too small for a server");
+    /* This root comes last of all: without it the region counts as fresh. */
+    region_set_root(core->region, ROOT_SESSIONS, sessions);
+    return 0;
+}
+
+int session_open(struct core *core, bool fresh, struct err *err)
+{
+    if (fresh && allocate(core, err))
+        return -err->code;
+    core->sessions = region_at(core->region, region_root(core->region, ROOT_SESSIONS));
+    if (region_root(core->region, ROOT_UNDO)) {
+        core->undo = region_at(core->region, region_root(core->region, ROOT_UNDO));
+        undo_group(core);
+    }
+    core->promise = calloc(core->workers, sizeof *core->promise);
+    core->pending = calloc(core->workers, sizeof *core->pending);
+    if (!core->promise || !core->pending)
+        return err_set(err, ERR_MEMORY, "no memory for %u sessions", core->workers);
+    return 0;
+}
+
+static void forget_pending(struct pending *pending)
+{
+    for (uint32_t i = 0; i < pending->count; i++)
+        buffer_unref(pending->part[i].body);
+    pending->count = 0;
+    pending->clock = 0;
+}
+
+void session_release(struct core *core)
+{
+    for (uint32_t w = 0; core->pending && w < core->workers; w++) {
+        forget_pending(&core->pending[w]);
+        free(core->pending[w].part);
+    }
+    free(core->pending);
+    free(core->promise);
+}
+
+/* --- applying
+ * -------------------------------------------------------------------------- */
+
+/* Applies a group of rows and notes it in one step. */
+static void apply_group(struct core *core, uint32_t worker,
+                        const struct section *section, float *const *row,
+                        const float *gradient, const float *weight, uint32_t n,
+                        struct standing *standing)
+{
+    const struct table_spec *spec = &core->table[section->table].spec;
+
+    arm_undo(core, worker, row, n,
+             (spec->width + spec->state_width) * (uint32_t)sizeof(float));
+    optimizer_apply(&core->optimizer, row, gradient, weight, n, section->width);
+    standing->row += n;
+    if (!core->undo)
+        return;
+    PROGRAM_ORDER();
+#ifndef MUTANT_CURSOR
+    write_standing(session_of(core, worker), standing);
+#endif
+    disarm_undo(core);
+}
+
+/* Applies what is left of one section from standing->row on. */
+static int apply_section(struct core *core, uint32_t worker,
+                         const struct section *section, const unsigned char *body,
+                         const struct section_layout *at, struct standing *standing)
+{
+    const uint64_t *key = (const uint64_t *)(body + at->keys);
+    const float *weight = (const float *)(body + at->weights);
+    const float *gradient = (const float *)(body + at->values);
+
+    while (standing->row < section->rows) {
+        uint32_t first = standing->row, n = section->rows - first;
+        uint32_t group = core->undo ? GROUP_ROWS : LOOKUP_ROWS;
+
+        if (n > LOOKUP_ROWS)
+            n = LOOKUP_ROWS;
+        if (table_find_or_make(&core->table[section->table], key + first, n, core->row))
+            return -ERR_MEMORY;
+        for (uint32_t i = 0; i < n; i += group)
+            apply_group(core, worker, section, core->row + i,
+                        gradient + (size_t)(first + i) * section->width,
+                        weight + first + i, n - i < group ? n - i : group, standing);
+    }
+    return 0;
+}
+
+/* Applies one part of `clock`, from where an earlier process may have left it. */
+static int apply_part(struct core *core, uint32_t worker, uint64_t clock,
+                      uint32_t parts, const struct section *section, uint32_t sections,
+                      const unsigned char *body, uint32_t *full)
+{
+    struct section_layout at[MESSAGE_SECTIONS_MAX];
+    struct session *s = session_of(core, worker);
+    struct standing standing = *session_standing(s);
+
+    if (standing.under_way != clock) {
+        standing.under_way = clock;
+        standing.parts_applied = standing.section = standing.row = 0;
+    }
+    message_layout(MESSAGE_PUSH, section, sections, at);
+    while (standing.section < sections) {
+        uint32_t i = standing.section;
+
+        if (apply_section(core, worker, &section[i], body, &at[i], &standing)) {
+            *full = section[i].table;
+            return -ERR_MEMORY;
+        }
+        standing.section++;
+        standing.row = 0;
+    }
+    standing.parts_applied++;
+    standing.section = 0;
+    if (standing.parts_applied == parts) {
+        standing.applied = clock;
+        standing.under_way = 0;
+        standing.parts_applied = 0;
+        standing.pushes_applied++;
+    }
+    write_standing(s, &standing);
+    gate_settle(core, worker);
+    return 0;
+}
+
+void session_acknowledge(struct core *core, struct peer to, bool resend)
+{
+    const struct session *s = session_of(core, to.index);
+    const struct standing *standing = session_standing(s);
+    struct answer *answer = core_answer(core, to, MESSAGE_ACK);
+
+    if (!answer)
+        return; /* the worker asks again */
+    answer->ack = (struct ack){.clock = standing->applied,
+                               .part = standing->parts_applied,
+                               .resend = resend,
+                               .through = s->through,
+                               .idle_order = s->idle_order};
+}
+
+/* --- taking
+ * ---------------------------------------------------------------------------- */
+
+/* Where the push stands against what was applied: 1 next, 0 had it, -1 too early. */
+static int push_place(const struct standing *s, const struct push *p)
+{
+    uint32_t parts = s->under_way ? s->parts_applied : 0;
+
+    if (p->clock <= s->applied)
+        return 0;
+#ifndef MUTANT_AFTER
+    if (p->after != s->applied)
+        return -1;
+#endif
+    if (s->under_way && s->under_way != p->clock)
+        return -1;
+#ifndef MUTANT_DUPLICATE
+    if (p->part < parts)
+        return 0;
+#endif
+    return p->part > parts ? -1 : 1;
+}
+
+static int keep(struct core *core, const struct message *m, struct err *err)
+{
+    struct pending *pending = &core->pending[m->sender];
+    struct pending_part *part;
+
+    if (pending->count == pending->capacity) {
+        uint32_t capacity = pending->capacity ? pending->capacity * 2 : 4;
+
+        part = realloc(pending->part, capacity * sizeof *part);
+        if (!part)
+            return err_set(err, ERR_MEMORY,
+                           "server %u has no memory for a push that waits",
+                           core->index);
+        pending->part = part;
+        pending->capacity = capacity;
+    }
+    part = &pending->part[pending->count];
+    part->body = buffer_get(core->pool, m->body_bytes ? m->body_bytes : 1);
+    if (!part->body)
+        return err_set(err, ERR_AGAIN, "server %u has no memory for a push now",
+                       core->index);
+    memcpy(part->body->data, m->body, m->body_bytes);
+    part->body->used = m->body_bytes;
+    part->sections = m->sections;
+    memcpy(part->section, m->section, m->sections * sizeof m->section[0]);
+    pending->clock = m->push.clock;
+    pending->parts = m->push.parts;
+    pending->count++;
+    return 0;
+}
+
+/* bsp: a part waits until its clock is complete. Its place counts what waits already.
+ */
+static int take_for_later(struct core *core, const struct message *m, struct err *err)
+{
+    const struct standing *s = session_standing(session_of(core, m->sender));
+    struct pending *pending = &core->pending[m->sender];
+    uint32_t applied = s->under_way == m->push.clock ? s->parts_applied : 0;
+    uint32_t next;
+
+    if (m->push.clock <= s->applied ||
+        (pending->count && pending->clock > m->push.clock) ||
+        (m->push.after == s->applied && m->push.part < applied))
+        return 0;
+    if (m->push.after != s->applied)
+        return -1;
+    if (pending->count && pending->clock != m->push.clock)
+        forget_pending(pending);
+    next = applied + pending->count;
+    if (m->push.part != next)
+        return m->push.part < next ? 0 : -1;
+    return keep(core, m, err) ? -err->code : 1;
+}
+
+static int apply_now(struct core *core, const struct message *m)
+{
+    struct peer from = {m->role, m->sender, m->incarnation};
+    uint32_t full;
+
+    if (apply_part(core, m->sender, m->push.clock, m->push.parts, m->section,
+                   m->sections, m->body, &full))
+        core_refuse_full(core, from, full);
+    else
+        session_acknowledge(core, from, false);
+    return 0;
+}
+
+int session_take_push(struct core *core, const struct message *m, struct err *err)
+{
+    struct peer from = {m->role, m->sender, m->incarnation};
+    struct session *s = session_of(core, m->sender);
+    bool later = core->job->train.consistency == CONSISTENCY_BSP;
+    int place;
+
+    core->pending[m->sender].from = from;
+    if (m->push.clock == 0) { /* it only asks */
+        session_acknowledge(core, from, false);
+        return 0;
+    }
+    place = later ? take_for_later(core, m, err)
+                  : push_place(session_standing(s), &m->push);
+    if (place == -ERR_MEMORY || place == -ERR_AGAIN)
+        return place == -ERR_AGAIN ? 0 : place; /* the worker sends it again */
+    if (place > 0)
+        return later ? session_apply_pending(core) : apply_now(core, m);
+    if (place == 0)
+        s->duplicates++;
+    session_acknowledge(core, from, place < 0);
+    return 0;
+}
+
+/* --- bsp
+ * ------------------------------------------------------------------------------- */
+
+static bool is_complete(const struct core *core, uint32_t worker, uint64_t clock)
+{
+    const struct session *s = &core->sessions->session[worker];
+    const struct pending *pending = &core->pending[worker];
+    const struct standing *standing = session_standing(s);
+    uint32_t applied = standing->under_way == clock ? standing->parts_applied : 0;
+
+    if (!gate_is_active(core, worker) || s->through >= clock)
+        return true;
+    return pending->clock == clock && applied + pending->count == pending->parts;
+}
+
+static int apply_worker(struct core *core, uint32_t worker, uint64_t clock)
+{
+    struct pending *pending = &core->pending[worker];
+    uint32_t full;
+
+    if (pending->count == 0 || pending->clock != clock)
+        return 0;
+    for (uint32_t i = 0; i < pending->count; i++)
+        if (apply_part(core, worker, clock, pending->parts, pending->part[i].section,
+                       pending->part[i].sections, pending->part[i].body->data, &full)) {
+            core_refuse_full(core, pending->from, full);
+            return -ERR_MEMORY;
+        }
+    forget_pending(pending);
+    session_acknowledge(core, pending->from, false);
+    return 0;
+}
+
+int session_apply_pending(struct core *core)
+{
+    for (;;) {
+        uint64_t clock = gate_slowest(core);
+
+        if (clock == UINT64_MAX)
+            return 0; /* nobody is active */
+        clock++;
+        for (uint32_t w = 0; w < core->workers; w++)
+            if (!is_complete(core, w, clock))
+                return 0;
+        for (uint32_t w = 0; w < core->workers; w++)
+            if (apply_worker(core, w, clock))
+                return 0; /* the refusal ends the run */
+    }
+}

@@ -1,0 +1,672 @@
+/* The client where the simulation does not go: deadlines and their sentences, refusals,
+ * connections that take nothing, memory that runs short, processes that come back. The
+ * servers are real cores; time is the test's. */
+#include "tests/unit/core_kit.h"
+#include "worker/client.h"
+
+enum { SERVERS = 2, INBOX = 256, KEYS = 64, WIDTH = 3, TIMEOUT_MS = 5000 };
+
+struct mail {
+    uint32_t server;
+    struct message message;
+    struct buffer *body;
+};
+
+/* The servers, and what the network does to messages. */
+struct net_kit {
+    struct core_kit *server[SERVERS];
+    struct roster roster;
+    uint32_t width[2];
+    int64_t now_ms;
+    struct client *client;
+    struct buffer_pool *pool;
+    struct mail inbox[INBOX];
+    uint32_t inbox_n;
+    bool blocked[SERVERS]; /* nothing can be sent there */
+    bool mute[SERVERS];    /* what is sent there is lost */
+    bool deaf_to_pulls;    /* pulls are lost */
+    bool early;            /* pushes are never applied: resend */
+    bool held;             /* answers wait until this is over */
+    bool no_acks;          /* acknowledgements are lost */
+    struct refusal *refusal;
+    uint32_t pushes_sent, pulls_sent, most_unanswered, unanswered;
+};
+
+static void deliver(struct net_kit *kit, uint32_t server, const struct message *message,
+                    struct buffer *body)
+{
+    assert_true(kit->inbox_n < INBOX);
+    kit->inbox[kit->inbox_n++] = (struct mail){server, *message, body};
+}
+
+static void serve(struct net_kit *kit, uint32_t server, const struct message *message,
+                  struct buffer *body)
+{
+    static struct message in, out;
+    struct buffer *answer = NULL;
+    struct err err;
+
+    in = *message;
+    in.role = ROLE_WORKER;
+    in.sender = 0;
+    in.body = body ? body->data : (const unsigned char *)"";
+    in.body_bytes = body ? body->used : 0;
+    out.sections = 0;
+    if (kit->refusal) {
+        out.kind = MESSAGE_REFUSAL;
+        out.refusal = *kit->refusal;
+    } else if (kit->early && in.kind == MESSAGE_PUSH && in.push.clock) {
+        out.kind = MESSAGE_ACK;
+        out.ack = (struct ack){0, 0, true};
+    } else if (core_handle(kit->server[server]->core, &in, &out, &answer, &err)) {
+        return; /* no memory for an answer */
+    }
+    if (kit->no_acks && out.kind == MESSAGE_ACK) {
+        kit->unanswered++;
+        if (kit->unanswered > kit->most_unanswered)
+            kit->most_unanswered = kit->unanswered;
+        return;
+    }
+    out.body = answer ? answer->data : (const unsigned char *)"";
+    out.body_bytes = answer ? answer->used : 0;
+    deliver(kit, server, &out, answer);
+}
+
+static int line_send(void *context, uint32_t server, const struct message *message,
+                     struct buffer *body, struct err *err)
+{
+    struct net_kit *kit = context;
+
+    if (kit->blocked[server])
+        return err_set(err, ERR_AGAIN, "not now");
+    kit->pushes_sent += message->kind == MESSAGE_PUSH && message->push.clock;
+    kit->pulls_sent += message->kind == MESSAGE_PULL;
+    assert_int_equal(body ? body->used : 0,
+                     message_layout(message->kind, message->section, message->sections,
+                                    NULL));
+    if (kit->mute[server] || (kit->deaf_to_pulls && message->kind == MESSAGE_PULL))
+        return 0;
+    serve(kit, server, message, body);
+    return 0;
+}
+
+static int line_wait(void *context, struct client *client, int timeout_ms, struct err *err)
+{
+    struct net_kit *kit = context;
+    uint32_t n = kit->held ? 0 : kit->inbox_n;
+    int rc = 0;
+
+    if (n == 0) {
+        kit->now_ms += timeout_ms;
+        assert_true(kit->now_ms < 100 * TIMEOUT_MS); /* it waits for ever */
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct mail *mail = &kit->inbox[i];
+
+        if (rc == 0)
+            rc = client_receive(client, mail->server, &mail->message, err);
+        buffer_unref(mail->body);
+    }
+    kit->inbox_n -= n;
+    memmove(kit->inbox, kit->inbox + n, kit->inbox_n * sizeof kit->inbox[0]);
+    return rc;
+}
+
+static int64_t line_now(void *context)
+{
+    return ((struct net_kit *)context)->now_ms;
+}
+
+/* --- the kit ---------------------------------------------------------------------------- */
+
+static void open_client(struct net_kit *kit, uint32_t window)
+{
+    struct line line = {line_send, line_wait, line_now, kit};
+    struct err err;
+
+    if (client_create(&kit->server[0]->job, &kit->roster, line, kit->pool, window,
+                      &kit->client, &err))
+        fail_msg("%s", err.text);
+}
+
+static struct net_kit *net_kit_create(uint32_t window)
+{
+    struct net_kit *kit = calloc(1, sizeof *kit);
+
+    kit->roster.servers = SERVERS;
+    kit->roster.workers = 1;
+    for (uint32_t s = 0; s < SERVERS; s++) {
+        struct err err;
+
+        kit->server[s] = core_kit_create(SERVERS, 1);
+        kit->server[s]->job.cluster.timeout = TIMEOUT_MS / 1000;
+        core_destroy(kit->server[s]->core);
+        assert_int_equal(core_create(&kit->server[s]->job, s, SERVERS, 1,
+                                     &kit->server[s]->region, kit->server[s]->pool,
+                                     &kit->server[s]->core, &err),
+                         0);
+        kit->roster.server[s].rank = s;
+        snprintf(kit->roster.server[s].host, 64, "tower%u", s);
+    }
+    kit->width[0] = WIDTH;
+    kit->width[1] = 4;
+    kit->pool = buffer_pool_create(64 << 20);
+    kit->now_ms = 1000;
+    open_client(kit, window);
+    return kit;
+}
+
+static void net_kit_destroy(struct net_kit *kit)
+{
+    client_destroy(kit->client);
+    for (uint32_t i = 0; i < kit->inbox_n; i++)
+        buffer_unref(kit->inbox[i].body);
+    for (uint32_t s = 0; s < SERVERS; s++)
+        core_kit_destroy(kit->server[s]);
+    buffer_pool_destroy(kit->pool);
+    free(kit);
+}
+
+/* The worker's process dies, another begins. */
+static void restart_client(struct net_kit *kit, uint32_t window)
+{
+    client_destroy(kit->client);
+    open_client(kit, window);
+}
+
+static void meet(struct net_kit *kit)
+{
+    struct err err;
+
+    if (client_meet(kit->client, &err))
+        fail_msg("%s", err.text);
+}
+
+/* A batch over `n` keys from `first` on, of table 0. */
+static void batch_fill(struct net_kit *kit, struct batch *batch, uint64_t clock,
+                       uint64_t first, uint32_t n)
+{
+    uint64_t *key = malloc(n * sizeof *key);
+    struct err err;
+
+    for (uint32_t i = 0; i < n; i++)
+        key[i] = first + i;
+    if (batch->capacity == 0)
+        assert_int_equal(batch_create(batch, kit->width, 1, SERVERS, n, &err), 0);
+    batch->n = n;
+    batch->clock = clock;
+    keyset_build(&batch->set[0], key, n, 1, SERVERS);
+    assert_int_equal(batch_cut(batch, &err), 0);
+    free(key);
+}
+
+static int pull(struct net_kit *kit, struct batch *batch, struct err *err)
+{
+    int rc = client_begin_pull(kit->client, batch, err);
+
+    return rc ? rc : client_finish_pull(kit->client, batch, err);
+}
+
+/* Every gradient is -1. */
+static int push(struct net_kit *kit, struct batch *batch, struct err *err)
+{
+    size_t floats = (size_t)batch->set[0].rows * WIDTH;
+    float *gradient = malloc(floats * sizeof *gradient);
+    float *const gradients[1] = {gradient};
+    int rc;
+
+    for (size_t i = 0; i < floats; i++)
+        gradient[i] = -1;
+    rc = client_push(kit->client, batch, gradients, err);
+    free(gradient);
+    return rc;
+}
+
+static float value_of(const struct net_kit *kit, uint64_t key)
+{
+    for (uint32_t s = 0; s < SERVERS; s++) {
+        const struct core *core = kit->server[s]->core;
+        uint32_t tables;
+        float *row;
+
+        if (!core_owns(core, 0, key))
+            continue;
+        table_find(core_tables(core, &tables)[0], &key, 1, &row);
+        return row ? row[0] : 0;
+    }
+    return -1;
+}
+
+static void assert_says(int rc, int code, const struct err *err, const char *text)
+{
+    assert_int_equal(rc, -code);
+    if (!strstr(err->text, text))
+        fail_msg("'%s' does not say '%s'", err->text, text);
+}
+
+/* --- deadlines ---------------------------------------------------------------------------- */
+
+static void test_server_never_met(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct err err;
+
+    (void)state;
+    kit->mute[1] = true;
+    assert_says(client_meet(kit->client, &err), ERR_DEADLINE, &err,
+                "server 1 (rank 1 on tower1) has not answered for 5 s");
+    assert_in_range(kit->now_ms, 1000 + TIMEOUT_MS, 1000 + TIMEOUT_MS + 300);
+    net_kit_destroy(kit);
+}
+
+static void test_pulls_not_answered(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    kit->now_ms += 20 * TIMEOUT_MS; /* silence while nothing is asked is none */
+    kit->deaf_to_pulls = true;
+    batch_fill(kit, &batch, 1, 0, KEYS);
+    assert_says(pull(kit, &batch, &err), ERR_DEADLINE, &err,
+                "server 0 (rank 0 on tower0) has not answered 1 pulls for 5 s");
+    assert_true(kit->pulls_sent > 4); /* it has asked again */
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+/* A connection that takes nothing is as bad as one that answers nothing. */
+static void test_nothing_can_be_sent(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    kit->now_ms += 20 * TIMEOUT_MS;
+    kit->blocked[1] = true;
+    batch_fill(kit, &batch, 1, 0, KEYS);
+    assert_says(pull(kit, &batch, &err), ERR_DEADLINE, &err,
+                "server 1 (rank 1 on tower1) has not answered 1 pulls for 5 s");
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+static void test_push_not_acknowledged(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    batch_fill(kit, &batch, 7, 0, KEYS);
+    assert_int_equal(pull(kit, &batch, &err), 0);
+    kit->mute[0] = true;
+    assert_int_equal(push(kit, &batch, &err), 0);
+    assert_says(client_drain(kit->client, &err), ERR_DEADLINE, &err,
+                "server 0 (rank 0 on tower0) has not acknowledged the push of clock 7 for");
+    assert_int_equal(client_acknowledged(kit->client), 6);
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+/* A server that answers and never applies brings nobody on. */
+static void test_push_never_applied(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    batch_fill(kit, &batch, 7, 0, KEYS);
+    assert_int_equal(pull(kit, &batch, &err), 0);
+    kit->early = true;
+    assert_int_equal(push(kit, &batch, &err), 0);
+    assert_says(client_drain(kit->client, &err), ERR_DEADLINE, &err,
+                "has not acknowledged the push of clock 7");
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+/* --- refusals and answers that fit nothing ---------------------------------------------------- */
+
+static void test_refusals(void **state)
+{
+    static const struct {
+        uint32_t code;
+        int is;
+    } cases[] = {{ERR_MEMORY, ERR_MEMORY},
+                 {ERR_PEER, ERR_PEER},
+                 {ERR_AGAIN, ERR_PEER},
+                 {ERR_INTERRUPTED, ERR_PEER}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct net_kit *kit = net_kit_create(4);
+        struct refusal refusal = {.code = cases[i].code, .text = "server 0 is full"};
+        struct batch batch = {0};
+        struct err err;
+
+        meet(kit);
+        kit->refusal = &refusal;
+        batch_fill(kit, &batch, 1, 0, KEYS);
+        assert_says(pull(kit, &batch, &err), cases[i].is, &err, "server 0 is full");
+        batch_release(&batch);
+        net_kit_destroy(kit);
+    }
+}
+
+static void test_unfit_answers(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    static struct message m;
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    kit->held = true;
+    batch_fill(kit, &batch, 1, 0, KEYS);
+    assert_int_equal(client_begin_pull(kit->client, &batch, &err), 0);
+    assert_int_equal(kit->inbox_n, 2);
+
+    /* Of a request that nobody made, or from another server than was asked: late. */
+    m = kit->inbox[0].message;
+    m.rows.request += 1000;
+    assert_int_equal(client_receive(kit->client, 0, &m, &err), 0);
+    m.rows.request -= 1000;
+    assert_int_equal(client_receive(kit->client, 1, &m, &err), 0);
+    assert_int_equal(batch.unanswered, 2);
+
+    m.section[0].rows--;
+    assert_says(client_receive(kit->client, 0, &m, &err), ERR_PEER, &err,
+                "server 0 answered a pull with other rows than asked for");
+    m.section[0].rows++;
+    m.section[0].width = 4;
+    assert_says(client_receive(kit->client, 0, &m, &err), ERR_PEER, &err, "other rows");
+    m.sections = 0;
+    assert_says(client_receive(kit->client, 0, &m, &err), ERR_PEER, &err, "other rows");
+    m.kind = MESSAGE_STATUS;
+    assert_says(client_receive(kit->client, 0, &m, &err), ERR_PEER, &err,
+                "server 0 sent a message of kind");
+    kit->held = false;
+    assert_int_equal(client_finish_pull(kit->client, &batch, &err), 0);
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+/* Answers to pulls that were given up. */
+static void test_dropped_pulls(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch[2] = {{0}};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    kit->held = true;
+    for (int i = 0; i < 2; i++) {
+        batch_fill(kit, &batch[i], (uint64_t)i + 1, 100 * (uint64_t)i, KEYS);
+        assert_int_equal(client_begin_pull(kit->client, &batch[i], &err), 0);
+    }
+    client_drop_pulls(kit->client);
+    kit->held = false;
+    for (uint64_t clock = 3; clock < 60; clock++) { /* more than the credit */
+        batch_fill(kit, &batch[0], clock, clock, KEYS);
+        if (pull(kit, &batch[0], &err))
+            fail_msg("%s", err.text);
+    }
+    batch_release(&batch[0]);
+    batch_release(&batch[1]);
+    net_kit_destroy(kit);
+}
+
+/* An answer comes after its pull was put back to be asked for again. */
+static void test_answer_after_a_resend(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    batch_fill(kit, &batch, 1, 0, KEYS);
+    kit->held = true;
+    assert_int_equal(client_begin_pull(kit->client, &batch, &err), 0);
+    kit->blocked[0] = kit->blocked[1] = true;
+    kit->server[0]->job.cluster.timeout = 1.5;
+    assert_says(client_finish_pull(kit->client, &batch, &err), ERR_DEADLINE, &err, "");
+    kit->server[0]->job.cluster.timeout = 5;
+    kit->held = false; /* the old answers come, nothing can be sent yet */
+    assert_int_equal(client_finish_pull(kit->client, &batch, &err), 0);
+    kit->blocked[0] = kit->blocked[1] = false;
+    for (uint64_t clock = 2; clock < 60; clock++) {
+        batch_fill(kit, &batch, clock, clock, KEYS);
+        if (pull(kit, &batch, &err))
+            fail_msg("%s", err.text);
+    }
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+/* --- bounds ------------------------------------------------------------------------------------- */
+
+static void test_window(void **state)
+{
+    struct net_kit *kit = net_kit_create(2);
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    kit->no_acks = true;
+    for (uint64_t clock = 1; clock <= 2; clock++) {
+        batch_fill(kit, &batch, clock, 0, KEYS);
+        assert_int_equal(pull(kit, &batch, &err), 0);
+        assert_int_equal(push(kit, &batch, &err), 0);
+        assert_int_equal(client_acknowledged(kit->client), 0);
+    }
+    batch_fill(kit, &batch, 3, 0, KEYS);
+    assert_int_equal(pull(kit, &batch, &err), 0);
+    assert_says(push(kit, &batch, &err), ERR_DEADLINE, &err, "clock 1");
+    /* Acknowledged again after all, everything goes on, and nothing counts twice. */
+    kit->no_acks = false;
+    assert_int_equal(client_drain(kit->client, &err), 0);
+    assert_int_equal(client_acknowledged(kit->client), 3);
+    assert_true(value_of(kit, 5) == 3);
+    assert_int_equal(client_counts(kit->client)->pushes_sent, 6);
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+static void test_steady_step_allocates_nothing(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch[2] = {{0}};
+    uint64_t before = 0;
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    for (uint64_t clock = 1; clock <= 300; clock++) {
+        struct batch *b = &batch[clock % 2];
+
+        if (clock == 50)
+            before = buffer_pool_allocations(kit->pool) +
+                     buffer_pool_allocations(kit->server[0]->pool);
+        batch_fill(kit, b, clock, clock * 7 % 50, KEYS);
+        assert_int_equal(pull(kit, b, &err), 0);
+        assert_int_equal(push(kit, b, &err), 0);
+    }
+    assert_int_equal(client_drain(kit->client, &err), 0);
+    assert_int_equal(buffer_pool_allocations(kit->pool) +
+                         buffer_pool_allocations(kit->server[0]->pool),
+                     before);
+    assert_true(before > 0);
+    batch_release(&batch[0]);
+    batch_release(&batch[1]);
+    net_kit_destroy(kit);
+}
+
+/* A push of more parts than the pool has memory for leaves piece by piece. */
+static void test_push_larger_than_the_pool(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct buffer_pool *large = kit->pool;
+    struct batch batch = {0};
+    struct err err;
+    uint32_t n = 300000; /* 24 bytes each: 7 parts of 1 MB */
+
+    (void)state;
+    kit->pool = buffer_pool_create(3 << 20);
+    restart_client(kit, 4);
+    meet(kit);
+    batch_fill(kit, &batch, 1, 0, n);
+    assert_true(batch.parts >= 7);
+    if (pull(kit, &batch, &err) || push(kit, &batch, &err) ||
+        client_drain(kit->client, &err))
+        fail_msg("%s", err.text);
+    for (uint64_t key = 0; key < n; key += 1000)
+        assert_true(value_of(kit, key) == 1);
+    batch_release(&batch);
+    buffer_pool_destroy(large);
+    net_kit_destroy(kit);
+}
+
+static void test_no_memory_at_all(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    struct buffer *all;
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    batch_fill(kit, &batch, 1, 0, KEYS);
+    assert_int_equal(pull(kit, &batch, &err), 0);
+    all = buffer_get(kit->pool, 64 << 20);
+    assert_non_null(all);
+    assert_says(push(kit, &batch, &err), ERR_MEMORY, &err,
+                "no memory for the push of clock 1 for 5 s; a smaller train.batch");
+    buffer_unref(all);
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+/* --- processes that come back --------------------------------------------------------------------- */
+
+/* The first process has brought clock 2 to server 0 and not to server 1; its successor
+ * computes both clocks again. */
+static void test_restarted_worker(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    uint32_t sent;
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    for (uint64_t clock = 1; clock <= 2; clock++) {
+        batch_fill(kit, &batch, clock, 0, KEYS);
+        assert_int_equal(pull(kit, &batch, &err), 0);
+        kit->mute[1] = clock == 2;
+        assert_int_equal(push(kit, &batch, &err), 0);
+    }
+    kit->mute[1] = false;
+    restart_client(kit, 4);
+    meet(kit);
+    sent = kit->pushes_sent;
+    for (uint64_t clock = 1; clock <= 2; clock++) {
+        batch_fill(kit, &batch, clock, 0, KEYS);
+        if (pull(kit, &batch, &err) || push(kit, &batch, &err))
+            fail_msg("%s", err.text);
+    }
+    if (client_drain(kit->client, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(kit->pushes_sent - sent, 1); /* only what was missing */
+    assert_int_equal(client_counts(kit->client)->pushes_sent, 4);
+    for (uint64_t key = 0; key < KEYS; key++)
+        assert_true(value_of(kit, key) == 2);
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+/* The first process has died in the middle of clock 1, the second was told to stop and
+ * begins with a later clock and other keys: all parts of that must count. */
+static void test_parts_of_an_earlier_process(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    uint32_t n = 100000; /* two parts a server */
+    struct err err;
+
+    (void)state;
+    batch_fill(kit, &batch, 1, 0, n);
+    assert_int_equal(batch.part[0].parts, 2);
+    kit_push(kit->server[0], 0, (struct push){1, 0, 0, 2}, 0, batch.set[0].key, 1, 5);
+    assert_int_equal(kit_handle(kit->server[0]), 0);
+    assert_int_equal(kit->server[0]->out.ack.part, 1);
+
+    meet(kit);
+    batch_fill(kit, &batch, 300, 1000000, n);
+    assert_int_equal(pull(kit, &batch, &err), 0);
+    if (push(kit, &batch, &err) || client_drain(kit->client, &err))
+        fail_msg("%s", err.text);
+    for (uint64_t key = 1000000; key < 1000000 + n; key += 100)
+        assert_true(value_of(kit, key) == 1);
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+/* A late answer to client_meet() that tells of such a part. */
+static void test_late_answer_to_meeting(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    static struct message ack = {.kind = MESSAGE_ACK, .ack = {0, 1, false}};
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    batch_fill(kit, &batch, 300, 0, 100000);
+    assert_int_equal(pull(kit, &batch, &err), 0);
+    kit->blocked[0] = kit->blocked[1] = true;
+    assert_int_equal(push(kit, &batch, &err), 0);
+    assert_int_equal(client_receive(kit->client, 0, &ack, &err), 0);
+    kit->blocked[0] = kit->blocked[1] = false;
+    if (client_drain(kit->client, &err))
+        fail_msg("%s", err.text);
+    for (uint64_t key = 0; key < 100000; key += 100)
+        assert_true(value_of(kit, key) == 1);
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_server_never_met),
+        cmocka_unit_test(test_pulls_not_answered),
+        cmocka_unit_test(test_nothing_can_be_sent),
+        cmocka_unit_test(test_push_not_acknowledged),
+        cmocka_unit_test(test_push_never_applied),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_unfit_answers),
+        cmocka_unit_test(test_dropped_pulls),
+        cmocka_unit_test(test_answer_after_a_resend),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_steady_step_allocates_nothing),
+        cmocka_unit_test(test_push_larger_than_the_pool),
+        cmocka_unit_test(test_no_memory_at_all),
+        cmocka_unit_test(test_restarted_worker),
+        cmocka_unit_test(test_parts_of_an_earlier_process),
+        cmocka_unit_test(test_late_answer_to_meeting),
+    };
+
+    return cmocka_run_group_tests_name("client", tests, NULL, NULL);
+}
