@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,11 +51,36 @@ static void nap(int *us)
         *us *= 2;
 }
 
+/* Requests to stop wait until someone can act on them, also in all children; and no rank
+ * outlives the daemon that has started it. */
+static void settle_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+/* Under srun a rank that is through early may speak to one that is not ready to listen,
+ * which has been seen to crash it in MPI_Init; mpirun holds them together. */
+static void let_others_arrive(void)
+{
+    struct timespec pause = {0, 300 * 1000000L};
+
+    if (getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK"))
+        nanosleep(&pause, NULL);
+}
+
 int bootstrap_begin(struct bootstrap *bootstrap, double timeout, struct err *err)
 {
     struct sigaction action = {.sa_handler = give_up}, before;
 
     bootstrap->timeout = timeout;
+    settle_signals();
     sigaction(SIGALRM, &action, &before);
     alarm((unsigned)timeout + 1);
     if (MPI_Init(NULL, NULL) != MPI_SUCCESS) {
@@ -63,6 +89,7 @@ int bootstrap_begin(struct bootstrap *bootstrap, double timeout, struct err *err
     }
     alarm(0);
     sigaction(SIGALRM, &before, NULL);
+    let_others_arrive();
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_rank(MPI_COMM_WORLD, &bootstrap->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &bootstrap->size);

@@ -15,6 +15,7 @@ struct prediction {
     struct trained *trained;
     const struct table *layer; /* print its rows instead of predictions */
     FILE *out;
+    const char *name; /* of out, for sentences */
     uint32_t n;
     uint64_t user[BATCH], item[BATCH];
     uint32_t pos[BATCH];
@@ -66,7 +67,7 @@ static int flush(struct prediction *p, struct err *err)
             fprintf(p->out, "%.7g\n", (double)p->score[i]);
     }
     p->n = 0;
-    return ferror(p->out) ? err_system(err, "cannot write the predictions") : 0;
+    return ferror(p->out) ? err_system(err, "cannot write %s", p->name) : 0;
 }
 
 static int predict_all(struct prediction *p, const char *data, struct err *err)
@@ -99,6 +100,7 @@ static int to_file(struct prediction *p, const char *data, const char *path,
 
     snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid());
     p->out = fopen(temporary, "wx");
+    p->name = path;
     if (!p->out)
         return err_system(err, "cannot write %s", path);
     rc = predict_all(p, data, err);
@@ -150,9 +152,10 @@ static int predict(const struct arguments *arguments, struct prediction *p,
     if (strcmp(arguments->out, "-") != 0)
         return to_file(p, arguments->data, arguments->out, err);
     p->out = stdout;
+    p->name = "the predictions";
     rc = predict_all(p, arguments->data, err);
     if (rc == 0 && fflush(stdout))
-        rc = err_system(err, "cannot write the predictions");
+        rc = err_system(err, "cannot write %s", p->name);
     return rc;
 }
 

@@ -241,19 +241,20 @@ static int meet(struct rank *rank, const struct err *prepared, struct err *err)
     return rc ? rc : bootstrap_barrier(&rank->mpi, err);
 }
 
-/* mpirun's own exit status says nothing when ranks may be lost, so the first rank
- * leaves the job's where rowhouse-mpirun looks for it, as its last act; the ranks then
- * leave with 0, because mpirun complains about others. Returns what to leave with. */
+/* The first rank alone leaves with the job's status: at the first other than 0 mpirun
+ * kills whoever is still there. Where ranks may be lost mpirun returns 0 whatever they
+ * say, so rowhouse-mpirun reads it from a file, the first rank's last act. Returns what to
+ * leave with. */
 static int leave_status(const struct rank *rank, int status)
 {
     const char *path = getenv("ROWHOUSE_STATUS");
     char text[16];
     struct err err;
 
-    if (!path || !path[0])
-        return status;
     if (rank->mpi.rank != 0)
         return 0;
+    if (!path || !path[0])
+        return status;
     snprintf(text, sizeof text, "%d\n", status);
     if (file_write_atomic(path, text, strlen(text), &err))
         log_error("%s", err.text);

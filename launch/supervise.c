@@ -42,7 +42,7 @@ static int plan_fd(const struct plan *plan)
 }
 
 /* In the new process: becomes the child. */
-static void become_child(const struct plan *plan, int fd, const sigset_t *mask)
+static void become_child(const struct plan *plan, int fd)
 {
     char program[] = "rowhouse", command[] = "child", role[16], fd_text[16], index[16];
     char *argv[] = {program, command, fd_text, role, index, NULL};
@@ -50,7 +50,6 @@ static void become_child(const struct plan *plan, int fd, const sigset_t *mask)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != plan->supervisor)
         _exit(1); /* it died before the line above */
-    sigprocmask(SIG_SETMASK, mask, NULL);
     snprintf(fd_text, sizeof fd_text, "%d", fd);
     snprintf(role, sizeof role, "%s", role_name(plan));
     snprintf(index, sizeof index, "%u", plan->index);
@@ -58,7 +57,7 @@ static void become_child(const struct plan *plan, int fd, const sigset_t *mask)
     _exit(127);
 }
 
-static pid_t spawn(const struct plan *plan, const sigset_t *mask)
+static pid_t spawn(const struct plan *plan)
 {
     int fd = plan_fd(plan);
     pid_t pid;
@@ -67,7 +66,7 @@ static pid_t spawn(const struct plan *plan, const sigset_t *mask)
         return -1;
     pid = fork();
     if (pid == 0)
-        become_child(plan, fd, mask);
+        become_child(plan, fd);
     close(fd);
     return pid;
 }
@@ -112,16 +111,16 @@ static bool orderly(int status)
 int supervise(struct plan *plan)
 {
     int64_t restarts_max = plan->request.job.cluster.restarts_max;
-    sigset_t set, before;
+    sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGUSR1);
-    sigprocmask(SIG_BLOCK, &set, &before);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     for (;;) {
-        pid_t pid = spawn(plan, &before);
+        pid_t pid = spawn(plan);
         char end[256];
         int status;
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -58,20 +59,31 @@ static int prepare_checkpoints(const struct arguments *arguments,
 static int prepare_report(const struct arguments *arguments,
                           struct run_request *request, struct err *err)
 {
-    char dir[1024], *slash;
+    char probe[sizeof request->report + 16];
+    struct stat at;
+    int fd, rank;
 
     if (!arguments->report)
         return 0;
+    if (strlen(arguments->report) >= sizeof request->report)
+        return err_set(err, ERR_INPUT, "--report: a path of %zu bytes, at most %zu",
+                       strlen(arguments->report), sizeof request->report - 1);
     snprintf(request->report, sizeof request->report, "%s", arguments->report);
-    snprintf(dir, sizeof dir, "%s", arguments->report);
-    slash = strrchr(dir, '/');
-    if (slash)
-        slash[slash == dir] = '\0';
-    else
-        snprintf(dir, sizeof dir, ".");
-    if (access(dir, W_OK))
-        return err_set(err, ERR_INPUT, "--report %s: %s is no directory to write to",
-                       arguments->report, dir);
+    if (bootstrap_launched(&rank) && rank > 0)
+        return 0; /* the first rank writes it, perhaps where this one cannot */
+    if (stat(arguments->report, &at) == 0 && S_ISDIR(at.st_mode))
+        return err_set(err, ERR_INPUT,
+                       "--report %s is a directory, expected a file's name",
+                       arguments->report);
+    snprintf(probe, sizeof probe, "%s.XXXXXX", arguments->report);
+    fd = mkstemp(probe);
+    if (fd < 0) {
+        err_system(err, "--report %s cannot be written", arguments->report);
+        err->code = ERR_INPUT;
+        return -ERR_INPUT;
+    }
+    close(fd);
+    unlink(probe);
     return 0;
 }
 

@@ -195,8 +195,11 @@ static void confess(struct worker *worker, const struct err *err, int *exit_stat
     while (lines_order(worker->lines)->kind != ORDER_END && clock_ms() < until)
         if (lines_wait_order(worker->lines, WAIT_MS, &ignored) < 0)
             return;
-    if (lines_order(worker->lines)->kind == ORDER_END)
-        *exit_status = lines_order(worker->lines)->exit_status;
+    if (lines_order(worker->lines)->kind != ORDER_END)
+        return;
+    *exit_status = lines_order(worker->lines)->exit_status;
+    worker->status.done = lines_order(worker->lines)->number; /* nobody waits for it */
+    worker_report(worker, true);
 }
 
 static int open_all(struct worker *worker, struct err *err)
