@@ -1,5 +1,6 @@
 #include "launch/bootstrap.h"
 
+#include <fcntl.h>
 #include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 
 #include "common/clock.h"
 
-enum { TAG_CARD = 1, TAG_ALL = 2, NAP_US_MAX = 1000 };
+enum { TAG_CARD = 1, TAG_ALL = 2, NAP_US_MAX = 1000, LATER_S = 6 };
 
 bool bootstrap_launched(int *rank)
 {
@@ -29,17 +30,31 @@ bool bootstrap_launched(int *rank)
     return false;
 }
 
-/* Inside MPI nothing can be asked and nothing returns: say it and go. */
+/* Inside MPI nothing can be asked and nothing returns: say it and go. The status is for
+ * rowhouse-mpirun, which would wait for the ranks that may never come. */
 static void give_up(int signal_number)
 {
-    static const char text[] = "rowhouse: the ranks did not find each other through "
-                               "MPI in time: one is missing or "
-                               "cannot be reached\n";
+    static const char text[] =
+        "rowhouse: the ranks did not find each other through MPI in "
+        "time: one is missing or cannot be reached\n";
+    const char *path = getenv("ROWHOUSE_STATUS");
+    int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
 
     (void)signal_number;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
-        _exit(1);
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0 ||
+        (fd >= 0 && write(fd, "1\n", 2) < 0))
+        _exit(1); /* there is nobody to tell */
     _exit(1);
+}
+
+/* The first rank gives up first and so speaks for all; when it is the one that is
+ * missing, the next does, a little later. */
+static unsigned patience(double timeout)
+{
+    int rank;
+
+    bootstrap_launched(&rank);
+    return (unsigned)timeout + 1 + (rank <= 0 ? 0 : rank == 1 ? LATER_S : 2 * LATER_S);
 }
 
 static void nap(int *us)
@@ -51,8 +66,8 @@ static void nap(int *us)
         *us *= 2;
 }
 
-/* Requests to stop wait until someone can act on them, also in all children; and no rank
- * outlives the daemon that has started it. */
+/* Requests to stop wait until someone can act on them, also in all children; and no
+ * rank outlives the daemon that has started it. */
 static void settle_signals(void)
 {
     sigset_t set;
@@ -82,7 +97,7 @@ int bootstrap_begin(struct bootstrap *bootstrap, double timeout, struct err *err
     bootstrap->timeout = timeout;
     settle_signals();
     sigaction(SIGALRM, &action, &before);
-    alarm((unsigned)timeout + 1);
+    alarm(patience(timeout));
     if (MPI_Init(NULL, NULL) != MPI_SUCCESS) {
         alarm(0);
         return err_set(err, ERR_SYSTEM, "MPI cannot be initialised");
@@ -191,7 +206,7 @@ void bootstrap_end(struct bootstrap *b)
     struct sigaction action = {.sa_handler = give_up};
 
     sigaction(SIGALRM, &action, NULL);
-    alarm((unsigned)b->timeout + 1);
+    alarm(patience(b->timeout));
     MPI_Finalize();
     alarm(0);
     signal(SIGALRM, SIG_DFL);

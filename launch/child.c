@@ -24,7 +24,8 @@ struct child {
     struct net *net;
     struct buffer_pool *pool;
     struct region region;
-    void *worker_memory;
+    void *outbox_memory;
+    struct outbox *outbox;
     struct coordinator_state *state;
     struct shared_dataset shared;
 };
@@ -51,10 +52,13 @@ static int map_memory(struct child *child, struct err *err)
     struct plan *plan = &child->plan;
 
     if (plan->role == ROLE_WORKER) {
-        child->worker_memory = map_fd(
-            plan->memory_fd,
-            worker_memory_bytes(&plan->request.job, plan->roster.servers));
-        return child->worker_memory ? 0 : err_system(err, "cannot map the outbox");
+        uint64_t bytes = worker_outbox_bytes(&plan->request.job, plan->roster.servers);
+
+        child->outbox_memory = map_fd(plan->memory_fd, bytes);
+        if (!child->outbox_memory)
+            return err_system(err, "cannot map the outbox of %llu bytes",
+                              (unsigned long long)bytes);
+        return outbox_open(child->outbox_memory, bytes, &child->outbox, err);
     }
     child->region.size = core_region_bytes(&plan->request.job);
     child->region.bytes_max = (uint64_t)plan->request.job.cluster.memory_max;
@@ -124,16 +128,14 @@ static int lead_and_serve(struct child *child)
 static int work(struct child *child, struct err *err)
 {
     struct plan *plan = &child->plan;
-    struct worker_setup setup = {
-        .job = &plan->request.job,
-        .roster = &plan->roster,
-        .net = child->net,
-        .pool = child->pool,
-        .index = plan->index,
-        .incarnation = plan->incarnation,
-        .memory = child->worker_memory,
-        .memory_bytes = worker_memory_bytes(&plan->request.job, plan->roster.servers),
-        .shared = &child->shared};
+    struct worker_setup setup = {.job = &plan->request.job,
+                                 .roster = &plan->roster,
+                                 .net = child->net,
+                                 .pool = child->pool,
+                                 .index = plan->index,
+                                 .incarnation = plan->incarnation,
+                                 .outbox = child->outbox,
+                                 .shared = &child->shared};
     int exit_status = 1;
 
     pthread_mutex_init(&child->shared.lock, NULL);
@@ -221,6 +223,7 @@ int run_child(char **argv)
     else
         status = run_role(child, &err);
     net_destroy(child->net);
+    outbox_close(child->outbox);
     buffer_pool_destroy(child->pool);
     free(child);
     return status;

@@ -111,7 +111,6 @@ static int finish(const struct conduct *conduct, const struct run_view *view,
 int run_conduct(const struct conduct *conduct)
 {
     const struct run_request *request = conduct->request;
-    double started = clock_seconds();
     struct lead_setup *setup = calloc(1, sizeof *setup);
     struct run_view *view = calloc(1, sizeof *view);
     struct manifest *manifest = NULL;
@@ -154,7 +153,8 @@ int run_conduct(const struct conduct *conduct)
         goto done;
     }
     progress_clear(&progress);
-    status = finish(conduct, view, clock_seconds() - started,
+    status = finish(conduct, view,
+                    (double)(clock_ms() - conduct->state->started_ms) / 1000,
                     conduct->one_process ? clock_cpu_seconds() : 0);
 done:
     if (manifest)

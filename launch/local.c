@@ -21,8 +21,8 @@ struct member_thread {
     struct server_setup server;
     struct worker_setup worker;
     struct region region;
-    void *worker_memory;
-    uint64_t worker_memory_bytes;
+    void *outbox_memory;
+    uint64_t outbox_bytes;
     bool is_worker;
     int exit_status;
 };
@@ -97,20 +97,18 @@ static int set_up_member(struct local *local, uint32_t i, struct err *err)
 
     m->is_worker = i >= local->roster.servers;
     if (m->is_worker) {
-        m->worker_memory_bytes = worker_memory_bytes(job, local->roster.servers);
-        m->worker_memory = map(m->worker_memory_bytes);
-        if (!m->worker_memory)
+        m->outbox_bytes = worker_outbox_bytes(job, local->roster.servers);
+        m->outbox_memory = map(m->outbox_bytes);
+        if (!m->outbox_memory)
             return err_system(err, "cannot map %llu bytes for a worker",
-                              (unsigned long long)m->worker_memory_bytes);
+                              (unsigned long long)m->outbox_bytes);
         m->worker = (struct worker_setup){.job = job,
                                           .roster = &local->roster,
                                           .net = local->net,
                                           .pool = local->pool,
                                           .index = i - local->roster.servers,
-                                          .memory = m->worker_memory,
-                                          .memory_bytes = m->worker_memory_bytes,
                                           .shared = &local->shared};
-        return 0;
+        return outbox_open(m->outbox_memory, m->outbox_bytes, &m->worker.outbox, err);
     }
     m->server = (struct server_setup){.job = job,
                                       .roster = &local->roster,
@@ -157,8 +155,9 @@ static void release(struct local *local)
 
         if (m->region.base)
             munmap(m->region.base, m->region.size);
-        if (m->worker_memory)
-            munmap(m->worker_memory, m->worker_memory_bytes);
+        outbox_close(m->worker.outbox);
+        if (m->outbox_memory)
+            munmap(m->outbox_memory, m->outbox_bytes);
     }
     dataset_release(&local->shared.data);
     pthread_mutex_destroy(&local->shared.lock);

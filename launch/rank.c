@@ -222,7 +222,7 @@ static int fill_plan(struct rank *rank, struct err *err)
                ? make_memory("the region", core_region_bytes(&rank->request->job),
                              &plan->memory_fd, err)
                : make_memory("the outbox",
-                             worker_memory_bytes(&rank->request->job, servers),
+                             worker_outbox_bytes(&rank->request->job, servers),
                              &plan->memory_fd, err);
 }
 

@@ -78,6 +78,7 @@ int coordinator_create(const struct coordinator_plan *plan,
         goto fail;
     c->started_ms = c->stage_ms = c->saved_ms = c->looked_ms = now_ms;
     if (state->number == 0) {
+        state->started_ms = now_ms;
         restore_state(c);
         enter(c, STAGE_GATHER, now_ms);
     } else {
@@ -461,17 +462,6 @@ int coordinator_take(struct coordinator *c, struct peer from,
     return 0;
 }
 
-static void order_training(const struct coordinator *c, struct peer to,
-                           struct order *order)
-{
-    const struct coordinator_state *s = c->state;
-
-    order->examples = ranges_count(s->range, s->ranges);
-    if (to.role == ROLE_WORKER)
-        order->ranges = ranges_share(s->range, s->ranges, to.index,
-                                     c->plan.roster->workers, order->range);
-}
-
 void coordinator_order(const struct coordinator *c, struct peer to, struct order *order)
 {
     static const uint32_t kind[] = {
@@ -487,7 +477,7 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
     order->epoch = s->epoch;
     order->clock = s->clock;
     order->ranges = 0;
-    order->examples = 0;
+    order->examples = ranges_count(s->range, s->ranges);
     order->path[0] = '\0';
     order->exit_status = s->exit_status;
     order->data = s->data;
@@ -496,8 +486,9 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
         snprintf(order->path, sizeof order->path, "%s", c->plan.restore);
     if (s->stage == STAGE_SAVE)
         snprintf(order->path, sizeof order->path, "%s", s->saving);
-    if (s->stage == STAGE_TRAIN)
-        order_training(c, to, order);
+    if (s->stage == STAGE_TRAIN && to.role == ROLE_WORKER)
+        order->ranges = ranges_share(s->range, s->ranges, to.index,
+                                     c->plan.roster->workers, order->range);
 }
 
 /* --- time

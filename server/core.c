@@ -385,6 +385,7 @@ int core_begin_training(struct core *core, uint64_t order, uint64_t clock,
         s->idle_order = has_share ? 0 : order;
     }
     __atomic_store_n(&sessions->order, order, __ATOMIC_RELEASE);
+    gate_forget_before(core, order);
     for (uint32_t w = 0; w < core->workers; w++)
         gate_settle(core, w);
     return gate_release(core, err);

@@ -138,6 +138,8 @@ void gate_take_reach(struct core *core, uint32_t worker, const struct reach *rea
 /* A worker's pushes have been applied further: what it promised may be true now. */
 void gate_settle(struct core *core, uint32_t worker);
 int gate_park(struct core *core, const struct message *message, struct err *err);
+/* Forgets parked pulls of earlier orders: their workers have dropped them. */
+void gate_forget_before(struct core *core, uint64_t order);
 /* Answers parked pulls whose turn has come. */
 int gate_release(struct core *core, struct err *err);
 

@@ -119,6 +119,13 @@ int gate_park(struct core *core, const struct message *m, struct err *err)
     return 0;
 }
 
+void gate_forget_before(struct core *core, uint64_t order)
+{
+    for (uint32_t i = core->parks; i-- > 0;)
+        if (core->parked[i].pull.reach.order < order)
+            forget(core, i);
+}
+
 int gate_release(struct core *core, struct err *err)
 {
     for (uint32_t i = 0; i < core->parks;) {

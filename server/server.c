@@ -129,8 +129,10 @@ static int obey(struct server *server, const struct order *order, struct err *er
         server->exit_status = order->exit_status;
         break;
     case ORDER_TRAIN:
-        rc = core_begin_training(server->core, order->number, order->clock,
-                                 order->examples, err);
+    case ORDER_STOP: /* it may come so soon that the order to train was not seen */
+        rc = core_begin_training(server->core,
+                                 order->number - (order->kind == ORDER_STOP),
+                                 order->clock, order->examples, err);
         if (rc == 0)
             rc = send_answers(server, err);
         break;

@@ -14,7 +14,6 @@ struct worker {
     struct member *member;
     struct lines *lines;
     struct client *client;
-    struct outbox *outbox; /* in setup->memory */
     struct feeder *feeder;
     struct mf mf;
     int user, item; /* table indices */
@@ -31,7 +30,8 @@ struct worker {
 int worker_train(struct worker *worker, const struct order *order, struct err *err);
 
 /* Gets everything acknowledged and reports where the training order before this one
- * stands, also when an earlier incarnation has trained it. */
+ * stands: also when an earlier incarnation has trained it, or nobody, because this
+ * order came so soon after it. */
 int worker_stop(struct worker *worker, const struct order *order, struct err *err);
 
 /* Adds up metric sums over this worker's share of the test part, with read-only pulls.

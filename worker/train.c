@@ -114,13 +114,11 @@ static int step(struct training *t, struct err *err)
 static int run(struct training *t, struct err *err)
 {
     struct worker *worker = t->worker;
-    bool at_end = false;
     int rc;
 
     for (;;) {
         rc = begin_pulls(t, err);
-        at_end = t->flight.count == 0;
-        if (rc == 0 && at_end)
+        if (rc == 0 && t->flight.count == 0)
             break;
         if (rc == 0)
             rc = step(t, err);
@@ -130,12 +128,12 @@ static int run(struct training *t, struct err *err)
         if (member_order_number(worker->member) != t->order->number)
             break;
     }
-    /* Without pulls to come, or told to stop: all that was pushed is to be applied. */
-    rc = at_end ? client_end_order(worker->client, err)
-                : client_drain(worker->client, err);
+    /* Out of data or told to stop: nobody is to wait for us any more, and all that was
+     * pushed is to be applied. */
+    drop_flight(t);
+    rc = client_end_order(worker->client, err);
     if (rc)
         return rc;
-    drop_flight(t);
     report(t);
     return 0;
 }
@@ -143,7 +141,7 @@ static int run(struct training *t, struct err *err)
 /* The share, less what an earlier incarnation has behind it. */
 static uint32_t remaining(struct training *t, struct range *range)
 {
-    const struct journal_entry *before = outbox_standing(t->worker->outbox);
+    const struct journal_entry *before = outbox_standing(t->worker->setup->outbox);
     uint32_t ranges = t->order->ranges;
 
     memcpy(range, t->order->range, ranges * sizeof *range);
@@ -210,13 +208,16 @@ int worker_train(struct worker *worker, const struct order *order, struct err *e
 
 int worker_stop(struct worker *worker, const struct order *order, struct err *err)
 {
-    const struct journal_entry *standing = outbox_standing(worker->outbox);
-    struct training t = {.worker = worker};
+    const struct journal_entry *standing = outbox_standing(worker->setup->outbox);
+    struct training t = {.worker = worker, .done = {.clock = order->clock}};
+    int rc;
 
     if (standing->order + 1 == order->number)
         t.done = *standing;
-    if (client_drain(worker->client, err))
-        return -err->code;
+    client_begin_order(worker->client, order->number - 1, t.done.clock);
+    rc = client_end_order(worker->client, err);
+    if (rc)
+        return rc;
     report(&t);
     return 0;
 }

@@ -42,7 +42,7 @@ static uint32_t window(const struct job *job)
     return (uint32_t)job->train.inflight + 2;
 }
 
-uint64_t worker_memory_bytes(const struct job *job, uint32_t servers)
+uint64_t worker_outbox_bytes(const struct job *job, uint32_t servers)
 {
     uint32_t width[JOB_TABLES_MAX];
 
@@ -213,9 +213,7 @@ static int open_all(struct worker *worker, struct err *err)
 
     worker->status.rank = me->rank;
     memcpy(worker->status.host, me->host, sizeof worker->status.host);
-    if (outbox_open(setup->memory, setup->memory_bytes, &worker->outbox, err))
-        return -err->code;
-    entry = outbox_standing(worker->outbox);
+    entry = outbox_standing(setup->outbox);
     worker->before = (struct client_counts){entry->bytes_pulled, entry->bytes_pushed,
                                             entry->pushes_sent, entry->pushes_resent};
     rc = member_create(setup->net, setup->roster->coordinator, self, setup->roster->job,
@@ -227,7 +225,7 @@ static int open_all(struct worker *worker, struct err *err)
         return rc;
     worker_report(worker, true);
     rc = client_create(setup->job, setup->roster, lines_line(worker->lines),
-                       setup->pool, worker->outbox, window(setup->job), &worker->client,
+                       setup->pool, setup->outbox, window(setup->job), &worker->client,
                        err);
     if (rc == 0)
         rc = feeder_create(setup->job, worker->width, setup->roster->servers,
@@ -257,7 +255,6 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
         confess(worker, err, exit_status);
     feeder_destroy(worker->feeder);
     client_destroy(worker->client);
-    outbox_close(worker->outbox);
     lines_destroy(worker->lines);
     member_destroy(worker->member);
     for (int t = 0; t < JOB_TABLES_MAX; t++)

@@ -7,7 +7,7 @@
 
 #include "common/net/port.h"
 #include "common/net/roster.h"
-#include "worker/journal.h"
+#include "worker/outbox.h"
 #include "worker/stream/dataset.h"
 
 /* A data set that the workers of one process read once and share. */
@@ -24,13 +24,13 @@ struct worker_setup {
     struct net *net;
     struct buffer_pool *pool; /* outlives net */
     uint32_t index, incarnation;
-    void *memory; /* outlives the process: the outbox */
-    uint64_t memory_bytes;
+    struct outbox *outbox; /* outlives net: frames on their way hold its buffers */
     struct shared_dataset *shared;
 };
 
-/* The bytes of memory that a worker of a job with so many servers needs (sparse). */
-uint64_t worker_memory_bytes(const struct job *job, uint32_t servers);
+/* The bytes of memory that the outbox of a worker needs, in a job with so many servers
+ * (sparse). */
+uint64_t worker_outbox_bytes(const struct job *job, uint32_t servers);
 
 /* Works until the coordinator says to end; *exit_status is what it said. Fails with a
  * sentence that the coordinator has been told, too. One thread, which starts a reader.

@@ -10,15 +10,15 @@ ROOMS = ("common", "common/net", "server", "worker", "worker/model", "worker/str
 
 def files(*endings):
     """Paths of the project's files with these endings, as git knows them; without git
-    (a copy), all that lie in the rooms."""
+    (a copy), all that there are."""
     known = subprocess.run(["git", "ls-files", "--cached", "--others",
                             "--exclude-standard"], capture_output=True, text=True)
     if known.returncode == 0 and known.stdout:
         names = known.stdout.split("\n")
     else:
-        tops = {room.split("/")[0] for room in ROOMS}
-        names = [os.path.join(folder, name) for top in tops
-                 for folder, _, inside in os.walk(top) for name in inside]
+        names = [os.path.relpath(os.path.join(folder, name))
+                 for folder, _, inside in os.walk(".") for name in inside]
+        names = [n for n in names if n.split("/")[0] not in ("build", "runs", ".git")]
     return sorted({n for n in names if n.endswith(endings) and os.path.isfile(n)})
 
 
