@@ -37,9 +37,10 @@ struct epoch_record {
 /* Plain data that survives the coordinator's process. Fresh memory is zero. */
 struct coordinator_state {
     uint32_t stage;
-    uint64_t number; /* of the order */
-    uint32_t epoch;  /* being trained, or finished last */
-    uint32_t ranges; /* of the epoch: what was left at the order */
+    uint64_t number;    /* of the order */
+    int64_t started_ms; /* when the first process began to lead */
+    uint32_t epoch;     /* being trained, or finished last */
+    uint32_t ranges;    /* of the epoch: what was left at the order */
     struct range range[MANIFEST_RANGES_MAX];
     uint64_t clock;
     bool has_data, interrupted, saved_all, evaluated;
