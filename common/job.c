@@ -111,6 +111,11 @@ static const struct setting rows[] = {
      .doc = "How far workers wait for each other: async not at all within an epoch; ssp "
             "until all are at most train.staleness batches behind; bsp for every batch, "
             "which gives the same bits for any number of servers."},
+    {"train.update", SETTING_CHOICE, AT(train.update), .choices = "gradient|delta",
+     .preset = "gradient",
+     .doc = "What workers push: a batch's gradients, which the servers apply; or the "
+            "differences that a worker's own steps of plain SGD, one example at a time, "
+            "have made to its rows (needs optimizer.kind: sgd)."},
     {"train.staleness", SETTING_INTEGER, AT(train.staleness), .min = 0, .max = 60,
      .preset = "8", .unit = "batches",
      .doc = "With ssp: how far a worker may be ahead of the slowest one."},
@@ -437,6 +442,15 @@ static int check_metrics(const struct job *job, struct err *err)
     return 0;
 }
 
+static int check_update(const struct job *job, struct err *err)
+{
+    if (job->train.update == UPDATE_DELTA && job->optimizer.kind != OPTIMIZER_SGD)
+        return err_set(err, ERR_INPUT,
+                       "train.update: delta needs optimizer.kind: sgd, whose steps the "
+                       "workers make themselves");
+    return 0;
+}
+
 int job_check(const struct job *job, struct err *err)
 {
     int rc = check_name(job, err);
@@ -447,6 +461,8 @@ int job_check(const struct job *job, struct err *err)
         rc = check_columns(job, err);
     if (!rc)
         rc = check_model(job, err);
+    if (!rc)
+        rc = check_update(job, err);
     if (!rc)
         rc = check_metrics(job, err);
     return rc;

@@ -31,6 +31,7 @@ enum model_kind { MODEL_MF };
 enum loss_kind { LOSS_SQUARED, LOSS_LOGISTIC };
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAGRAD };
 enum consistency_kind { CONSISTENCY_ASYNC, CONSISTENCY_SSP, CONSISTENCY_BSP };
+enum update_kind { UPDATE_GRADIENT, UPDATE_DELTA };
 enum every_unit { EVERY_EPOCH, EVERY_SECOND };
 
 struct job_table {
@@ -80,6 +81,7 @@ struct job {
         int64_t epochs;
         int64_t batch;
         int consistency; /* enum consistency_kind */
+        int update;      /* enum update_kind */
         int64_t staleness;
         int64_t seed;
         int64_t inflight;  /* batches pulled ahead of the one being computed */

@@ -168,6 +168,8 @@ static int say_last_words(struct child *child, struct err *err)
             if (member_order(member, order->number, order, err) < 0)
                 break;
         }
+        status->done = order->number; /* nobody waits for this rank */
+        member_report(member, status, true);
     }
     member_destroy(member);
     free(order);

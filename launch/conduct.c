@@ -1,9 +1,11 @@
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -13,16 +15,31 @@
 #include "launch/report.h"
 #include "launch/run.h"
 
+/* OpenBLAS has started threads before main() began, which do not block these signals:
+ * whichever gets one hands it on to the first thread, where it waits to be read. */
+static void hand_on(int signal_number)
+{
+    int before = errno;
+
+    if (syscall(SYS_gettid) != getpid())
+        syscall(SYS_tgkill, getpid(), getpid(), signal_number);
+    errno = before;
+}
+
 int run_interrupt_fd(void)
 {
+    static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
+    struct sigaction action = {.sa_handler = hand_on, .sa_flags = SA_RESTART};
     sigset_t set;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGUSR1);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigaddset(&set, signals[i]);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL))
         return -1;
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        if (sigaction(signals[i], &action, NULL))
+            return -1;
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
@@ -46,28 +63,32 @@ static void show_epoch(void *context, const struct epoch_record *record)
                         record->seconds);
 }
 
-static void print_metrics(const struct conduct *conduct)
+static int print_metrics(const struct conduct *conduct, struct err *err)
 {
     const char *cursor = conduct->request->job.evaluate.metrics;
     char name[JOB_NAME_MAX];
 
     if (!conduct->state->evaluated)
-        return;
+        return 0;
     while (job_list_next(&cursor, name, sizeof name))
         printf("test %s %.6g\n", name,
                round(metrics_value(name, conduct->state->metric) * 1e6) / 1e6);
-    fflush(stdout);
+    if (fflush(stdout) || ferror(stdout))
+        return err_system(err, "cannot write the test metrics to standard output");
+    return 0;
 }
 
 /* One sentence about an end that is not the planned one. */
 static void explain(const struct conduct *conduct)
 {
     const struct coordinator_state *state = conduct->state;
-    const struct job *job = &conduct->request->job;
+    const struct run_request *request = conduct->request;
+    const struct job *job = &request->job;
 
     if (state->error)
         log_error("%s", state->text);
-    else if (state->exit_status == 130 && state->checkpoint && job->checkpoint.dir[0])
+    else if (state->exit_status == 130 && job->checkpoint.dir[0] &&
+             (request->restore[0] || state->checkpoint > request->checkpoint_last))
         log_info(
             "interrupted in epoch %u; checkpoint %llu is in %s, go on with --resume",
             state->epoch, (unsigned long long)state->checkpoint, job->checkpoint.dir);
@@ -76,11 +97,15 @@ static void explain(const struct conduct *conduct)
                  job->checkpoint.dir[0] ? "" : " (checkpoint.dir is not set)");
 }
 
-static int read_manifest(const struct run_request *request, struct manifest **manifest,
+/* What the run begins from. A coordinator that comes back goes on from its state; that
+ * checkpoint may be gone by then. */
+static int read_manifest(const struct conduct *conduct, struct manifest **manifest,
                          struct err *err)
 {
+    const struct run_request *request = conduct->request;
+
     *manifest = NULL;
-    if (!request->restore[0])
+    if (!request->restore[0] || conduct->state->number)
         return 0;
     *manifest = calloc(1, sizeof **manifest);
     if (!*manifest)
@@ -95,7 +120,10 @@ static int finish(const struct conduct *conduct, const struct run_view *view,
     int status = state->exit_status;
     struct err err;
 
-    print_metrics(conduct);
+    if (print_metrics(conduct, &err)) {
+        log_error("%s", err.text);
+        status = status ? status : err_exit_status(err.code);
+    }
     explain(conduct);
     if (conduct->request->report[0] && !state->error &&
         report_write(conduct->request, conduct->roster, state, view, seconds,
@@ -118,6 +146,7 @@ int run_conduct(const struct conduct *conduct)
     struct err err;
     int status = 1;
 
+    signal(SIGPIPE, SIG_IGN); /* whoever reads the output may have gone: no reason to die */
     progress_init(&progress, STDERR_FILENO, request->terminal,
                   request->quiet || request->evaluate_only,
                   (uint32_t)request->job.train.epochs);
@@ -125,7 +154,7 @@ int run_conduct(const struct conduct *conduct)
         log_error("no memory to lead the run");
         goto done;
     }
-    if (read_manifest(request, &manifest, &err)) {
+    if (read_manifest(conduct, &manifest, &err)) {
         log_error("%s", err.text);
         status = err_exit_status(err.code);
         goto done;

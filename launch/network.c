@@ -15,7 +15,7 @@ enum { BACKLOG = 1024, LIST_MAX = 512 };
 
 struct choice {
     uint32_t network, mask; /* host order; mask 0 = any but loopback */
-    bool any;
+    bool any, loopback; /* is loopback one that fits? */
     char address[INET_ADDRSTRLEN];
     int found;
     char list[LIST_MAX]; /* all addresses, for the sentence */
@@ -63,8 +63,8 @@ static void consider(struct choice *choice, const struct ifaddrs *entry)
     inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
     snprintf(choice->list + used, sizeof choice->list - used, "%s%s (%s)",
              used ? ", " : "", text, entry->ifa_name);
-    if (choice->any ? is_loopback(address)
-                    : (address & choice->mask) != choice->network)
+    if ((is_loopback(address) && !choice->loopback) ||
+        (!choice->any && (address & choice->mask) != choice->network))
         return;
     if (choice->found++ == 0)
         memcpy(choice->address, text, sizeof text);
@@ -73,7 +73,7 @@ static void consider(struct choice *choice, const struct ifaddrs *entry)
 int network_choose(const char *cidr, bool one_host, char *address, size_t size,
                    struct err *err)
 {
-    struct choice choice = {.any = cidr[0] == '\0'};
+    struct choice choice = {.any = cidr[0] == '\0', .loopback = one_host};
     struct ifaddrs *list;
 
     if (choice.any && one_host) {

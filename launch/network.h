@@ -7,10 +7,10 @@
 
 #include "common/err.h"
 
-/* Chooses an IPv4 address: the one in `cidr` (cluster.network), or, with cidr "", the
+/* Chooses an IPv4 address: the first in `cidr` (cluster.network), or, with cidr "", the
  * loopback address when all ranks are on one host, else the one address that is not
- * loopback. -ERR_INPUT names the addresses there are when none or several fit, or when a
- * loopback network is asked for across hosts. */
+ * loopback. Across hosts loopback never fits. -ERR_INPUT names the addresses there are
+ * when none fits, or several without a `cidr`. */
 int network_choose(const char *cidr, bool one_host, char *address, size_t size,
                    struct err *err);
 

@@ -1,8 +1,10 @@
 /* rowhouse predict: a prediction, or a row's values, for each line of a file. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -91,22 +93,41 @@ static int predict_all(struct prediction *p, const char *data, struct err *err)
     return rc;
 }
 
-/* A file appears whole or not at all. */
+static int to_stream(struct prediction *p, const char *data, FILE *out,
+                     const char *name, struct err *err)
+{
+    int rc;
+
+    p->out = out;
+    p->name = name;
+    rc = predict_all(p, data, err);
+    if (rc == 0 && fflush(out))
+        rc = err_system(err, "cannot write %s", name);
+    return rc;
+}
+
+/* A file appears whole or not at all; a device, a pipe or what a link such as /dev/stdout
+ * stands for is written to. */
 static int to_file(struct prediction *p, const char *data, const char *path,
                    struct err *err)
 {
-    char temporary[1100];
-    int rc;
+    struct stat info;
+    bool special = lstat(path, &info) == 0 && !S_ISREG(info.st_mode);
+    char temporary[PATH_MAX];
+    FILE *out;
+    int rc, n = snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid());
 
-    snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid());
-    p->out = fopen(temporary, "wx");
-    p->name = path;
-    if (!p->out)
+    if (n < 0 || (size_t)n >= sizeof temporary)
+        return err_set(err, ERR_INPUT, "--out: a path of %zu bytes is too long",
+                       strlen(path));
+    out = special ? fopen(path, "w") : fopen(temporary, "wx");
+    if (!out)
         return err_system(err, "cannot write %s", path);
-    rc = predict_all(p, data, err);
-    if (rc == 0 && fflush(p->out))
+    rc = to_stream(p, data, out, path, err);
+    if (fclose(out) && rc == 0)
         rc = err_system(err, "cannot write %s", path);
-    fclose(p->out);
+    if (special)
+        return rc;
     if (rc == 0 && rename(temporary, path))
         rc = err_system(err, "cannot put %s into place", path);
     if (rc)
@@ -151,12 +172,7 @@ static int predict(const struct arguments *arguments, struct prediction *p,
         p->pos[i] = i;
     if (strcmp(arguments->out, "-") != 0)
         return to_file(p, arguments->data, arguments->out, err);
-    p->out = stdout;
-    p->name = "the predictions";
-    rc = predict_all(p, arguments->data, err);
-    if (rc == 0 && fflush(stdout))
-        rc = err_system(err, "cannot write %s", p->name);
-    return rc;
+    return to_stream(p, arguments->data, stdout, "the predictions", err);
 }
 
 int command_predict(const struct arguments *arguments)

@@ -114,6 +114,32 @@ static bool probes(const struct rank *rank)
     return !rank->one_host && rank->request->job.checkpoint.dir[0];
 }
 
+static int make_memory(const char *name, uint64_t size, int32_t *fd, struct err *err)
+{
+    *fd = memfd_create(name, 0);
+    if (*fd < 0 || ftruncate(*fd, (off_t)size))
+        return err_system(err, "cannot make %s of %llu bytes", name,
+                          (unsigned long long)size);
+    return 0;
+}
+
+/* The child's memory, which outlives it. */
+static int make_memories(struct rank *rank, struct err *err)
+{
+    const struct job *job = &rank->request->job;
+    struct plan *plan = rank->plan;
+
+    if (rank->mpi.rank == 0 &&
+        make_memory("the coordinator's state", sizeof(struct coordinator_state),
+                    &plan->state_fd, err))
+        return -err->code;
+    if (is_server(rank))
+        return make_memory("the region", core_region_bytes(job), &plan->memory_fd, err);
+    return make_memory("the outbox",
+                       worker_outbox_bytes(job, (uint32_t)job->cluster.servers),
+                       &plan->memory_fd, err);
+}
+
 static int make_card(struct rank *rank, struct err *err)
 {
     struct card *mine = &rank->mine;
@@ -138,10 +164,10 @@ static int make_card(struct rank *rank, struct err *err)
     if (is_server(rank) && network_listen(address, &plan->listen_fd, mine->endpoint,
                                           sizeof mine->endpoint, err))
         return -err->code;
-    if (rank->mpi.rank == 0)
-        return network_listen(address, &plan->control_fd, mine->control,
-                              sizeof mine->control, err);
-    return 0;
+    if (rank->mpi.rank == 0 && network_listen(address, &plan->control_fd, mine->control,
+                                              sizeof mine->control, err))
+        return -err->code;
+    return make_memories(rank, err);
 }
 
 static int second_round(struct rank *rank, struct err *err)
@@ -158,7 +184,6 @@ static int second_round(struct rank *rank, struct err *err)
 static int third_round(struct rank *rank, struct err *err)
 {
     char path[JOB_PATH_MAX + 64];
-    int rc;
 
     if (!probes(rank))
         return 0;
@@ -169,10 +194,17 @@ static int third_round(struct rank *rank, struct err *err)
             "checkpoint.dir %s is not the directory that rank 0 sees; several hosts "
             "need a shared one",
             rank->request->job.checkpoint.dir);
-    rc = round_of_cards(rank, err);
-    if (rank->mpi.rank == 0)
-        unlink(path);
-    return rc;
+    return round_of_cards(rank, err);
+}
+
+static void remove_probe(const struct rank *rank)
+{
+    char path[JOB_PATH_MAX + 64];
+
+    if (rank->mpi.rank != 0 || !rank->mine.token || !probes(rank))
+        return;
+    probe_path(rank, rank->mine.token, path, sizeof path);
+    unlink(path);
 }
 
 static void fill_roster(struct rank *rank)
@@ -194,17 +226,7 @@ static void fill_roster(struct rank *rank)
     }
 }
 
-static int make_memory(const char *name, uint64_t size, int32_t *fd, struct err *err)
-{
-    *fd = memfd_create(name, 0);
-    if (*fd < 0 || ftruncate(*fd, (off_t)size))
-        return err_system(err, "cannot make %s of %llu bytes", name,
-                          (unsigned long long)size);
-    return 0;
-}
-
-/* The child's memory, which outlives it. */
-static int fill_plan(struct rank *rank, struct err *err)
+static void fill_plan(struct rank *rank)
 {
     struct plan *plan = rank->plan;
     uint32_t servers = (uint32_t)rank->request->job.cluster.servers;
@@ -214,16 +236,7 @@ static int fill_plan(struct rank *rank, struct err *err)
     plan->role = is_server(rank) ? ROLE_SERVER : ROLE_WORKER;
     plan->index = (uint32_t)rank->mpi.rank - (is_server(rank) ? 0 : servers);
     plan->request = *rank->request;
-    if (rank->mpi.rank == 0 &&
-        make_memory("the coordinator's state", sizeof(struct coordinator_state),
-                    &plan->state_fd, err))
-        return -err->code;
-    return is_server(rank)
-               ? make_memory("the region", core_region_bytes(&rank->request->job),
-                             &plan->memory_fd, err)
-               : make_memory("the outbox",
-                             worker_outbox_bytes(&rank->request->job, servers),
-                             &plan->memory_fd, err);
+    fill_roster(rank);
 }
 
 static int meet(struct rank *rank, const struct err *prepared, struct err *err)
@@ -234,11 +247,11 @@ static int meet(struct rank *rank, const struct err *prepared, struct err *err)
         rc = second_round(rank, err);
     if (rc == 0)
         rc = third_round(rank, err);
-    if (rc == 0)
-        rc = fill_plan(rank, &rank->mine.err);
-    if (rc == 0)
-        fill_roster(rank);
-    return rc ? rc : bootstrap_barrier(&rank->mpi, err);
+    remove_probe(rank);
+    if (rc)
+        return rc;
+    fill_plan(rank);
+    return bootstrap_barrier(&rank->mpi, err);
 }
 
 /* The first rank alone leaves with the job's status: at the first other than 0 mpirun

@@ -262,7 +262,7 @@ static int recommend(const struct arguments *arguments, struct recommending *r,
         rc = fill_catalogue(r, err);
     for (uint32_t i = 0; i < r->asked.n && rc == 0; i++)
         rc = recommend_one(r, i, err);
-    if (rc == 0 && fflush(stdout))
+    if (rc == 0 && (fflush(stdout) || ferror(stdout)))
         rc = err_system(err, "cannot write the recommendations");
     return rc;
 }

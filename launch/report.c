@@ -1,6 +1,7 @@
 #include "launch/report.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,19 @@
 #include "common/file.h"
 #include "common/metrics.h"
 #include "server/core.h"
+
+/* JSON has no word for what is no number, nor for bytes that are no UTF-8. */
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *text(const char *bytes)
+{
+    json_t *json = json_string(bytes);
+
+    return json ? json : json_null();
+}
 
 static json_t *epochs(const struct coordinator_state *state)
 {
@@ -18,11 +32,11 @@ static json_t *epochs(const struct coordinator_state *state)
         double n = e->examples ? (double)e->examples : 1;
 
         json_array_append_new(
-            list, json_pack("{s:I, s:I, s:f, s:f, s:f, s:{}}", "epoch",
+            list, json_pack("{s:I, s:I, s:f, s:f, s:o, s:{}}", "epoch",
                             (json_int_t)e->epoch, "examples", (json_int_t)e->examples,
                             "seconds", e->seconds, "examples_per_second",
                             e->seconds > 0 ? (double)e->examples / e->seconds : 0.0,
-                            "loss", e->loss_sum / n, "metrics"));
+                            "loss", number(e->loss_sum / n), "metrics"));
     }
     return list;
 }
@@ -71,7 +85,7 @@ static json_t *test_metrics(const struct job *job,
     if (!state->evaluated)
         return all;
     while (job_list_next(&cursor, name, sizeof name))
-        json_object_set_new(all, name, json_real(metrics_value(name, state->metric)));
+        json_object_set_new(all, name, number(metrics_value(name, state->metric)));
     return all;
 }
 
@@ -106,25 +120,25 @@ int report_write(const struct run_request *request, const struct roster *roster,
         (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
         epochs(state), "test", test_metrics(job, state));
     json_t *rest = json_pack(
-        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:{s:s, s:I, s:f}}",
+        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:{s:o, s:I, s:f}}",
         "seconds", seconds, "cpu_seconds", cpu_seconds, "bytes", "pulled",
         (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed,
         "pushes", "sent", (json_int_t)view->pushes_sent, "applied",
         (json_int_t)view->pushes_applied, "duplicates_dropped",
         (json_int_t)view->pushes_duplicate, "resent", (json_int_t)view->pushes_resent,
         "staleness", staleness(job, view), "restarts", (json_int_t)state->restarts,
-        "checkpoint", "dir", job->checkpoint.dir, "bytes",
+        "checkpoint", "dir", text(job->checkpoint.dir), "bytes",
         (json_int_t)state->checkpoint_bytes, "seconds", state->checkpoint_seconds);
-    char *text = NULL;
+    char *dump = NULL;
     int rc;
 
     if (all && rest && json_object_update(all, rest) == 0)
-        text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    if (text)
-        rc = file_write_atomic(request->report, text, strlen(text), err);
+        dump = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    if (dump)
+        rc = file_write_atomic(request->report, dump, strlen(dump), err);
     else
         rc = err_set(err, ERR_MEMORY, "no memory for the report %s", request->report);
-    free(text);
+    free(dump);
     json_decref(rest);
     json_decref(all);
     return rc;

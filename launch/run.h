@@ -47,7 +47,7 @@ struct conduct {
 int run_conduct(const struct conduct *conduct);
 
 /* A non-blocking signalfd for SIGINT, SIGTERM and SIGUSR1, which are blocked for this and
- * all later threads. -1 on failure. */
+ * all later threads. First thread only, which reads it, too. -1 on failure. */
 int run_interrupt_fd(void);
 
 #endif

@@ -17,6 +17,11 @@ void optimizer_init(struct optimizer *optimizer, const struct job *job)
         .initial = (float)job->optimizer.initial,
         .level = (int)cpu_level(),
     };
+    if (job->train.update ==
+        UPDATE_DELTA) { /* workers make the steps, servers add them */
+        optimizer->rate = -1;
+        optimizer->l2 = 0;
+    }
 }
 
 uint32_t optimizer_state_width(const struct optimizer *optimizer, uint32_t width)

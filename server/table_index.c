@@ -24,11 +24,13 @@ static array_ref array_none(const struct table *table)
     return array_pack((uint64_t)(none - table->region->base), 1);
 }
 
-/* Rows at which a sub-table grows: 7/8 of its room. */
+/* Rows at which a sub-table grows: 13/16 of its room. Up to there few rows miss their
+ * home. */
 static uint32_t array_rows_grow(const struct table *table, array_ref array)
 {
-    return array == array_none(table) ? 0
-                                      : array_buckets(array) * (BUCKET_ROWS * 7) / 8;
+    return array == array_none(table)
+               ? 0
+               : array_buckets(array) * (BUCKET_ROWS * 13 / 4) / 4;
 }
 
 /* Rows an array has room for at all. */

@@ -1,5 +1,6 @@
 #include "worker/feeder.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +124,7 @@ static void take(struct feeder *feeder, struct batch *batch)
                 continue;
             }
             if (at + PREFETCH < range->end) {
-                uint32_t soon = feeder->order[at + PREFETCH];
+                uint64_t soon = feeder->order[at + PREFETCH];
 
                 __builtin_prefetch(&feeder->part->key[soon * feeder->key_columns]);
                 __builtin_prefetch(&feeder->part->label[soon]);
@@ -202,7 +203,8 @@ int feeder_begin(struct feeder *feeder, const struct part *part, const uint32_t 
     feeder->fulls = feeder->full_head = 0;
     feeder->stop = feeder->end = false;
     feeder->err.code = 0;
-    if (pthread_create(&feeder->thread, NULL, read_all, feeder)) {
+    errno = pthread_create(&feeder->thread, NULL, read_all, feeder);
+    if (errno) {
         free(feeder->range);
         feeder->range = NULL;
         return err_system(err, "cannot start the reader thread");

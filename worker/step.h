@@ -23,7 +23,12 @@ struct worker {
     uint32_t order_epoch;            /* which epoch's it is; 0 = none */
     struct status status;
     struct client_counts before; /* counts of earlier incarnations */
+    bool met;                    /* the servers know us */
 };
+
+/* Reads the data, or takes what another worker of this process has read; once.
+ * -ERR_INTERRUPTED when the job ends meanwhile. */
+int worker_load(struct worker *worker, struct err *err);
 
 /* Trains this worker's ranges of an ORDER_TRAIN until they are done or a newer order
  * comes; everything pushed is acknowledged when it returns 0. */

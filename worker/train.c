@@ -50,30 +50,64 @@ static int begin_pulls(struct training *t, struct err *err)
 static void report(struct training *t)
 {
     struct worker *worker = t->worker;
-    const struct client_counts *counts = client_counts(worker->client);
     struct status *status = &worker->status;
 
     status->clock = t->done.clock;
     status->taken = status->examples = t->done.taken;
     status->loss_sum = t->done.loss_sum;
-    status->pushes_sent = worker->before.pushes_sent + counts->pushes_sent;
-    status->pushes_resent = worker->before.pushes_resent + counts->pushes_resent;
-    status->bytes_pulled = worker->before.bytes_pulled + counts->bytes_pulled;
-    status->bytes_pushed = worker->before.bytes_pushed + counts->bytes_pushed;
     worker_report(worker, false);
+}
+
+static double compute_gradient(struct worker *worker, struct batch *batch)
+{
+    struct mf_batch model = worker_model_batch(worker, batch);
+
+    for (uint32_t i = 0; i < batch->tables; i++)
+        memset(worker->gradient[i], 0,
+               (size_t)batch->set[i].rows * worker->width[i] * sizeof(float));
+    return mf_forward_backward(&worker->mf, &model, worker->gradient[worker->user],
+                               worker->gradient[worker->item]);
+}
+
+/* Trains on the pulled rows one example at a time; what is pushed is by how much that
+ * has changed them, and the servers add it (as in Bösen: Wei et al. 2015, Managed
+ * Communication and Consistency for Fast Data-Parallel Iterative Analytics). */
+static double compute_delta(struct worker *worker, struct batch *batch)
+{
+    const struct job *job = worker->setup->job;
+    struct mf_block block = {
+        .n = batch->n,
+        .user_pos = batch->set[worker->user].pos,
+        .item_pos = batch->set[worker->item].pos,
+        .label = batch->label,
+        .user = batch->rows[worker->user],
+        .item = batch->rows[worker->item],
+        .rate = (float)job->optimizer.rate,
+        .l2 = (float)job->optimizer.l2,
+    };
+    double loss;
+
+    for (uint32_t t = 0; t < batch->tables; t++)
+        memcpy(worker->gradient[t], batch->rows[t],
+               (size_t)batch->set[t].rows * worker->width[t] * sizeof(float));
+    loss = mf_sgd(&worker->mf, &block);
+    for (uint32_t t = 0; t < batch->tables; t++) {
+        size_t n = (size_t)batch->set[t].rows * worker->width[t];
+
+        for (size_t i = 0; i < n; i++)
+            worker->gradient[t][i] = batch->rows[t][i] - worker->gradient[t][i];
+    }
+    return loss;
 }
 
 static int compute(struct training *t, struct batch *batch, double *loss,
                    struct err *err)
 {
     struct worker *worker = t->worker;
-    struct mf_batch model = worker_model_batch(worker, batch);
 
-    for (uint32_t i = 0; i < batch->tables; i++)
-        memset(worker->gradient[i], 0,
-               (size_t)batch->set[i].rows * worker->width[i] * sizeof(float));
-    *loss = mf_forward_backward(&worker->mf, &model, worker->gradient[worker->user],
-                                worker->gradient[worker->item]);
+    *loss = worker->setup->job->train.update == UPDATE_DELTA
+                ? compute_delta(worker, batch)
+                : compute_gradient(worker, batch);
 #ifndef MUTANT_FINITE
     if (worker->setup->job->train.check_finite && !isfinite(*loss))
         return err_set(
@@ -163,16 +197,29 @@ static uint32_t remaining(struct training *t, struct range *range)
     return ranges;
 }
 
-/* Pulls ahead of the batch being computed: none under bsp, at most k under ssp. */
+/* Pulls ahead of the batch being computed: at most k under ssp, none under bsp. */
 static uint32_t ahead(const struct job *job)
 {
     int64_t inflight = job->train.inflight;
 
-    if (job->train.consistency == CONSISTENCY_BSP)
+    /* Differences build on the worker's own last push, so it must be in the rows. */
+    if (job->train.consistency == CONSISTENCY_BSP || job->train.update == UPDATE_DELTA)
         return 0;
     if (job->train.consistency == CONSISTENCY_SSP && inflight > job->train.staleness)
         inflight = job->train.staleness;
     return (uint32_t)inflight;
+}
+
+static int check_ranges(const struct worker *worker, const struct order *order,
+                        struct err *err)
+{
+    for (uint32_t i = 0; i < order->ranges; i++)
+        if (order->range[i].end > worker->data->train.examples)
+            return err_set(
+                err, ERR_PEER, "worker %u was ordered to train example %llu of %llu",
+                worker->setup->index, (unsigned long long)order->range[i].end,
+                (unsigned long long)worker->data->train.examples);
+    return 0;
 }
 
 int worker_train(struct worker *worker, const struct order *order, struct err *err)
@@ -184,6 +231,8 @@ int worker_train(struct worker *worker, const struct order *order, struct err *e
     uint32_t ranges;
     int rc;
 
+    if (check_ranges(worker, order, err))
+        return -err->code;
     t.inflight = ahead(job);
     if (worker->order_epoch != order->epoch) {
         shuffle(worker->order, worker->data->train.examples, (uint64_t)job->train.seed,

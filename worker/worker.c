@@ -4,13 +4,24 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "worker/step.h"
 
 enum { WAIT_MS = 100 };
 
 void worker_report(struct worker *worker, bool now)
 {
-    worker->status.cpu_seconds = clock_cpu_seconds();
+    static const struct client_counts none;
+    const struct client_counts *before = &worker->before;
+    const struct client_counts *counts = worker->client ? client_counts(worker->client)
+                                                        : &none;
+    struct status *status = &worker->status;
+
+    status->pushes_sent = before->pushes_sent + counts->pushes_sent;
+    status->pushes_resent = before->pushes_resent + counts->pushes_resent;
+    status->bytes_pulled = before->bytes_pulled + counts->bytes_pulled;
+    status->bytes_pushed = before->bytes_pushed + counts->bytes_pushed;
+    status->cpu_seconds = clock_cpu_seconds();
     member_report(worker->member, &worker->status, now);
 }
 
@@ -59,9 +70,7 @@ static void set_model(struct worker *worker)
     worker->user = job_table_index(job, job->model.user);
     worker->item = job_table_index(job, job->model.item);
     for (int t = 0; t < job->tables; t++)
-        worker->width[t] = (uint32_t)job->table[t].dim +
-                           (job->model.bias &&
-                            (t == worker->user || t == worker->item));
+        worker->width[t] = row_width(job, t);
     worker->mf = (struct mf){
         .dim = (uint32_t)job->table[worker->user].dim,
         .width = worker->width[worker->user],
@@ -70,42 +79,21 @@ static void set_model(struct worker *worker)
     };
 }
 
-/* Reads the data, or takes what another worker of this process has read. */
-static int load(struct worker *worker, struct err *err)
+/* The servers answer whoever asks, but for the time that they restore or save. */
+static int meet(struct worker *worker, struct err *err)
 {
-    struct shared_dataset *shared = worker->setup->shared;
-    int rc = 0;
+    int rc = worker->met ? 0 : client_meet(worker->client, err);
 
-    if (worker->data)
-        return 0;
-    worker->status.phase = PHASE_LOADING;
-    worker_report(worker, true);
-    pthread_mutex_lock(&shared->lock);
-    if (!shared->loaded) {
-        shared->err.code = 0;
-        dataset_load(&shared->data, worker->setup->job, NULL, &shared->err);
-        shared->loaded = true;
-    }
-    if (shared->err.code) {
-        *err = shared->err;
-        rc = -err->code;
-    }
-    pthread_mutex_unlock(&shared->lock);
-    if (rc)
-        return rc;
-    worker->order = malloc((shared->data.train.examples + 1) * sizeof *worker->order);
-    if (!worker->order)
-        return err_set(err, ERR_MEMORY, "no memory for the order of %llu examples",
-                       (unsigned long long)shared->data.train.examples);
-    worker->data = &shared->data;
-    worker->status.data = shared->data.facts;
-    return 0;
+    worker->met = rc == 0;
+    return rc;
 }
 
 static int ready(struct worker *worker, const struct order *order, struct err *err)
 {
-    int rc = load(worker, err);
+    int rc = worker_load(worker, err);
 
+    if (rc == 0)
+        rc = meet(worker, err);
     if (rc)
         return rc;
     if (order->data.digest != worker->data->facts.digest)
@@ -124,8 +112,11 @@ static int obey(struct worker *worker, const struct order *order, struct err *er
     int rc = 0;
 
     switch (order->kind) {
+    case ORDER_WAIT:
+        rc = meet(worker, err);
+        break;
     case ORDER_LOAD:
-        rc = load(worker, err);
+        rc = worker_load(worker, err);
         break;
     case ORDER_TRAIN:
         rc = ready(worker, order, err);
@@ -138,7 +129,9 @@ static int obey(struct worker *worker, const struct order *order, struct err *er
             rc = worker_evaluate(worker, err);
         break;
     case ORDER_STOP:
-        rc = worker_stop(worker, order, err);
+        rc = meet(worker, err);
+        if (rc == 0)
+            rc = worker_stop(worker, order, err);
         break;
     case ORDER_END:
         rc = 1;
@@ -171,8 +164,8 @@ static int loop(struct worker *worker, int *exit_status, struct err *err)
             *order = *lines_order(worker->lines);
             rc = obey(worker, order, err);
         }
-        if (rc == -ERR_INTERRUPTED) /* an order to end has come in the middle */
-            rc = 0;
+        if (rc == -ERR_INTERRUPTED && lines_order(worker->lines)->kind == ORDER_END)
+            rc = 0; /* it has come in the middle */
     }
     if (rc > 0)
         *exit_status = order->exit_status;
@@ -180,23 +173,28 @@ static int loop(struct worker *worker, int *exit_status, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
-/* Tells the coordinator why, and gives it a moment to end the job in an orderly way. */
+/* Tells the coordinator why, and gives it a moment to end the job in an orderly way. A
+ * coordinator that has gone says nothing to anybody. */
 static void confess(struct worker *worker, const struct err *err, int *exit_status)
 {
     int64_t until = clock_ms() + 2000;
     struct err ignored;
 
     *exit_status = err_exit_status(err->code);
-    if (!worker->lines)
+    if (!worker->lines) {
+        log_error("%s", err->text);
         return;
+    }
     worker->status.error = (uint32_t)err->code;
     memcpy(worker->status.text, err->text, sizeof worker->status.text);
     worker_report(worker, true);
     while (lines_order(worker->lines)->kind != ORDER_END && clock_ms() < until)
         if (lines_wait_order(worker->lines, WAIT_MS, &ignored) < 0)
-            return;
-    if (lines_order(worker->lines)->kind != ORDER_END)
+            break;
+    if (lines_order(worker->lines)->kind != ORDER_END) {
+        log_error("%s", err->text);
         return;
+    }
     *exit_status = lines_order(worker->lines)->exit_status;
     worker->status.done = lines_order(worker->lines)->number; /* nobody waits for it */
     worker_report(worker, true);
@@ -236,7 +234,7 @@ static int open_all(struct worker *worker, struct err *err)
         if (!worker->gradient[t])
             rc = err_set(err, ERR_MEMORY, "no memory for gradients");
     }
-    return rc ? rc : client_meet(worker->client, err);
+    return rc;
 }
 
 int worker_run(const struct worker_setup *setup, int *exit_status, struct err *err)

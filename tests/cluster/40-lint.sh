@@ -29,7 +29,7 @@ int server_serve(struct err *err)
     return err_set(err, ERR_PEER, "%s", "strcat(x, y)");
 }
 END
-echo '| `NOTHING` | what it is |' > "$H/docs/testing.md"
+echo '| `NOTHING` | what it is | `tools/lint` |' > "$H/docs/testing.md"
 
 # lint CHECK ...: in the copy
 lint() {
@@ -120,7 +120,9 @@ broken habits server/core.c 'TO''DO: do it now' 'nothing is left for later' <<< 
 broken habits server/core.c 'does not list the safeguard FORGOTTEN' \
     'a safeguard is in docs/testing.md' <<< '#ifndef MUTANT_FORGOTTEN'
 broken habits docs/testing.md 'lists GONE, which no source has' \
-    'and what is there is in a source' <<< '| `GONE` | nothing |'
+    'and what is there is in a source' <<< '| `GONE` | nothing | `tools/lint` |'
+broken habits docs/testing.md 'says that unit/test_x notices NOTHING, but there is no such' \
+    'with a test that there is' <<< '| `NOTHING` | nothing | `tools/lint`, `unit/test_x` |'
 rm "$H/worker/README.md"
 lint habits
 ended 1 'a room without README is found'

@@ -210,6 +210,49 @@ static void test_levels_give_the_same_bits(void **state)
         }
 }
 
+/* The published rule, one example after another, both rows from what they were before.
+ */
+static void twin_sgd(struct fixture *f, float rate, float l2)
+{
+    const struct mf *mf = &f->mf;
+
+    for (uint32_t i = 0; i < f->batch.n; i++) {
+        float *u = f->user + (size_t)f->user_pos[i] * mf->width;
+        float *v = f->item + (size_t)f->item_pos[i] * mf->width;
+        float e = twin_derivative(mf->loss, twin_score(mf, u, v), f->label[i]);
+
+        for (uint32_t j = 0; j < mf->width; j++) {
+            bool is_bias = j == mf->dim;
+            float a = u[j], b = v[j];
+
+            u[j] = a - rate * (e * (is_bias ? 1 : b) + l2 * a);
+            v[j] = b - rate * (e * (is_bias ? 1 : a) + l2 * b);
+        }
+    }
+}
+
+static void test_sgd_has_the_same_bits(void **state)
+{
+    static struct fixture f, twin;
+
+    (void)state;
+    for (uint32_t dim = 1; dim <= DIM_MAX; dim += dim < 70 ? 1 : 30)
+        for (int variant = 0; variant < 4; variant++) {
+            fixture_init(&twin, dim, variant & 1, variant / 2);
+            twin_sgd(&twin, 0.05f, 0.02f);
+            for (enum cpu_level level = CPU_V2; level <= cpu_level(); level++) {
+                struct mf_block block;
+
+                fixture_init(&f, dim, variant & 1, variant / 2);
+                block = (struct mf_block){f.batch.n, f.user_pos, f.item_pos, f.label,
+                                          f.user,    f.item,     0.05f,      0.02f};
+                assert_true(mf_kernels(level)->sgd(&f.mf, &block) > 0);
+                assert_memory_equal(f.user, twin.user, sizeof f.user);
+                assert_memory_equal(f.item, twin.item, sizeof f.item);
+            }
+        }
+}
+
 static void test_scores_have_the_same_bits(void **state)
 {
     static struct fixture f;
@@ -376,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_gradients_are_the_losses_slopes),
         cmocka_unit_test(test_levels_give_the_same_bits),
+        cmocka_unit_test(test_sgd_has_the_same_bits),
         cmocka_unit_test(test_scores_have_the_same_bits),
         cmocka_unit_test(test_gradients_are_added),
         cmocka_unit_test(test_logistic_loss_far_out),

@@ -285,8 +285,9 @@ static void choices_are_listed(void **state)
 {
     struct fixture *f = *state;
 
-    refuses_override(f, "train.consistency=bsp",
-                     "command line: train.consistency is 'bsp', expected async");
+    refuses_override(f, "train.consistency=eventual",
+                     "command line: train.consistency is 'eventual', expected "
+                     "async, ssp or bsp");
     refuses_override(f, "model.kind=deepfm",
                      "command line: model.kind is 'deepfm', expected mf");
     refuses_override(

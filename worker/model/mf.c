@@ -33,6 +33,11 @@ double mf_forward_backward(const struct mf *mf, const struct mf_batch *batch,
         ->forward_backward(mf, batch, user_gradient, item_gradient);
 }
 
+double mf_sgd(const struct mf *mf, const struct mf_block *block)
+{
+    return mf_kernels(cpu_level())->sgd(mf, block);
+}
+
 void mf_link(const struct mf *mf, float *score, uint32_t n)
 {
     if (mf->loss != LOSS_LOGISTIC)

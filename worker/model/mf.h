@@ -26,6 +26,16 @@ struct mf_batch {
     const float *user, *item;            /* [rows][width] */
 };
 
+/* Examples that a worker trains on by itself, one after another; rows are changed. All
+ * borrowed. */
+struct mf_block {
+    uint32_t n;
+    const uint32_t *user_pos, *item_pos; /* [n] */
+    const float *label;                  /* [n] */
+    float *user, *item;                  /* [rows][width] */
+    float rate, l2;
+};
+
 /* A mean label is kept this far from 0 and 1 before its log-odds are taken. */
 #define MF_PROBABILITY_MIN 1e-6
 
@@ -38,6 +48,11 @@ void mf_set_mean(struct mf *mf, double label_mean);
  * the same bits on every processor level. */
 double mf_forward_backward(const struct mf *mf, const struct mf_batch *batch,
                            float *user_gradient, float *item_gradient);
+
+/* Plain stochastic gradient descent, one example at a time, on rows at hand (as in
+ * LIBMF, Zhuang et al. 2013, without its threads); returns the loss summed before each
+ * step. Equal input gives the same bits on every processor level. */
+double mf_sgd(const struct mf *mf, const struct mf_block *block);
 
 /* Scores of n examples: the predicted rating, or the probability (logistic). */
 void mf_predict(const struct mf *mf, const struct mf_batch *batch, float *score);

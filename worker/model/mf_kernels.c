@@ -68,6 +68,31 @@ static inline void add_scaled(float e, const float *u, const float *v, float *to
     }
 }
 
+/* A step of u against e * v + l2 * u, and of v against e * u + l2 * v, both as they
+ * were. */
+static inline void sgd_step(float rate, float e, float l2, float *u, float *v,
+                            uint32_t n)
+{
+    uint32_t j = 0;
+
+    for (; j + LANES <= n; j += LANES) {
+        for (int r = 0; r < REGISTERS; r++) {
+            row_floats *x = (row_floats *)(u + j + (uint32_t)r * FLOATS);
+            row_floats *y = (row_floats *)(v + j + (uint32_t)r * FLOATS);
+            floats a = *x, b = *y;
+
+            *x = a - rate * (e * b + l2 * a);
+            *y = b - rate * (e * a + l2 * b);
+        }
+    }
+    for (; j < n; j++) {
+        float a = u[j], b = v[j];
+
+        u[j] = a - rate * (e * b + l2 * a);
+        v[j] = b - rate * (e * a + l2 * b);
+    }
+}
+
 /* Brings a row and its gradient into the cache. */
 static inline void fetch(const float *row, const float *gradient, uint32_t width)
 {
@@ -128,6 +153,33 @@ static double forward_backward(const struct mf *mf, const struct mf_batch *batch
     return loss;
 }
 
+static double sgd(const struct mf *mf, const struct mf_block *block)
+{
+    double loss = 0;
+
+    for (uint32_t i = 0; i < block->n; i++) {
+        float *u = block->user + (size_t)block->user_pos[i] * mf->width;
+        float *v = block->item + (size_t)block->item_pos[i] * mf->width;
+        float e;
+
+        if (i + AHEAD < block->n) {
+            const float *u_next = block->user +
+                                  (size_t)block->user_pos[i + AHEAD] * mf->width;
+            const float *v_next = block->item +
+                                  (size_t)block->item_pos[i + AHEAD] * mf->width;
+
+            fetch(u_next, v_next, mf->width);
+        }
+        loss += loss_of(mf->loss, linear_score(mf, u, v), block->label[i], &e);
+        sgd_step(block->rate, e, block->l2, u, v, mf->dim);
+        if (mf->bias) {
+            u[mf->dim] -= block->rate * (e + block->l2 * u[mf->dim]);
+            v[mf->dim] -= block->rate * (e + block->l2 * v[mf->dim]);
+        }
+    }
+    return loss;
+}
+
 static void scores(const struct mf *mf, const struct mf_batch *batch, float *score)
 {
     for (uint32_t i = 0; i < batch->n; i++) {
@@ -140,5 +192,6 @@ static void scores(const struct mf *mf, const struct mf_batch *batch, float *sco
 
 const struct mf_kernels LEVEL(mf_kernels) = {
     .forward_backward = forward_backward,
+    .sgd = sgd,
     .scores = scores,
 };

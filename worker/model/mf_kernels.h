@@ -14,6 +14,8 @@ struct mf_kernels {
     /* As mf_forward_backward(). */
     double (*forward_backward)(const struct mf *mf, const struct mf_batch *batch,
                                float *user_gradient, float *item_gradient);
+    /* As mf_sgd(). */
+    double (*sgd)(const struct mf *mf, const struct mf_block *block);
     /* Linear scores of the batch's examples: score is [n]. */
     void (*scores)(const struct mf *mf, const struct mf_batch *batch, float *score);
 };

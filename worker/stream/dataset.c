@@ -136,7 +136,8 @@ static int load_files(struct loading *loading, const char *files, const char *wh
         rc = take(loading, &example, test, err);
         if (rc)
             break;
-        if (loading->number % STOP_EVERY == 0 && loading->stop && *loading->stop) {
+        if (loading->number % STOP_EVERY == 0 && loading->stop &&
+            __atomic_load_n(loading->stop, __ATOMIC_RELAXED)) {
             rc = err_set(err, ERR_INTERRUPTED, "interrupted at %s",
                          examples_where(loading->examples));
             break;

@@ -1,0 +1,81 @@
+#!/bin/bash
+# Consistency: bsp gives the same bits for any number of servers, as threads and as
+# processes, also when processes are killed; ssp keeps its bound; deltas are exact.
+. "$(dirname "$0")/lib.sh"
+
+ratings 400 300 60 > "$T/d.tsv"
+job "$T/d.tsv" 'train: {epochs: 4, batch: 512, consistency: bsp}' \
+    'checkpoint: {every: 0}' > "$T/job.yaml"
+
+# bits DIR: of both tables of the newest checkpoint.
+bits() {
+    local table
+
+    for table in user item; do
+        rm -f "$T/export.csv"
+        "$ROWHOUSE" export "$1" --table $table --format csv --out "$T/export.csv" || return
+        cat "$T/export.csv"
+    done | md5sum
+}
+
+for servers in 1 2 3 7; do
+    run "$ROWHOUSE" train "$T/job.yaml" --quiet cluster.servers=$servers cluster.workers=2 \
+        checkpoint.dir="$T/threads-$servers" --report "$T/report.json"
+    ended 0 "bsp with $servers servers and 2 workers as threads"
+    [ $servers -eq 1 ] && wanted=$(bits "$T/threads-1")
+    is "$(bits "$T/threads-$servers")" "$wanted" "... gives the same bits"
+    is "$(json "$T/report.json" "d['staleness']['user']['max']")" 0 "... reads nothing stale"
+done
+
+mpi 5 train "$T/job.yaml" --quiet cluster.servers=3 checkpoint.dir="$T/ranks"
+run -t 40 "${mpi[@]}"
+ended 0 "bsp with 3 servers and 2 workers as processes"
+is "$(bits "$T/ranks")" "$wanted" "... gives the same bits"
+
+# Longer, so that there is something to kill.
+more="train.epochs=250 train.batch=128 cluster.restarts_max=100"
+run -t 40 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
+    checkpoint.dir="$T/alone"
+ended 0 "a longer run, left alone"
+mpi 4 train "$T/job.yaml" --quiet $more cluster.servers=2 checkpoint.dir="$T/killed" \
+    --report "$T/report.json"
+start -t 60 "${mpi[@]}"
+kills=0
+for victim in 'worker 0' 'server 1' 'worker 1' 'server 0' 'worker 0' 'server 1' 'server 0'; do
+    wait_for 10 eval "[ -n \"\$(ours 'rowhouse child [0-9]+ $victim')\" ]" || break
+    sleep 0.15
+    pid=$(ours "rowhouse child [0-9]+ $victim" | head -n 1)
+    [ -n "$pid" ] && kill -KILL "$pid" 2> /dev/null && kills=$((kills + 1))
+done
+finish
+ended 0 "the same on processes of which $kills are killed"
+less 2 $kills "... enough of them"
+is "$(bits "$T/killed")" "$(bits "$T/alone")" "... gives the same bits"
+is "$(json "$T/report.json" "d['pushes']['sent'] == d['pushes']['applied']")" True \
+    "... and every push counts once"
+
+for k in 0 1 3; do
+    run "$ROWHOUSE" train "$T/job.yaml" --quiet train.consistency=ssp train.staleness=$k \
+        cluster.servers=2 cluster.workers=3 checkpoint.dir= --report "$T/report.json"
+    ended 0 "ssp with staleness $k"
+    is "$(json "$T/report.json" "d['staleness']['item']['max'] <= $k")" True \
+        "... is never more stale"
+done
+
+# One worker's own steps do not depend on how they are cut into batches.
+for batch in 256 4096; do
+    run "$ROWHOUSE" train "$T/job.yaml" --quiet train.consistency=async train.update=delta \
+        optimizer.kind=sgd optimizer.rate=0.02 train.batch=$batch cluster.servers=2 \
+        checkpoint.dir=
+    ended 0 "deltas in batches of $batch"
+    [ $batch -eq 256 ] && wanted=$(value rmse)
+    near "$(value rmse)" "$wanted" 1e-5 "... train as one example at a time would"
+done
+run "$ROWHOUSE" train "$T/job.yaml" --quiet train.consistency=async train.update=delta \
+    optimizer.kind=sgd optimizer.rate=0.02 cluster.workers=2 checkpoint.dir=
+near "$(value rmse)" "$wanted" 0.02 "two workers' deltas bring the loss down as one's"
+run "$ROWHOUSE" train "$T/job.yaml" train.update=delta checkpoint.dir=
+refused 2 "deltas need SGD" 'train.update: delta needs optimizer.kind: sgd'
+
+no_leftovers
+done_testing

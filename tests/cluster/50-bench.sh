@@ -1,0 +1,109 @@
+#!/bin/bash
+# The benchmarks, for a blink: what they print, that they leave nothing behind, and what
+# they refuse. No number is judged: that is for people and docs/performance.md.
+. "$(dirname "$0")/lib.sh"
+
+# fields FILE NAME ...: prints what is missing or no number above 0.
+fields() {
+    "$PYTHON" - "$@" << 'END'
+import json, sys
+d = json.load(open(sys.argv[1]))
+for name in sys.argv[2:]:
+    value = d
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        print(name, "is", value)
+END
+}
+
+# --- rows
+always="rows_per_second payload_gb_per_second stream_gb_per_second share_of_stream
+    bytes_per_row pull_us.p50 pull_us.p99 pull_alone_us.p50 pull_alone_us.p99
+    cpu_seconds_per_gb stream_cpu_seconds_per_gb seconds slices inflight"
+small=(--rows 3000 --dim 8 --batch 100 --seconds 0.3)
+for transport in tcp ipc inproc; do
+    run "$ROWHOUSE" bench rows "${small[@]}" --transport $transport --json
+    ended 0 "bench rows runs over $transport"
+    wanted=$always
+    [ $transport = inproc ] || wanted="$wanted cpu_us_per_row.servers cpu_us_per_row.workers"
+    is "$(fields "$T/.out" $wanted 2>&1)" '' 'and prints numbers as JSON'
+    asked='[d[k] for k in ("transport", "rows", "dim", "batch", "servers", "workers")]'
+    is "$(json "$T/.out" "$asked")" "['$transport', 3000, 8, 100, 1, 1]" \
+        'with what was asked for'
+    is "$(json "$T/.out" 'd["kernels"].startswith("x86-64-v"), d["memory"]')" \
+        "(True, '$([ $transport = inproc ] && echo anonymous || echo memfd)')" \
+        'and what it ran with'
+    # 8 floats pulled and pushed, the key twice, the weight; bodies are padded to 8 bytes.
+    near "$(json "$T/.out" 'd["bytes_per_row"]')" 84 1 'a row counts the bytes that it has'
+    near "$(json "$T/.out" 'd["payload_gb_per_second"] * 1e9 / d["rows_per_second"]')" \
+        "$(json "$T/.out" 'd["bytes_per_row"]')" 20 'payload and rows fit together'
+    no_leftovers
+done
+
+run "$ROWHOUSE" bench rows "${small[@]}" --servers 3 --workers 2 --inflight 5 --json
+ended 0 'three servers and two workers'
+is "$(fields "$T/.out" $always 2>&1)" '' 'print the same'
+run "$ROWHOUSE" bench rows --rows 64 --dim 1 --batch 1 --seconds 0.3 --servers 64 --json \
+    --transport inproc
+ended 0 'batches of one row, and servers without any'
+
+run "$ROWHOUSE" bench rows "${small[@]}"
+ended 0 'without --json it prints lines'
+like "$out" $'1 server and 1 worker as processes over tcp, 3000 rows of 8 floats.*\nrows pulled and pushed +[0-9.]+ M/s\n.*payload / raw stream +[0-9]+ %\n' \
+    'for people'
+
+# --- what ends it
+start "$ROWHOUSE" bench rows "${small[@]}" --seconds 60
+seats() {
+    [ "$(ours 'bench rows' | wc -l)" -ge 5 ]
+}
+wait_for 10 seats
+ok $? 'server, worker, sink and source are processes'
+parent=$(pgrep -P "$job" | head -1)
+kill -KILL "$(pgrep -P "$parent" | head -1)"
+finish
+refused 1 'a killed server ends it' 'bench rows: server 0 was ended by signal 9 \(Killed\)'
+no_leftovers 'and the others end, too'
+start "$ROWHOUSE" bench rows "${small[@]}" --seconds 60
+wait_for 10 seats
+kill -KILL "$(pgrep -P "$job" | head -1)"
+finish
+no_leftovers 'nobody outlives the main process'
+
+# --- what it refuses
+while IFS='|' read -r arguments regex; do
+    run "$ROWHOUSE" bench rows $arguments
+    refused 2 "bench rows $arguments" "$regex"
+done << 'END'
+--rows 10|a batch of 8192 different rows needs --rows of at least that, not 10
+--rows 0|--rows must be a number from 1 to [0-9]+, not '0'
+--rows 10x|--rows must be a number .* not '10x'
+--dim -1|--dim must be a number .* not '-1'
+--servers 65|--servers must be a number from 1 to 64, not '65'
+--workers 99999999999999999999|--workers must be a number
+--batch|--batch must be a number .* not ''
+--batch 1000000 --rows 1000000|more than the 64 MiB that a batch may have
+--seconds 0|--seconds must be a number from 0.01 to 3600, not '0'
+--seconds nan|--seconds must be a number
+--transport udp|--transport must be tcp, ipc or inproc, not 'udp'
+--transport|--transport must be tcp, ipc or inproc, not ''
+--faster 1|unknown option '--faster'; there are --servers
+END
+
+# --- store
+run "$ROWHOUSE" bench store --rows 20000 --dim 4 --json
+ended 0 'bench store runs'
+is "$(fields "$T/.out" insert_per_second find_per_second apply_per_second \
+    overhead_bytes_per_row gather_limit_per_second 2>&1)" '' 'and prints numbers as JSON'
+run "$ROWHOUSE" bench store --rows no
+refused 2 'and refuses nonsense' "--rows must be a number"
+no_leftovers
+
+# --- bench
+run "$ROWHOUSE" bench nothing
+ended 2 'an unknown benchmark is refused' "there is no benchmark 'nothing'"
+run "$ROWHOUSE" bench --help
+ended 0 'bench --help'
+like "$out" 'bench rows .*bench store' 'names them all'
+done_testing
