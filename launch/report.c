@@ -3,7 +3,9 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/cpu.h"
 #include "common/file.h"
@@ -16,7 +18,7 @@ static json_t *number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-static json_t *text(const char *bytes)
+static json_t *word(const char *bytes)
 {
     json_t *json = json_string(bytes);
 
@@ -103,6 +105,25 @@ static uint64_t parameters(const struct job *job, const struct run_view *view)
     return sum;
 }
 
+/* Whole or not at all; but a link such as /dev/stdout stays, and is written through. */
+static int write_out(const char *path, const char *text, struct err *err)
+{
+    struct stat info;
+    FILE *out;
+    int rc = 0;
+
+    if (lstat(path, &info) || !S_ISLNK(info.st_mode))
+        return file_write_atomic(path, text, strlen(text), err);
+    out = fopen(path, "w");
+    if (!out)
+        return err_system(err, "cannot write '%s'", path);
+    if (fputs(text, out) == EOF)
+        rc = err_system(err, "cannot write '%s'", path);
+    if (fclose(out) && rc == 0)
+        rc = err_system(err, "cannot write '%s'", path);
+    return rc;
+}
+
 int report_write(const struct run_request *request, const struct roster *roster,
                  const struct coordinator_state *state, const struct run_view *view,
                  double seconds, double cpu_seconds, struct err *err)
@@ -127,7 +148,7 @@ int report_write(const struct run_request *request, const struct roster *roster,
         (json_int_t)view->pushes_applied, "duplicates_dropped",
         (json_int_t)view->pushes_duplicate, "resent", (json_int_t)view->pushes_resent,
         "staleness", staleness(job, view), "restarts", (json_int_t)state->restarts,
-        "checkpoint", "dir", text(job->checkpoint.dir), "bytes",
+        "checkpoint", "dir", word(job->checkpoint.dir), "bytes",
         (json_int_t)state->checkpoint_bytes, "seconds", state->checkpoint_seconds);
     char *dump = NULL;
     int rc;
@@ -135,7 +156,7 @@ int report_write(const struct run_request *request, const struct roster *roster,
     if (all && rest && json_object_update(all, rest) == 0)
         dump = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (dump)
-        rc = file_write_atomic(request->report, dump, strlen(dump), err);
+        rc = write_out(request->report, dump, err);
     else
         rc = err_set(err, ERR_MEMORY, "no memory for the report %s", request->report);
     free(dump);
