@@ -11,9 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 
-enum { BACKOFF_MS = 100 };
+enum { BACKOFF_MS = 100, WATCH_MS = 5000 };
 
 static const char *role_name(const struct plan *plan)
 {
@@ -71,20 +72,56 @@ static pid_t spawn(const struct plan *plan)
     return pid;
 }
 
-/* Waits for the child's end, passing requests to stop on to it. */
-static int wait_child(pid_t pid, const sigset_t *set)
+/* The process that leads the run is watched from here, because only this one can end
+ * the job in its place. Members wait as long for it, so what comes late is for nobody.
+ */
+struct watch {
+    struct coordinator_state *state; /* NULL: the coordinator watches the child */
+    int64_t from_ms, limit_ms;
+};
+
+static void watch_init(struct watch *watch, const struct plan *plan)
 {
-    int status;
+    void *state = MAP_FAILED;
+
+    if (plan->state_fd >= 0)
+        state = mmap(NULL, sizeof *watch->state, PROT_READ, MAP_SHARED, plan->state_fd,
+                     0);
+    watch->state = state == MAP_FAILED ? NULL : state;
+    watch->limit_ms = (int64_t)(plan->request.job.cluster.timeout * 1000) + WATCH_MS;
+}
+
+static bool watch_silent(const struct watch *watch)
+{
+    int64_t heard;
+
+    if (!watch->state)
+        return false;
+    heard = __atomic_load_n(&watch->state->alive_ms, __ATOMIC_RELAXED);
+    if (heard < watch->from_ms)
+        heard = watch->from_ms;
+    return clock_ms() - heard > watch->limit_ms;
+}
+
+/* Waits for the child's end, passing requests to stop on to it. False: it was silent
+ * and has been killed. */
+static bool wait_child(pid_t pid, const sigset_t *set, const struct watch *watch,
+                       int *status)
+{
+    static const struct timespec second = {1, 0};
 
     for (;;) {
+        pid_t got = waitpid(pid, status, WNOHANG);
         int sig;
-        pid_t got = waitpid(pid, &status, WNOHANG);
 
         if (got == pid)
-            return status;
-        if (got < 0 && errno != EINTR)
-            return -1;
-        sig = sigwaitinfo(set, NULL);
+            return true;
+        if (watch_silent(watch)) {
+            kill(pid, SIGKILL);
+            waitpid(pid, status, 0);
+            return false;
+        }
+        sig = sigtimedwait(set, NULL, &second);
         if (sig == SIGTERM || sig == SIGINT || sig == SIGUSR1)
             kill(pid, SIGTERM);
     }
@@ -108,11 +145,41 @@ static bool orderly(int status)
            (WEXITSTATUS(status) <= 2 || WEXITSTATUS(status) == 130);
 }
 
-int supervise(struct plan *plan)
+/* Shall a child that came to such an end be started again? If so, the plan is ready. */
+static bool try_again(struct plan *plan, int status)
 {
     int64_t restarts_max = plan->request.job.cluster.restarts_max;
+    char end[256];
+
+    if (plan->last_words[0])
+        return false;
+    describe_end(plan, status, end, sizeof end);
+    plan->incarnation++;
+    if (plan->incarnation > restarts_max) {
+        snprintf(plan->last_words, sizeof plan->last_words,
+                 "%s; it has been restarted %lld times (cluster.restarts_max)", end,
+                 (long long)restarts_max);
+        if (plan->state_fd < 0)
+            return true; /* once more, to tell the coordinator */
+        log_error("%s", plan->last_words);
+        return false;
+    }
+    log_warn("%s; restart %u of at most %lld", end, plan->incarnation,
+             (long long)restarts_max);
+    if (plan->incarnation > 1) {
+        struct timespec pause = {0, BACKOFF_MS * 1000000L};
+
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+int supervise(struct plan *plan)
+{
+    struct watch watch;
     sigset_t set;
 
+    watch_init(&watch, plan);
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
@@ -121,7 +188,6 @@ int supervise(struct plan *plan)
     sigprocmask(SIG_BLOCK, &set, NULL);
     for (;;) {
         pid_t pid = spawn(plan);
-        char end[256];
         int status;
 
         if (pid < 0) {
@@ -129,29 +195,15 @@ int supervise(struct plan *plan)
                       plan->index, strerror(errno));
             return 1;
         }
-        status = wait_child(pid, &set);
+        watch.from_ms = clock_ms();
+        if (!wait_child(pid, &set, &watch, &status)) {
+            log_error("%s %u, which leads the run, has been silent for %.1f s",
+                      role_name(plan), plan->index, (double)watch.limit_ms / 1000);
+            return 1;
+        }
         if (orderly(status))
             return WEXITSTATUS(status);
-        if (plan->last_words[0])
+        if (!try_again(plan, status))
             return 1;
-        describe_end(plan, status, end, sizeof end);
-        plan->incarnation++;
-        if (plan->incarnation > restarts_max) {
-            snprintf(plan->last_words, sizeof plan->last_words,
-                     "%s; it has been restarted %lld times (cluster.restarts_max)", end,
-                     (long long)restarts_max);
-            if (plan->state_fd >= 0) { /* the coordinator itself: nobody to tell */
-                log_error("%s", plan->last_words);
-                return 1;
-            }
-            continue;
-        }
-        log_warn("%s; restart %u of at most %lld", end, plan->incarnation,
-                 (long long)restarts_max);
-        if (plan->incarnation > 1) {
-            struct timespec pause = {0, BACKOFF_MS * 1000000L};
-
-            nanosleep(&pause, NULL);
-        }
     }
 }

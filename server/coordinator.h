@@ -39,6 +39,7 @@ struct coordinator_state {
     uint32_t stage;
     uint64_t number;    /* of the order */
     int64_t started_ms; /* when the first process began to lead */
+    int64_t alive_ms;   /* when it last looked around; the supervisor watches it */
     uint32_t epoch;     /* being trained, or finished last */
     uint32_t ranges;    /* of the epoch: what was left at the order */
     struct range range[MANIFEST_RANGES_MAX];

@@ -147,6 +147,7 @@ static void run(struct lead *lead)
     struct run_view view;
 
     while (!coordinator_finished(lead->coordinator, clock_ms())) {
+        __atomic_store_n(&setup->state->alive_ms, clock_ms(), __ATOMIC_RELAXED);
         port_wait(&lead->port, 1, &setup->interrupt_fd, setup->interrupt_fd >= 0,
                   TICK_MS);
         take_all(lead);

@@ -6,7 +6,8 @@
 
 enum { AHEAD = 8, LINE = 64 }; /* rows fetched ahead; bytes of a cache line */
 
-static inline void prefetch_row(const float *row, uint32_t floats)
+static inline __attribute__((always_inline)) void prefetch_row(const float *row,
+                                                               uint32_t floats)
 {
     const char *at = (const char *)row;
 

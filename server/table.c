@@ -211,7 +211,8 @@ int table_open(struct table *table, struct region *region, uint32_t root_index,
 
 /* Fetches a row's cache lines, each once: asking twice costs as much as another line.
  * Blocks start and end at multiples of 8 bytes. */
-static inline void prefetch_block(const unsigned char *block, uint32_t bytes)
+static inline __attribute__((always_inline)) void
+prefetch_block(const unsigned char *block, uint32_t bytes)
 {
     uint32_t last = (bytes < FETCH ? bytes : FETCH) - 8;
 

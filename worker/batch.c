@@ -3,32 +3,46 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int no_memory(uint32_t capacity, struct err *err)
+{
+    return err_set(err, ERR_MEMORY, "no memory for batches of %u examples", capacity);
+}
+
+/* What belongs to one table; made whole or not at all. */
+static int create_table(struct batch *batch, uint32_t t, struct err *err)
+{
+    size_t bytes = (size_t)batch->capacity * batch->width[t] * sizeof(float);
+    int rc = keyset_create(&batch->set[t], t, batch->capacity, batch->servers, err);
+
+    if (rc)
+        return rc;
+    batch->rows[t] = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (batch->rows[t])
+        return 0;
+    keyset_release(&batch->set[t]);
+    return no_memory(batch->capacity, err);
+}
+
 int batch_create(struct batch *batch, const uint32_t *width, uint32_t tables,
                  uint32_t servers, uint32_t capacity, struct err *err)
 {
+    int rc = 0;
+
     memset(batch, 0, sizeof *batch);
     batch->width = width;
     batch->servers = servers;
     batch->capacity = capacity;
     batch->label = malloc(capacity * sizeof *batch->label);
     if (!batch->label)
-        goto fail;
-    for (; batch->tables < tables; batch->tables++) {
-        uint32_t t = batch->tables;
-
-        if (keyset_create(&batch->set[t], t, capacity, servers, err))
-            goto fail;
-        batch->rows[t] = aligned_alloc(
-            64, ((size_t)capacity * width[t] * sizeof(float) + 63) / 64 * 64);
-        if (!batch->rows[t]) {
-            keyset_release(&batch->set[t]);
-            goto fail;
-        }
+        rc = no_memory(capacity, err);
+    for (; rc == 0 && batch->tables < tables; batch->tables++) {
+        rc = create_table(batch, batch->tables, err);
+        if (rc)
+            break;
     }
-    return 0;
-fail:
-    batch_release(batch);
-    return err_set(err, ERR_MEMORY, "no memory for batches of %u examples", capacity);
+    if (rc)
+        batch_release(batch);
+    return rc;
 }
 
 void batch_release(struct batch *batch)

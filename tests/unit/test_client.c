@@ -144,8 +144,13 @@ static void open_client(struct net_kit *kit, uint32_t window)
         fail_msg("%s", err.text);
 }
 
+/* The end of the worker's process, and of what it had on its way. */
 static void close_client(struct net_kit *kit)
 {
+    for (uint32_t i = 0; i < kit->inbox_n; i++) {
+        buffer_unref(kit->inbox[i].asked);
+        kit->inbox[i].asked = NULL;
+    }
     client_destroy(kit->client);
     outbox_close(kit->outbox);
 }
@@ -180,11 +185,9 @@ static struct net_kit *net_kit_create(uint32_t window)
 
 static void net_kit_destroy(struct net_kit *kit)
 {
-    for (uint32_t i = 0; i < kit->inbox_n; i++) {
-        buffer_unref(kit->inbox[i].body);
-        buffer_unref(kit->inbox[i].asked);
-    }
     close_client(kit);
+    for (uint32_t i = 0; i < kit->inbox_n; i++)
+        buffer_unref(kit->inbox[i].body);
     for (uint32_t s = 0; s < SERVERS; s++)
         core_kit_destroy(kit->server[s]);
     buffer_pool_destroy(kit->pool);

@@ -1,0 +1,293 @@
+/* The feeder: whatever it is given to read, every example comes once, in batches that
+ * are full but for the last; also when it is stopped in the middle. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/rng.h"
+#include "worker/feeder.h"
+
+enum { EXAMPLES = 5000, BATCH = 64, AHEAD = 3, SERVERS = 2 };
+
+struct kit {
+    struct job job;
+    struct part part;
+    uint32_t order[EXAMPLES];
+    uint32_t width[2];
+    struct feeder *feeder;
+    uint32_t seen[EXAMPLES];
+};
+
+static void add_column(struct job *job, const char *name, const char *table, int as)
+{
+    struct job_column *column = &job->data.column[job->data.columns++];
+
+    snprintf(column->name, sizeof column->name, "%s", name);
+    snprintf(column->table, sizeof column->table, "%s", table);
+    column->as = as;
+}
+
+/* Example i has user i, item 100000 + i % 10 and label i. The columns stand in another
+ * order than the tables. */
+static struct kit *kit_create(uint32_t ahead)
+{
+    struct kit *kit = calloc(1, sizeof *kit);
+    struct err err;
+
+    job_init(&kit->job);
+    kit->job.tables = 2;
+    snprintf(kit->job.table[0].name, sizeof kit->job.table[0].name, "user");
+    snprintf(kit->job.table[1].name, sizeof kit->job.table[1].name, "item");
+    add_column(&kit->job, "film", "item", COLUMN_KEY);
+    add_column(&kit->job, "title", "item", COLUMN_TITLE);
+    add_column(&kit->job, "person", "user", COLUMN_KEY);
+    kit->job.train.batch = BATCH;
+    kit->width[0] = kit->width[1] = 3;
+    kit->part.examples = EXAMPLES;
+    kit->part.key = malloc(EXAMPLES * 2 * sizeof *kit->part.key);
+    kit->part.label = malloc(EXAMPLES * sizeof *kit->part.label);
+    for (uint32_t i = 0; i < EXAMPLES; i++) {
+        kit->part.key[2 * i] = 100000 + i % 10;
+        kit->part.key[2 * i + 1] = i;
+        kit->part.label[i] = (float)i;
+        kit->order[i] = EXAMPLES - 1 - i;
+    }
+    if (feeder_create(&kit->job, kit->width, SERVERS, ahead, &kit->feeder, &err))
+        fail_msg("%s", err.text);
+    return kit;
+}
+
+static void kit_destroy(struct kit *kit)
+{
+    feeder_destroy(kit->feeder);
+    free(kit->part.key);
+    free(kit->part.label);
+    free(kit);
+}
+
+static void begin(struct kit *kit, bool ordered, const struct range *range,
+                  uint32_t ranges, uint64_t taken)
+{
+    struct err err;
+
+    if (feeder_begin(kit->feeder, &kit->part, ordered ? kit->order : NULL, range, ranges,
+                     taken, false, &err))
+        fail_msg("%s", err.text);
+}
+
+static void end(struct kit *kit)
+{
+    struct err err;
+
+    if (feeder_end(kit->feeder, &err))
+        fail_msg("%s", err.text);
+}
+
+/* Notes a batch's examples and checks that its key sets are theirs. */
+static void look_at(struct kit *kit, const struct batch *batch)
+{
+    assert_in_range(batch->n, 1, BATCH);
+    for (uint32_t i = 0; i < batch->n; i++) {
+        uint32_t example = (uint32_t)batch->label[i];
+        const struct keyset *user = &batch->set[0], *item = &batch->set[1];
+
+        assert_true(example < EXAMPLES);
+        kit->seen[example]++;
+        assert_int_equal(user->key[user->pos[i]], example);
+        assert_int_equal(item->key[item->pos[i]], 100000 + example % 10);
+    }
+    assert_true(batch->parts > 0);
+}
+
+/* Reads all, holding up to `hold` batches at a time. Returns how many batches came. */
+static uint32_t read_all(struct kit *kit, uint32_t hold, uint64_t taken)
+{
+    struct batch *held[AHEAD];
+    uint32_t first = 0, count = 0, batches = 0;
+    struct batch *batch;
+
+    while ((batch = feeder_next(kit->feeder, true))) {
+        look_at(kit, batch);
+        taken += batch->n;
+        assert_int_equal(batch->taken, taken);
+        assert_int_equal(batch->clock, 0);
+        assert_false(batch->read_only);
+        batches++;
+        held[(first + count++) % AHEAD] = batch;
+        if (count == hold) {
+            feeder_return(kit->feeder, held[first]);
+            first = (first + 1) % AHEAD;
+            count--;
+        }
+    }
+    assert_true(feeder_at_end(kit->feeder));
+    assert_null(feeder_next(kit->feeder, false));
+    return batches;
+}
+
+static void assert_seen(struct kit *kit, uint32_t times)
+{
+    for (uint32_t i = 0; i < EXAMPLES; i++)
+        if (kit->seen[i] != times)
+            fail_msg("example %u came %u times", i, kit->seen[i]);
+}
+
+static void test_every_example_once(void **state)
+{
+    static const struct range all = {0, EXAMPLES};
+    struct kit *kit = kit_create(AHEAD);
+
+    (void)state;
+    for (uint32_t hold = 1; hold <= AHEAD; hold++) {
+        begin(kit, hold % 2, &all, 1, 0);
+        assert_int_equal(read_all(kit, hold, 0), (EXAMPLES + BATCH - 1) / BATCH);
+        end(kit);
+        assert_seen(kit, hold);
+    }
+    kit_destroy(kit);
+}
+
+/* Batches go on over the ends of ranges; empty ranges do no harm. */
+static void test_ranges(void **state)
+{
+    struct kit *kit = kit_create(AHEAD);
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct range range[200];
+        uint32_t n = 0;
+
+        for (uint64_t at = 0; at < EXAMPLES && n < 199;) {
+            uint64_t end_at = at + rng_at(seed, 1, n) % 70;
+
+            if (n == 198 || end_at > EXAMPLES)
+                end_at = EXAMPLES;
+            range[n++] = (struct range){at, end_at};
+            at = end_at;
+        }
+        begin(kit, true, range, n, 1000);
+        assert_int_equal(read_all(kit, 1, 1000), (EXAMPLES + BATCH - 1) / BATCH);
+        end(kit);
+        assert_seen(kit, (uint32_t)seed);
+    }
+    kit_destroy(kit);
+}
+
+static void test_nothing_to_read(void **state)
+{
+    static const struct range none = {7, 7};
+    struct kit *kit = kit_create(0);
+
+    (void)state;
+    begin(kit, true, NULL, 0, 0);
+    assert_null(feeder_next(kit->feeder, true));
+    assert_true(feeder_at_end(kit->feeder));
+    end(kit);
+    begin(kit, true, &none, 1, 0);
+    assert_null(feeder_next(kit->feeder, true));
+    end(kit);
+    end(kit); /* a pass that is over */
+    kit_destroy(kit);
+}
+
+/* Stopped anywhere, with batches outside, it gives no example twice, and begins anew
+ * with all its batches. */
+static void test_stop_in_the_middle(void **state)
+{
+    static const struct range all = {0, EXAMPLES};
+    struct kit *kit = kit_create(AHEAD);
+
+    (void)state;
+    for (uint32_t stop = 0; stop < 60; stop++) {
+        memset(kit->seen, 0, sizeof kit->seen);
+        begin(kit, true, &all, 1, 0);
+        for (uint32_t i = 0; i < stop; i++) {
+            struct batch *batch = feeder_next(kit->feeder, true);
+
+            assert_non_null(batch);
+            look_at(kit, batch);
+            if (i + AHEAD < stop) /* the last ones stay outside */
+                feeder_return(kit->feeder, batch);
+        }
+        assert_false(feeder_at_end(kit->feeder));
+        end(kit);
+        for (uint32_t i = 0; i < EXAMPLES; i++)
+            assert_true(kit->seen[i] <= 1);
+    }
+    memset(kit->seen, 0, sizeof kit->seen);
+    begin(kit, true, &all, 1, 0);
+    read_all(kit, AHEAD, 0);
+    kit_destroy(kit); /* in the middle of a pass */
+}
+
+/* Without waiting there may be nothing, but never the end before the end. */
+static void test_without_waiting(void **state)
+{
+    static const struct range all = {0, EXAMPLES};
+    struct kit *kit = kit_create(AHEAD);
+    struct batch *batch;
+
+    (void)state;
+    begin(kit, true, &all, 1, 0);
+    while (!feeder_at_end(kit->feeder)) {
+        batch = feeder_next(kit->feeder, false);
+        if (!batch)
+            continue;
+        look_at(kit, batch);
+        feeder_return(kit->feeder, batch);
+    }
+    end(kit);
+    assert_seen(kit, 1);
+    kit_destroy(kit);
+}
+
+static void test_read_only(void **state)
+{
+    static const struct range some = {0, 10};
+    struct kit *kit = kit_create(AHEAD);
+    struct batch *batch;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(
+        feeder_begin(kit->feeder, &kit->part, NULL, &some, 1, 0, true, &err), 0);
+    batch = feeder_next(kit->feeder, true);
+    assert_non_null(batch);
+    assert_true(batch->read_only);
+    assert_int_equal(batch->n, 10);
+    end(kit);
+    kit_destroy(kit);
+}
+
+/* More memory than there can be is an error with a sentence. */
+static void test_too_large(void **state)
+{
+    struct kit *kit = kit_create(AHEAD);
+    struct feeder *feeder;
+    struct err err;
+
+    (void)state;
+    kit->job.train.batch = (int64_t)KEYSET_CAPACITY_MAX + 1;
+    assert_int_equal(
+        feeder_create(&kit->job, kit->width, SERVERS, 0, &feeder, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "16777216"));
+    kit_destroy(kit);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_example_once), cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_nothing_to_read),    cmocka_unit_test(test_stop_in_the_middle),
+        cmocka_unit_test(test_without_waiting),    cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_too_large),
+    };
+
+    return cmocka_run_group_tests_name("feeder", tests, NULL, NULL);
+}
