@@ -1,4 +1,5 @@
 /* rowhouse train and rowhouse evaluate: one run, with or without training. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,25 @@ static int check_continues(const char *path, const struct job *job, struct err *
     return rc;
 }
 
+/* A directory that cannot be made or written to is better known before the training; it
+ * is made by the first checkpoint. */
+static int check_writable(const char *dir, struct err *err)
+{
+    char at[JOB_PATH_MAX], *slash;
+
+    snprintf(at, sizeof at, "%s", dir);
+    while (access(at, W_OK | X_OK)) {
+        if (errno != ENOENT)
+            return err_system(err, "checkpoint.dir %s: cannot write to %s", dir, at);
+        slash = strrchr(at, '/');
+        if (slash)
+            slash[slash == at] = '\0';
+        else
+            snprintf(at, sizeof at, ".");
+    }
+    return 0;
+}
+
 /* What the directory of checkpoints says to --resume, --fresh or neither. */
 static int prepare_checkpoints(const struct arguments *arguments,
                                struct run_request *request, struct err *err)
@@ -45,14 +65,15 @@ static int prepare_checkpoints(const struct arguments *arguments,
     if (arguments->resume) {
         if (checkpoint_find(dir, request->restore, sizeof request->restore, err))
             return err_prefix(err, "--resume");
-        return check_continues(request->restore, &request->job, err);
+        if (check_continues(request->restore, &request->job, err))
+            return -err->code;
     }
-    if (request->checkpoint_last && !arguments->fresh)
+    if (request->checkpoint_last && !arguments->resume && !arguments->fresh)
         return err_set(err, ERR_INPUT,
                        "%s holds checkpoints of an earlier run: go on with --resume or "
                        "start anew with --fresh",
                        dir);
-    return 0;
+    return check_writable(dir, err);
 }
 
 /* A report that cannot be written is better known before the training. */

@@ -17,7 +17,7 @@ enum {
 
 struct member_record {
     bool known;
-    uint32_t incarnation;
+    uint32_t *incarnation; /* in the state */
     int64_t heard_ms;
     struct status status;
 };
@@ -29,7 +29,6 @@ struct coordinator {
     struct member_record *server, *worker;
     struct manifest *manifest; /* scratch for saving */
     int64_t started_ms, stage_ms, saved_ms, interrupted_ms, looked_ms;
-    bool restarted; /* an earlier process led this run before */
 };
 
 static void enter(struct coordinator *c, enum stage stage, int64_t now_ms)
@@ -81,9 +80,6 @@ int coordinator_create(const struct coordinator_plan *plan,
         state->started_ms = now_ms;
         restore_state(c);
         enter(c, STAGE_GATHER, now_ms);
-    } else {
-        c->restarted = true;
-        state->restarts++;
     }
     *out = c;
     return 0;
@@ -439,19 +435,16 @@ int coordinator_take(struct coordinator *c, struct peer from,
     if (!m)
         return err_set(err, ERR_PEER, "there is no %s %u in this run",
                        role_name(from.role), from.index);
-    if (m->known && from.incarnation < m->incarnation)
+    if (from.incarnation < *m->incarnation)
         return err_set(err, ERR_PEER,
                        "%s %u has been restarted; incarnation %u is stale",
                        role_name(from.role), from.index, from.incarnation);
-    if (m->known && from.incarnation == m->incarnation &&
+    if (m->known && from.incarnation == *m->incarnation &&
         status->number < m->status.number)
         return 0;
-    if (m->known)
-        c->state->restarts += from.incarnation - m->incarnation;
-    else if (!c->restarted) /* a restarted coordinator has counted them before */
-        c->state->restarts += from.incarnation;
+    c->state->restarts += from.incarnation - *m->incarnation;
     m->known = true;
-    m->incarnation = from.incarnation;
+    *m->incarnation = from.incarnation;
     m->heard_ms = now_ms;
     m->status = *status;
     if (status->error && c->state->stage != STAGE_END) {
@@ -614,7 +607,7 @@ void coordinator_interrupt(struct coordinator *c, int64_t now_ms)
 
 uint32_t coordinator_incarnation(const struct coordinator *c, struct peer who)
 {
-    return find(c, who)->incarnation;
+    return *find(c, who)->incarnation;
 }
 
 uint64_t coordinator_number(const struct coordinator *c)

@@ -44,7 +44,7 @@ struct coordinator_state {
     uint32_t ranges;    /* of the epoch: what was left at the order */
     struct range range[MANIFEST_RANGES_MAX];
     uint64_t clock;
-    bool has_data, interrupted, saved_all, evaluated;
+    bool has_data, interrupted, evaluated;
     struct data_facts data;
     uint64_t checkpoint; /* number of the newest */
     uint64_t checkpoint_bytes;
@@ -57,7 +57,8 @@ struct coordinator_state {
     int32_t exit_status;
     uint32_t error; /* enum err_code */
     char text[ERR_TEXT_MAX];
-    uint32_t restarts;
+    uint32_t restarts; /* of members' processes */
+    uint32_t server_incarnation[SERVERS_MAX], worker_incarnation[WORKERS_MAX];
     uint32_t records;
     struct epoch_record record[EPOCHS_KEPT];
 };

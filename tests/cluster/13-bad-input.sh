@@ -2,6 +2,7 @@
 # Whatever is wrong: one sentence that says what and where, the right exit status, and
 # nothing left behind that looks like a result.
 . "$(dirname "$0")/lib.sh"
+shopt -s lastpipe # `... | data` counts its tests here
 
 ratings 30 50 10 > "$T/d.tsv"
 C=$T/ck
