@@ -33,11 +33,14 @@ static int check_continues(const char *path, const struct job *job, struct err *
  * is made by the first checkpoint. */
 static int check_writable(const char *dir, struct err *err)
 {
-    char at[JOB_PATH_MAX], *slash;
+    char at[JOB_PATH_MAX], inside[JOB_PATH_MAX + 2], *slash;
 
     snprintf(at, sizeof at, "%s", dir);
-    while (access(at, W_OK | X_OK)) {
-        if (errno != ENOENT)
+    for (;;) {
+        snprintf(inside, sizeof inside, "%s/.", at);
+        if (access(inside, W_OK | X_OK) == 0)
+            return 0;
+        if (errno != ENOENT || strcmp(at, ".") == 0)
             return err_system(err, "checkpoint.dir %s: cannot write to %s", dir, at);
         slash = strrchr(at, '/');
         if (slash)
@@ -45,7 +48,6 @@ static int check_writable(const char *dir, struct err *err)
         else
             snprintf(at, sizeof at, ".");
     }
-    return 0;
 }
 
 /* What the directory of checkpoints says to --resume, --fresh or neither. */

@@ -467,6 +467,37 @@ static void test_opened_wrongly(void **state)
     fixture_release(&region);
 }
 
+/* --- after a death --------------------------------------------------------------- */
+
+/* A process was killed between counting a row and entering it: the row is not there,
+ * and is made again at the same place when its key comes up. */
+static void test_row_that_was_not_entered(void **state)
+{
+    struct region region = fixture_region(64 * MIB, 32 * MIB);
+    struct table table = fixture_table(&region, &fixture_spec);
+    uint64_t key[11];
+    float *row[11], *last;
+    struct err err;
+
+    (void)state;
+    for (uint32_t i = 0; i < 11; i++)
+        key[i] = mix64(i);
+    assert_int_equal(table_find_or_make(&table, key, 10, row), 0);
+    last = (float *)(table_block(&table, 10) + 8);
+    memcpy(last - 2, &key[10], sizeof key[10]);
+    table.root->rows++;
+    assert_int_equal(table_open(&table, &region, 1, &fixture_spec, &err), 0);
+    assert_int_equal(table_rows(&table), 10);
+    assert_int_equal(table_find_or_make(&table, key, 11, row), 0);
+    assert_int_equal(table_rows(&table), 11);
+    assert_ptr_equal(row[10], last);
+    /* One that was entered stays. */
+    assert_int_equal(table_open(&table, &region, 1, &fixture_spec, &err), 0);
+    assert_int_equal(table_rows(&table), 11);
+    check_whole(&table, REGION_PAGE);
+    fixture_release(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_impossible_specs),
         cmocka_unit_test(test_opened_elsewhere),
         cmocka_unit_test(test_opened_wrongly),
+        cmocka_unit_test(test_row_that_was_not_entered),
     };
 
     return cmocka_run_group_tests_name("table", tests, NULL, NULL);
