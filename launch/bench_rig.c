@@ -78,7 +78,14 @@ void rig_run_seat(struct seat *seat)
     if (apart) {
         net_destroy(own.net);
         buffer_pool_destroy(own.pool);
+        seat_release(seat);
     }
+}
+
+void seat_release(struct seat *seat)
+{
+    outbox_close(seat->outbox);
+    free(seat->outbox_memory);
 }
 
 /* --- servers ---------------------------------------------------------------------- */
@@ -144,9 +151,6 @@ struct bench_worker {
     struct seat *seat;
     struct lines *lines;
     struct client *client;
-    struct outbox *outbox;
-    void *outbox_memory;
-    uint64_t outbox_bytes;
     struct flight *flight; /* ring */
     uint32_t slots, head, count;
     uint32_t made;   /* of the ring, for the release */
@@ -325,10 +329,7 @@ static int worker_memory(struct bench_worker *w, struct err *err)
     w->block = malloc(o->batch * sizeof *w->block);
     w->gradient = malloc(floats * sizeof *w->gradient);
     w->flight = calloc(w->slots, sizeof *w->flight);
-    w->outbox_bytes = client_outbox_bytes((uint32_t)o->batch, &w->width, 1,
-                                          (uint32_t)o->servers, w->slots + 1);
-    w->outbox_memory = calloc(1, w->outbox_bytes);
-    if (!w->order || !w->block || !w->gradient || !w->flight || !w->outbox_memory)
+    if (!w->order || !w->block || !w->gradient || !w->flight)
         return err_set(err, ERR_MEMORY, "no memory for the keys of %llu rows",
                        (unsigned long long)o->rows);
     for (uint64_t i = 0; i < o->rows; i++) {
@@ -346,6 +347,19 @@ static int worker_memory(struct bench_worker *w, struct err *err)
     return 0;
 }
 
+static int outbox_make(struct bench_worker *w, struct err *err)
+{
+    const struct rig_options *o = &w->seat->rig->options;
+    uint64_t bytes = client_outbox_bytes((uint32_t)o->batch, &w->width, 1,
+                                         (uint32_t)o->servers, w->slots + 1);
+
+    w->seat->outbox_memory = calloc(1, bytes);
+    if (!w->seat->outbox_memory)
+        return err_set(err, ERR_MEMORY, "no memory for an outbox of %llu bytes",
+                       (unsigned long long)bytes);
+    return outbox_open(w->seat->outbox_memory, bytes, &w->seat->outbox, err);
+}
+
 static int worker_open(struct bench_worker *w, struct seat_net *own, struct err *err)
 {
     const struct rig *rig = w->seat->rig;
@@ -356,9 +370,9 @@ static int worker_open(struct bench_worker *w, struct seat_net *own, struct err 
     if (rc == 0)
         rc = lines_create(own->net, &rig->roster, self, NULL, &w->lines, err);
     if (rc == 0)
-        rc = outbox_open(w->outbox_memory, w->outbox_bytes, &w->outbox, err);
+        rc = outbox_make(w, err);
     if (rc == 0)
-        rc = client_create(&rig->job, &rig->roster, line, own->pool, w->outbox,
+        rc = client_create(&rig->job, &rig->roster, line, own->pool, w->seat->outbox,
                            w->slots + 1, &w->client, err);
     if (rc == 0)
         rc = client_meet(w->client, err);
@@ -370,9 +384,7 @@ static void worker_close(struct bench_worker *w)
     if (w->client)
         client_drop_pulls(w->client);
     client_destroy(w->client);
-    outbox_close(w->outbox);
     lines_destroy(w->lines);
-    free(w->outbox_memory);
     for (uint32_t i = 0; i < w->made; i++)
         batch_release(&w->flight[i].batch);
     free(w->flight);

@@ -80,7 +80,9 @@ struct seat {
     _Atomic uint32_t ready, failed; /* flags; with `failed` goes the sentence */
     _Atomic uint32_t done;          /* the last turn that is finished */
     struct err err;
-    struct rig *rig; /* the one that it belongs to */
+    struct rig *rig;       /* the one that it belongs to */
+    struct outbox *outbox; /* workers: outlives the net, which may hold its buffers */
+    void *outbox_memory;
     pthread_t thread;
     pid_t pid;
     bool running; /* started and not joined */
@@ -105,6 +107,8 @@ struct rig {
 /* Does the work of a seat until rig->stop; a failure is left in the seat. On the thread
  * or as the process of that seat; processes call it before they have used ZeroMQ. */
 void rig_run_seat(struct seat *seat);
+/* Gives back what a seat that was a thread has kept; after the net is destroyed. */
+void seat_release(struct seat *seat);
 
 /* Waits at most a moment for a turn that `seat` has not had yet: its number, or 0. */
 uint32_t rig_next_turn(const struct seat *seat);

@@ -365,6 +365,9 @@ static void rig_release(struct rig *rig)
 {
     net_destroy(rig->net);
     buffer_pool_destroy(rig->pool);
+    for (uint32_t i = 0; i < rig->seats; i++)
+        if (rig->options.transport == TRANSPORT_INPROC)
+            seat_release(&rig->seat[i]);
     for (uint32_t s = 0; s <= rig->options.servers; s++)
         if (rig->listen_fd[s] >= 0)
             close(rig->listen_fd[s]);

@@ -26,7 +26,7 @@ struct child {
     struct region region;
     void *outbox_memory;
     struct outbox *outbox;
-    struct coordinator_state *state;
+    struct coordinator_memory *memory;
     struct shared_dataset shared;
 };
 
@@ -68,8 +68,8 @@ static int map_memory(struct child *child, struct err *err)
         return err_system(err, "cannot map the region of %llu bytes",
                           (unsigned long long)child->region.size);
     if (plan->state_fd >= 0) {
-        child->state = map_fd(plan->state_fd, sizeof *child->state);
-        if (!child->state)
+        child->memory = map_fd(plan->state_fd, sizeof *child->memory);
+        if (!child->memory)
             return err_system(err, "cannot map the coordinator's state");
     }
     return 0;
@@ -115,11 +115,11 @@ static int lead_and_serve(struct child *child)
     status = run_conduct(&(struct conduct){.request = &plan->request,
                                            .roster = &plan->roster,
                                            .net = child->net,
-                                           .state = child->state,
+                                           .memory = child->memory,
                                            .incarnation = plan->incarnation,
                                            .listen_fd = plan->control_fd,
                                            .interrupt_fd = interrupt_fd});
-    if (child->state->stage != STAGE_END)
+    if (child->memory->state.stage != STAGE_END)
         _exit(status); /* it never led: the server would wait for its deadline */
     pthread_join(thread, NULL);
     return status;

@@ -68,11 +68,11 @@ static int print_metrics(const struct conduct *conduct, struct err *err)
     const char *cursor = conduct->request->job.evaluate.metrics;
     char name[JOB_NAME_MAX];
 
-    if (!conduct->state->evaluated)
+    if (!conduct->memory->state.evaluated)
         return 0;
     while (job_list_next(&cursor, name, sizeof name))
         printf("test %s %.6g\n", name,
-               round(metrics_value(name, conduct->state->metric) * 1e6) / 1e6);
+               round(metrics_value(name, conduct->memory->state.metric) * 1e6) / 1e6);
     if (fflush(stdout) || ferror(stdout))
         return err_system(err, "cannot write the test metrics to standard output");
     return 0;
@@ -81,7 +81,7 @@ static int print_metrics(const struct conduct *conduct, struct err *err)
 /* One sentence about an end that is not the planned one. */
 static void explain(const struct conduct *conduct)
 {
-    const struct coordinator_state *state = conduct->state;
+    const struct coordinator_state *state = &conduct->memory->state;
     const struct run_request *request = conduct->request;
     const struct job *job = &request->job;
 
@@ -105,7 +105,7 @@ static int read_manifest(const struct conduct *conduct, struct manifest **manife
     const struct run_request *request = conduct->request;
 
     *manifest = NULL;
-    if (!request->restore[0] || conduct->state->number)
+    if (!request->restore[0] || conduct->memory->state.number)
         return 0;
     *manifest = calloc(1, sizeof **manifest);
     if (!*manifest)
@@ -116,7 +116,7 @@ static int read_manifest(const struct conduct *conduct, struct manifest **manife
 static int finish(const struct conduct *conduct, const struct run_view *view,
                   double seconds, double cpu_seconds)
 {
-    const struct coordinator_state *state = conduct->state;
+    const struct coordinator_state *state = &conduct->memory->state;
     int status = state->exit_status;
     struct err err;
 
@@ -167,7 +167,7 @@ int run_conduct(const struct conduct *conduct)
         .checkpoint_last = request->checkpoint_last,
     };
     memcpy(setup->plan.restore, request->restore, sizeof setup->plan.restore);
-    setup->state = conduct->state;
+    setup->memory = conduct->memory;
     setup->net = conduct->net;
     setup->incarnation = conduct->incarnation;
     setup->remove_old = request->remove_old;
@@ -183,7 +183,7 @@ int run_conduct(const struct conduct *conduct)
     }
     progress_clear(&progress);
     status = finish(conduct, view,
-                    (double)(clock_ms() - conduct->state->started_ms) / 1000,
+                    (double)(clock_ms() - conduct->memory->state.started_ms) / 1000,
                     conduct->one_process ? clock_cpu_seconds() : 0);
 done:
     if (manifest)

@@ -33,7 +33,7 @@ struct local {
     struct net *net;
     struct buffer_pool *pool;
     struct shared_dataset shared;
-    struct coordinator_state *state;
+    struct coordinator_memory *memory;
     struct member_thread *member; /* servers, then workers */
     uint32_t members;
 };
@@ -125,11 +125,11 @@ static int start(struct local *local, struct err *err)
     int rc = net_create(&local->net, err);
 
     local->pool = buffer_pool_create(BUFFERS_MAX);
-    local->state = calloc(1, sizeof *local->state);
+    local->memory = calloc(1, sizeof *local->memory);
     local->members = local->roster.servers + local->roster.workers;
     local->member = calloc(local->members, sizeof *local->member);
     pthread_mutex_init(&local->shared.lock, NULL);
-    if (rc == 0 && (!local->pool || !local->state || !local->member))
+    if (rc == 0 && (!local->pool || !local->memory || !local->member))
         rc = err_set(err, ERR_MEMORY, "no memory for %u members", local->members);
     for (uint32_t i = 0; rc == 0 && i < local->members; i++)
         rc = set_up_member(local, i, err);
@@ -162,7 +162,7 @@ static void release(struct local *local)
     dataset_release(&local->shared.data);
     pthread_mutex_destroy(&local->shared.lock);
     free(local->member);
-    free(local->state);
+    free(local->memory);
     free(local);
 }
 
@@ -186,11 +186,11 @@ int run_local(const struct run_request *request)
     status = run_conduct(&(struct conduct){.request = request,
                                            .roster = &local->roster,
                                            .net = local->net,
-                                           .state = local->state,
+                                           .memory = local->memory,
                                            .listen_fd = -1,
                                            .interrupt_fd = interrupt_fd,
                                            .one_process = true});
-    if (local->state->stage != STAGE_END)
+    if (local->memory->state.stage != STAGE_END)
         _exit(status); /* it never led: the members would wait for their deadline */
     release(local);
     if (interrupt_fd >= 0)

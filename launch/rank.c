@@ -130,7 +130,7 @@ static int make_memories(struct rank *rank, struct err *err)
     struct plan *plan = rank->plan;
 
     if (rank->mpi.rank == 0 &&
-        make_memory("the coordinator's state", sizeof(struct coordinator_state),
+        make_memory("the coordinator's state", sizeof(struct coordinator_memory),
                     &plan->state_fd, err))
         return -err->code;
     if (is_server(rank))

@@ -39,7 +39,7 @@ struct conduct {
     const struct run_request *request;
     const struct roster *roster;
     struct net *net;
-    struct coordinator_state *state;
+    struct coordinator_memory *memory;
     uint32_t incarnation;
     int listen_fd, interrupt_fd;
     bool one_process;

@@ -76,18 +76,18 @@ static pid_t spawn(const struct plan *plan)
  * the job in its place. Members wait as long for it, so what comes late is for nobody.
  */
 struct watch {
-    struct coordinator_state *state; /* NULL: the coordinator watches the child */
+    const struct coordinator_memory *memory; /* NULL: the coordinator watches it */
     int64_t from_ms, limit_ms;
 };
 
 static void watch_init(struct watch *watch, const struct plan *plan)
 {
-    void *state = MAP_FAILED;
+    void *memory = MAP_FAILED;
 
     if (plan->state_fd >= 0)
-        state = mmap(NULL, sizeof *watch->state, PROT_READ, MAP_SHARED, plan->state_fd,
-                     0);
-    watch->state = state == MAP_FAILED ? NULL : state;
+        memory = mmap(NULL, sizeof *watch->memory, PROT_READ, MAP_SHARED,
+                      plan->state_fd, 0);
+    watch->memory = memory == MAP_FAILED ? NULL : memory;
     watch->limit_ms = (int64_t)(plan->request.job.cluster.timeout * 1000) + WATCH_MS;
 }
 
@@ -95,9 +95,9 @@ static bool watch_silent(const struct watch *watch)
 {
     int64_t heard;
 
-    if (!watch->state)
+    if (!watch->memory)
         return false;
-    heard = __atomic_load_n(&watch->state->alive_ms, __ATOMIC_RELAXED);
+    heard = __atomic_load_n(&watch->memory->alive_ms, __ATOMIC_RELAXED);
     if (heard < watch->from_ms)
         heard = watch->from_ms;
     return clock_ms() - heard > watch->limit_ms;

@@ -25,7 +25,8 @@ struct member_record {
 struct coordinator {
     struct coordinator_plan plan;
     struct coordinator_host host;
-    struct coordinator_state *state; /* borrowed */
+    struct coordinator_memory *memory; /* borrowed */
+    struct coordinator_state *state;   /* the one that is worked on */
     struct member_record *server, *worker;
     struct manifest *manifest; /* scratch for saving */
     int64_t started_ms, stage_ms, saved_ms, interrupted_ms, looked_ms;
@@ -36,6 +37,37 @@ static void enter(struct coordinator *c, enum stage stage, int64_t now_ms)
     c->state->stage = stage;
     c->state->number++;
     c->stage_ms = now_ms;
+}
+
+/* What an earlier process has left, if there was one. */
+static void recall(struct coordinator *c)
+{
+    struct coordinator_memory *m = c->memory;
+
+    if (m->ready) { /* it died while it wrote the state itself */
+        m->state = m->next;
+        __atomic_store_n(&m->ready, 0, __ATOMIC_RELEASE);
+    }
+    *c->state = m->state;
+    for (uint32_t i = 0; i < c->plan.roster->servers; i++)
+        c->server[i].incarnation = &c->state->server_incarnation[i];
+    for (uint32_t i = 0; i < c->plan.roster->workers; i++)
+        c->worker[i].incarnation = &c->state->worker_incarnation[i];
+}
+
+/* Keeps what has changed, all of it or nothing. Orders are given after it. */
+static void keep(struct coordinator *c)
+{
+    struct coordinator_memory *m = c->memory;
+
+    if (m->state.number == c->state->number &&
+        m->state.restarts == c->state->restarts &&
+        m->state.interrupted == c->state->interrupted)
+        return;
+    m->next = *c->state;
+    __atomic_store_n(&m->ready, 1, __ATOMIC_RELEASE);
+    m->state = m->next;
+    __atomic_store_n(&m->ready, 0, __ATOMIC_RELEASE);
 }
 
 /* Takes up what a checkpoint says, once. */
@@ -50,6 +82,8 @@ static void restore_state(struct coordinator *c)
     s->epoch = m->epoch;
     s->ranges = m->ranges;
     memcpy(s->range, m->range, m->ranges * sizeof m->range[0]);
+    s->shares = m->shares;
+    memcpy(s->share_ranges, m->share_ranges, m->shares * sizeof m->share_ranges[0]);
     s->clock = m->clock;
     s->seconds_before = m->seconds;
     s->data = m->data;
@@ -60,7 +94,7 @@ static void restore_state(struct coordinator *c)
 
 int coordinator_create(const struct coordinator_plan *plan,
                        const struct coordinator_host *host,
-                       struct coordinator_state *state, int64_t now_ms,
+                       struct coordinator_memory *memory, int64_t now_ms,
                        struct coordinator **out, struct err *err)
 {
     struct coordinator *c = calloc(1, sizeof *c);
@@ -69,17 +103,20 @@ int coordinator_create(const struct coordinator_plan *plan,
         goto fail;
     c->plan = *plan;
     c->host = *host;
-    c->state = state;
+    c->memory = memory;
+    c->state = malloc(sizeof *c->state);
     c->server = calloc(plan->roster->servers, sizeof *c->server);
     c->worker = calloc(plan->roster->workers, sizeof *c->worker);
     c->manifest = calloc(1, sizeof *c->manifest);
-    if (!c->server || !c->worker || !c->manifest)
+    if (!c->state || !c->server || !c->worker || !c->manifest)
         goto fail;
+    recall(c);
     c->started_ms = c->stage_ms = c->saved_ms = c->looked_ms = now_ms;
-    if (state->number == 0) {
-        state->started_ms = now_ms;
+    if (c->state->number == 0) {
+        c->state->started_ms = now_ms;
         restore_state(c);
         enter(c, STAGE_GATHER, now_ms);
+        keep(c);
     }
     *out = c;
     return 0;
@@ -92,6 +129,7 @@ void coordinator_destroy(struct coordinator *c)
 {
     if (!c)
         return;
+    free(c->state);
     free(c->server);
     free(c->worker);
     free(c->manifest);
@@ -112,7 +150,7 @@ static const char *role_name(uint32_t role)
     return role == ROLE_SERVER ? "server" : "worker";
 }
 
-void coordinator_fail(struct coordinator *c, int code, const char *text, int64_t now_ms)
+static void fail(struct coordinator *c, int code, const char *text, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
 
@@ -178,7 +216,7 @@ static void begin_save(struct coordinator *c, int64_t now_ms)
 
     if (c->host.begin_save(c->host.context, s->checkpoint + 1, s->saving,
                            sizeof s->saving, &err)) {
-        coordinator_fail(c, err.code, err.text, now_ms);
+        fail(c, err.code, err.text, now_ms);
         return;
     }
     enter(c, STAGE_SAVE, c->host.now_ms(c->host.context));
@@ -198,11 +236,14 @@ static void train_next(struct coordinator *c, int64_t now_ms)
         }
         s->epoch++;
         s->ranges = 1;
+        s->shares = 0;
         s->range[0] = (struct range){0, s->data.train_examples};
         s->open = (struct epoch_record){.epoch = s->epoch};
     }
     s->open.epoch = s->epoch;
     enter(c, STAGE_TRAIN, now_ms);
+    s->train = s->number;
+    s->limit = 0;
 }
 
 static void loaded(struct coordinator *c, int64_t now_ms)
@@ -210,15 +251,15 @@ static void loaded(struct coordinator *c, int64_t now_ms)
     struct err err;
 
     if (check_data(c, &err)) {
-        coordinator_fail(c, err.code, err.text, now_ms);
+        fail(c, err.code, err.text, now_ms);
     } else if (!c->plan.evaluate_only) {
         c->saved_ms = now_ms;
         train_next(c, now_ms);
     } else if (c->state->data.test_examples == 0) {
-        coordinator_fail(c, ERR_INPUT,
-                         "there is nothing to evaluate on: set data.test or "
-                         "data.split.test",
-                         now_ms);
+        fail(c, ERR_INPUT,
+             "there is nothing to evaluate on: set data.test or "
+             "data.split.test",
+             now_ms);
     } else {
         enter(c, STAGE_EVALUATE, now_ms);
     }
@@ -276,30 +317,71 @@ static void epoch_trained(struct coordinator *c, int64_t now_ms)
         train_next(c, now_ms);
 }
 
+/* The share of a worker: what it had before, when it is the same workers' turn to go on
+ * (bsp), or an even part. */
+static uint32_t share_of(const struct coordinator *c, uint32_t worker,
+                         struct range *share)
+{
+    const struct coordinator_state *s = c->state;
+    uint32_t first = 0;
+
+    if (s->shares != c->plan.roster->workers)
+        return ranges_share(s->range, s->ranges, worker, c->plan.roster->workers,
+                            share);
+    for (uint32_t w = 0; w < worker; w++)
+        first += s->share_ranges[w];
+    memcpy(share, s->range + first, s->share_ranges[worker] * sizeof share[0]);
+    return s->share_ranges[worker];
+}
+
 /* What is left of the epoch: every worker's share less what it has taken. */
 static void cut_ranges(struct coordinator *c)
 {
     struct coordinator_state *s = c->state;
-    static const struct range none;
     struct range left[MANIFEST_RANGES_MAX], share[MANIFEST_RANGES_MAX];
-    uint32_t workers = c->plan.roster->workers, count = 0;
+    uint32_t workers = c->plan.roster->workers, count = 0, kept[WORKERS_MAX];
 
-    left[0] = none;
     for (uint32_t w = 0; w < workers; w++) {
-        uint32_t n = ranges_share(s->range, s->ranges, w, workers, share);
+        uint32_t n = share_of(c, w, share);
 
         n = ranges_drop(share, n, c->worker[w].status.taken);
-        for (uint32_t i = 0; i < n && count < MANIFEST_RANGES_MAX; i++)
+        kept[w] = 0;
+        for (uint32_t i = 0; i < n && count < MANIFEST_RANGES_MAX; i++, kept[w]++)
             left[count++] = share[i];
     }
     s->ranges = count;
-    memcpy(s->range, left, count * sizeof left[0]);
+    if (count)
+        memcpy(s->range, left, count * sizeof left[0]);
+    /* Only a run that is to be the same bit for bit keeps everyone's own. */
+    s->shares = c->plan.job->train.consistency == CONSISTENCY_BSP ? workers : 0;
+    memcpy(s->share_ranges, kept, workers * sizeof kept[0]);
+}
+
+/* bsp: workers stop within a clock of each other; those behind catch up, so that a run
+ * that goes on from here is the one that was never stopped. True when all have. */
+static bool caught_up(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+    int64_t began = c->stage_ms;
+    uint64_t most = s->clock;
+
+    if (c->plan.job->train.consistency != CONSISTENCY_BSP || s->limit)
+        return true;
+    for (uint32_t w = 0; w < c->plan.roster->workers; w++)
+        if (c->worker[w].status.clock > most)
+            most = c->worker[w].status.clock;
+    s->limit = most ? most : 1;
+    enter(c, STAGE_STOP, now_ms);
+    c->stage_ms = began; /* the training goes on counting */
+    return false;
 }
 
 static void stopped(struct coordinator *c, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
 
+    if (!caught_up(c, now_ms))
+        return;
     cut_ranges(c);
     if (s->ranges == 0) { /* the workers were faster than the order */
         epoch_trained(c, now_ms);
@@ -324,6 +406,8 @@ static void fill_manifest(struct coordinator *c)
     m->epoch = s->ranges ? s->epoch - 1 : s->epoch;
     m->ranges = s->ranges;
     memcpy(m->range, s->range, s->ranges * sizeof s->range[0]);
+    m->shares = s->ranges ? s->shares : 0;
+    memcpy(m->share_ranges, s->share_ranges, m->shares * sizeof m->share_ranges[0]);
     m->clock = s->clock;
     m->data = s->data;
     m->seconds = s->seconds_before + s->train_seconds;
@@ -360,7 +444,7 @@ static void saved(struct coordinator *c, int64_t now_ms)
     rc = c->host.finish_save(c->host.context, s->saving, c->manifest, &err);
     manifest_release(c->manifest);
     if (rc) {
-        coordinator_fail(c, err.code, err.text, now_ms);
+        fail(c, err.code, err.text, now_ms);
         return;
     }
     now_ms = c->host.now_ms(c->host.context);
@@ -427,8 +511,8 @@ static void advance(struct coordinator *c, int64_t now_ms)
 /* --- what comes in
  * --------------------------------------------------------------------- */
 
-int coordinator_take(struct coordinator *c, struct peer from,
-                     const struct status *status, int64_t now_ms, struct err *err)
+static int take(struct coordinator *c, struct peer from, const struct status *status,
+                int64_t now_ms, struct err *err)
 {
     struct member_record *m = find(c, from);
 
@@ -448,11 +532,41 @@ int coordinator_take(struct coordinator *c, struct peer from,
     m->heard_ms = now_ms;
     m->status = *status;
     if (status->error && c->state->stage != STAGE_END) {
-        coordinator_fail(c, (int)status->error, status->text, now_ms);
+        fail(c, (int)status->error, status->text, now_ms);
         return 0;
     }
     advance(c, now_ms);
     return 0;
+}
+
+int coordinator_take(struct coordinator *c, struct peer from,
+                     const struct status *status, int64_t now_ms, struct err *err)
+{
+    int rc = take(c, from, status, now_ms, err);
+
+    keep(c);
+    return rc;
+}
+
+void coordinator_fail(struct coordinator *c, int code, const char *text, int64_t now_ms)
+{
+    fail(c, code, text, now_ms);
+    keep(c);
+}
+
+/* A worker gets its ranges, a server how much every worker has. */
+static void order_shares(const struct coordinator *c, struct peer to,
+                         struct order *order)
+{
+    struct range share[MANIFEST_RANGES_MAX];
+
+    if (to.role == ROLE_WORKER) {
+        order->ranges = share_of(c, to.index, order->range);
+        return;
+    }
+    order->ranges = c->plan.roster->workers;
+    for (uint32_t w = 0; w < order->ranges; w++)
+        order->range[w] = (struct range){0, ranges_count(share, share_of(c, w, share))};
 }
 
 void coordinator_order(const struct coordinator *c, struct peer to, struct order *order)
@@ -470,7 +584,8 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
     order->epoch = s->epoch;
     order->clock = s->clock;
     order->ranges = 0;
-    order->examples = ranges_count(s->range, s->ranges);
+    order->train = s->train;
+    order->limit = s->stage == STAGE_STOP ? s->limit : 0;
     order->path[0] = '\0';
     order->exit_status = s->exit_status;
     order->data = s->data;
@@ -479,9 +594,8 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
         snprintf(order->path, sizeof order->path, "%s", c->plan.restore);
     if (s->stage == STAGE_SAVE)
         snprintf(order->path, sizeof order->path, "%s", s->saving);
-    if (s->stage == STAGE_TRAIN && to.role == ROLE_WORKER)
-        order->ranges = ranges_share(s->range, s->ranges, to.index,
-                                     c->plan.roster->workers, order->range);
+    if (s->stage == STAGE_TRAIN || s->stage == STAGE_STOP)
+        order_shares(c, to, order);
 }
 
 /* --- time
@@ -523,7 +637,7 @@ static bool check_member(struct coordinator *c, uint32_t role, uint32_t index,
             role_name(role), index, who->rank, who->host, (double)silent / 1000,
             phase_text(m->status.phase), m->status.epoch,
             (unsigned long long)m->status.clock);
-    coordinator_fail(c, ERR_DEADLINE, text, now_ms);
+    fail(c, ERR_DEADLINE, text, now_ms);
     return false;
 }
 
@@ -563,11 +677,10 @@ static void forgive(struct coordinator *c, int64_t now_ms)
         forgive_member(&c->worker[i], away, now_ms);
 }
 
-void coordinator_tick(struct coordinator *c, int64_t now_ms)
+static void check_deadlines(struct coordinator *c, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
 
-    forgive(c, now_ms);
     if (s->stage == STAGE_END)
         return;
     for (uint32_t i = 0; i < c->plan.roster->servers; i++)
@@ -583,7 +696,14 @@ void coordinator_tick(struct coordinator *c, int64_t now_ms)
         begin_stop(c, now_ms);
 }
 
-void coordinator_interrupt(struct coordinator *c, int64_t now_ms)
+void coordinator_tick(struct coordinator *c, int64_t now_ms)
+{
+    forgive(c, now_ms);
+    check_deadlines(c, now_ms);
+    keep(c);
+}
+
+static void interrupt(struct coordinator *c, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
 
@@ -591,8 +711,7 @@ void coordinator_interrupt(struct coordinator *c, int64_t now_ms)
         return;
     if (s->interrupted) { /* launchers send several signals at once: those are one */
         if (now_ms - c->interrupted_ms > AGAIN_MS)
-            coordinator_fail(c, ERR_INTERRUPTED, "interrupted again while stopping",
-                             now_ms);
+            fail(c, ERR_INTERRUPTED, "interrupted again while stopping", now_ms);
         return;
     }
     s->interrupted = true;
@@ -603,6 +722,12 @@ void coordinator_interrupt(struct coordinator *c, int64_t now_ms)
     } else if (s->stage != STAGE_STOP && s->stage != STAGE_SAVE) {
         end(c, 130, now_ms);
     }
+}
+
+void coordinator_interrupt(struct coordinator *c, int64_t now_ms)
+{
+    interrupt(c, now_ms);
+    keep(c);
 }
 
 uint32_t coordinator_incarnation(const struct coordinator *c, struct peer who)

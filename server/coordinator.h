@@ -5,8 +5,8 @@
  *   gather -> load -> train -> [stop] -> save -> train ... -> evaluate -> end
  *
  * It knows no socket and no clock of its own, so that it can be tested alone. What it
- * must remember when its process dies is in `struct coordinator_state`, in memory given
- * by the caller. One thread. */
+ * must remember when its process dies is in `struct coordinator_memory`, given by the
+ * caller. One thread. */
 #ifndef ROWHOUSE_SERVER_COORDINATOR_H
 #define ROWHOUSE_SERVER_COORDINATOR_H
 
@@ -34,14 +34,17 @@ struct epoch_record {
     double seconds, loss_sum;
 };
 
-/* Plain data that survives the coordinator's process. Fresh memory is zero. */
+/* How the run stands. Plain data. */
 struct coordinator_state {
     uint32_t stage;
     uint64_t number;    /* of the order */
     int64_t started_ms; /* when the first process began to lead */
-    int64_t alive_ms;   /* when it last looked around; the supervisor watches it */
     uint32_t epoch;     /* being trained, or finished last */
-    uint32_t ranges;    /* of the epoch: what was left at the order */
+    uint64_t train;     /* number of the last training order */
+    uint64_t limit;     /* bsp: the clock at which all stop, once it is known */
+    uint32_t shares;    /* workers whose own ranges follow; 0 = deal them evenly */
+    uint32_t share_ranges[WORKERS_MAX]; /* how many of `range` are each one's */
+    uint32_t ranges;                    /* of the epoch: what was left at the order */
     struct range range[MANIFEST_RANGES_MAX];
     uint64_t clock;
     bool has_data, interrupted, evaluated;
@@ -61,6 +64,15 @@ struct coordinator_state {
     uint32_t server_incarnation[SERVERS_MAX], worker_incarnation[WORKERS_MAX];
     uint32_t records;
     struct epoch_record record[EPOCHS_KEPT];
+};
+
+/* What survives the coordinator's process. Fresh memory is zero. A change is written
+ * beside the state first, so that a process may die at any instruction. */
+struct coordinator_memory {
+    struct coordinator_state state;
+    struct coordinator_state next;
+    uint64_t ready;   /* 1: `next` is whole and counts */
+    int64_t alive_ms; /* when it last looked around; the supervisor watches it */
 };
 
 /* What the coordinator asks of its surroundings. */
@@ -91,7 +103,7 @@ struct coordinator_plan {
 
 int coordinator_create(const struct coordinator_plan *plan,
                        const struct coordinator_host *host,
-                       struct coordinator_state *state, int64_t now_ms,
+                       struct coordinator_memory *memory, int64_t now_ms,
                        struct coordinator **coordinator, struct err *err);
 void coordinator_destroy(struct coordinator *coordinator); /* NULL is fine */
 

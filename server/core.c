@@ -370,19 +370,16 @@ int core_handle(struct core *core, const struct message *m, struct err *err)
 }
 
 int core_begin_training(struct core *core, uint64_t order, uint64_t clock,
-                        uint64_t examples, struct err *err)
+                        const struct range *share, struct err *err)
 {
     struct sessions *sessions = core->sessions;
 
     for (uint32_t w = 0; w < core->workers && sessions->order != order; w++) {
         struct session *s = &sessions->session[w];
-        /* As ranges_share() deals: an even, contiguous split. */
-        bool has_share = examples * (w + 1) / core->workers >
-                         examples * w / core->workers;
 
         if (clock > s->through)
             s->through = clock;
-        s->idle_order = has_share ? 0 : order;
+        s->idle_order = share[w].end > share[w].first ? 0 : order;
     }
     __atomic_store_n(&sessions->order, order, __ATOMIC_RELEASE);
     gate_forget_before(core, order);

@@ -27,11 +27,11 @@ int core_create(const struct job *job, uint32_t index, uint32_t servers,
                 struct core **core, struct err *err);
 void core_destroy(struct core *core); /* NULL is fine; the region stays as it is */
 
-/* The coordinator has begun training order `order`: workers with a share of `examples`
- * are active, and every clock up to `clock` is behind them all. The same order again
- * (to a restarted process) changes nothing. */
+/* The coordinator has begun training order `order`: workers whose `share` (one for each
+ * worker) is not empty are active, and every clock up to `clock` is behind them all.
+ * The same order again (to a restarted process) changes nothing. */
 int core_begin_training(struct core *core, uint64_t order, uint64_t clock,
-                        uint64_t examples, struct err *err);
+                        const struct range *share, struct err *err);
 
 /* Handles a pull, a push or a clock message from worker `message->sender`. What there
  * is to answer, also to others whom it was holding up, comes from core_next(). A

@@ -147,7 +147,7 @@ static void run(struct lead *lead)
     struct run_view view;
 
     while (!coordinator_finished(lead->coordinator, clock_ms())) {
-        __atomic_store_n(&setup->state->alive_ms, clock_ms(), __ATOMIC_RELAXED);
+        __atomic_store_n(&setup->memory->alive_ms, clock_ms(), __ATOMIC_RELAXED);
         port_wait(&lead->port, 1, &setup->interrupt_fd, setup->interrupt_fd >= 0,
                   TICK_MS);
         take_all(lead);
@@ -172,7 +172,7 @@ int lead(const struct lead_setup *setup, struct run_view *view, struct err *err)
         return err_set(err, ERR_MEMORY, "no memory for the coordinator");
     lead->setup = setup;
     host.context = lead;
-    rc = coordinator_create(&setup->plan, &host, setup->state, clock_ms(),
+    rc = coordinator_create(&setup->plan, &host, setup->memory, clock_ms(),
                             &lead->coordinator, err);
     if (rc == 0)
         rc = port_listen(setup->net, setup->plan.roster->coordinator, setup->listen_fd,

@@ -6,8 +6,8 @@
 
 struct lead_setup {
     struct coordinator_plan plan;
-    struct coordinator_state *state; /* borrowed; outlives the process */
-    struct net *net;                 /* borrowed */
+    struct coordinator_memory *memory; /* borrowed; outlives the process */
+    struct net *net;                   /* borrowed */
     uint32_t incarnation;
     bool remove_old; /* the first checkpoint replaces all that were there */
     int listen_fd;   /* handed-down control socket, or -1: bind the roster's endpoint */
@@ -18,8 +18,8 @@ struct lead_setup {
     void *context;
 };
 
-/* Leads the run to its end. The outcome is in setup->state (exit_status, error, text,
- * metric, record) and in *view. Fails only when it could not even listen. */
+/* Leads the run to its end. The outcome is in setup->memory->state (exit_status, error,
+ * text, metric, record) and in *view. Fails only when it could not even listen. */
 int lead(const struct lead_setup *setup, struct run_view *view, struct err *err);
 
 #endif

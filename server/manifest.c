@@ -51,6 +51,13 @@ static const char *ranges_fault(const struct manifest *manifest)
         if (sum > manifest->data.train_examples)
             return "its ranges have more positions than there are training examples";
     }
+    if (manifest->shares > WORKERS_MAX)
+        return "it has shares of too many workers";
+    sum = 0;
+    for (uint32_t i = 0; i < manifest->shares; i++)
+        sum += manifest->share_ranges[i];
+    if (manifest->shares && sum != manifest->ranges)
+        return "the workers' shares are not the ranges that there are";
     return NULL;
 }
 
@@ -178,6 +185,8 @@ static void pack(struct packed *packed, const struct manifest *from)
     pack_lists(packed, from);
     to->n_range = from->ranges;
     to->range = packed->range_at;
+    to->n_share_ranges = from->shares;
+    to->share_ranges = (uint32_t *)from->share_ranges;
     to->n_table = from->tables;
     to->table = packed->table_at;
     to->n_shard = from->shards;
@@ -262,11 +271,14 @@ static bool text_in(const ProtobufCBinaryData *from, char *to, size_t size)
 static const char *unpack_lists(const Disk__Manifest *from, struct manifest *to)
 {
     if (from->n_range > MANIFEST_RANGES_MAX || from->n_table > SHARD_TABLES_MAX ||
-        from->n_shard > SERVERS_MAX)
+        from->n_shard > SERVERS_MAX || from->n_share_ranges > WORKERS_MAX)
         return "a list is too long";
     to->ranges = (uint32_t)from->n_range;
     to->tables = (uint32_t)from->n_table;
     to->shards = (uint32_t)from->n_shard;
+    to->shares = (uint32_t)from->n_share_ranges;
+    for (uint32_t i = 0; i < to->shares; i++)
+        to->share_ranges[i] = from->share_ranges[i];
     for (uint32_t i = 0; i < to->ranges; i++)
         to->range[i] = (struct range){from->range[i]->first, from->range[i]->end};
     for (uint32_t i = 0; i < to->tables; i++) {

@@ -24,7 +24,9 @@ struct manifest {
     uint32_t epoch;   /* epochs finished */
     uint32_t ranges; /* of the epoch under way: what is still to be trained; 0 = none */
     struct range range[MANIFEST_RANGES_MAX];
-    uint64_t clock; /* of the run: highest clock applied */
+    uint32_t shares; /* bsp: workers whose own ranges these are, in their order; or 0 */
+    uint32_t share_ranges[WORKERS_MAX]; /* how many of the ranges are each one's */
+    uint64_t clock;                     /* of the run: highest clock applied */
     struct data_facts data;
     double seconds; /* trained so far, all sessions of the run */
     uint32_t tables;

@@ -130,9 +130,12 @@ static int obey(struct server *server, const struct order *order, struct err *er
         break;
     case ORDER_TRAIN:
     case ORDER_STOP: /* it may come so soon that the order to train was not seen */
-        rc = core_begin_training(server->core,
-                                 order->number - (order->kind == ORDER_STOP),
-                                 order->clock, order->examples, err);
+        if (order->ranges != server->setup->roster->workers)
+            return err_set(
+                err, ERR_PEER, "server %u got the shares of %u workers, not %u",
+                server->setup->index, order->ranges, server->setup->roster->workers);
+        rc = core_begin_training(server->core, order->train, order->clock, order->range,
+                                 err);
         if (rc == 0)
             rc = send_answers(server, err);
         break;

@@ -24,13 +24,16 @@ static array_ref array_none(const struct table *table)
     return array_pack((uint64_t)(none - table->region->base), 1);
 }
 
-/* Rows at which a sub-table grows: 13/16 of its room. Up to there few rows miss their
- * home. */
-static uint32_t array_rows_grow(const struct table *table, array_ref array)
+/* Rows at which a sub-table grows: 3/4 to 7/8 of its room, by slot; up to there few
+ * rows miss their home. */
+static uint32_t array_rows_grow(const struct table *table, uint32_t slot,
+                                array_ref array)
 {
-    return array == array_none(table)
-               ? 0
-               : array_buckets(array) * (BUCKET_ROWS * 13 / 4) / 4;
+    uint64_t room = (uint64_t)array_buckets(array) * BUCKET_ROWS;
+
+    if (array == array_none(table))
+        return 0;
+    return (uint32_t)(room * (48 + mix64(slot) % 9) / 64);
 }
 
 /* Rows an array has room for at all. */
@@ -150,7 +153,7 @@ static bool index_grow(struct table *table, uint32_t slot)
     rehash(table, old, new);
     write_order();
     root->array[slot] = new;
-    root->slot_rows_grow[slot] = array_rows_grow(table, new);
+    root->slot_rows_grow[slot] = array_rows_grow(table, slot, new);
     write_order();
     root->growth.new = 0;
     write_order();
@@ -202,7 +205,7 @@ void index_settle(struct table *table)
     for (uint32_t slot = 0; slot < TABLE_SLOTS; slot++) {
         uint32_t buckets = array_buckets(root->array[slot]);
 
-        root->slot_rows_grow[slot] = array_rows_grow(table, root->array[slot]);
+        root->slot_rows_grow[slot] = array_rows_grow(table, slot, root->array[slot]);
         if (buckets >= PAGE_BUCKETS)
             root->array_bytes += (uint64_t)buckets * sizeof(struct bucket);
     }

@@ -1,5 +1,5 @@
-/* Reading the data. It may last, so it has a thread of its own: this one hears meanwhile
- * when the job ends. */
+/* Reading the data. It may last, so it has a thread of its own: this one hears
+ * meanwhile when the job ends. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -35,7 +35,8 @@ static void *read_data(void *context)
 }
 
 /* Waits for the reader, or for a reason to stop it. */
-static int wait_for_data(struct worker *worker, struct loading *loading, struct err *err)
+static int wait_for_data(struct worker *worker, struct loading *loading,
+                         struct err *err)
 {
     int fds[] = {loading->done_fd, member_fd(worker->member)};
     uint64_t done;

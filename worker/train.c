@@ -14,7 +14,7 @@ struct flight {
 
 struct training {
     struct worker *worker;
-    const struct order *order;
+    const struct order *order; /* to train, or to stop at its limit */
     struct flight flight;
     struct journal_entry done; /* what is behind us, pushed */
     uint64_t clock;
@@ -145,6 +145,27 @@ static int step(struct training *t, struct err *err)
     return 0;
 }
 
+/* Out of data or told to stop: nobody is to wait for us any more, and all that was
+ * pushed is to be applied. */
+static int end_order(struct training *t, struct err *err)
+{
+    int rc;
+
+    drop_flight(t);
+    rc = client_end_order(t->worker->client, err);
+    if (rc)
+        return rc;
+    report(t);
+    return 0;
+}
+
+static bool is_bsp(const struct worker *worker)
+{
+    return worker->setup->job->train.consistency == CONSISTENCY_BSP;
+}
+
+/* Under bsp a stop leaves things as they are: at which clock all stop is yet to be
+ * said, and until then those behind still have pushes to make. */
 static int run(struct training *t, struct err *err)
 {
     struct worker *worker = t->worker;
@@ -159,19 +180,13 @@ static int run(struct training *t, struct err *err)
         if (rc)
             return rc;
         report(t);
-        if (member_order_number(worker->member) != t->order->number)
+        if (t->order->limit && t->done.clock >= t->order->limit)
             break;
+        if (member_order_number(worker->member) != t->order->number)
+            return is_bsp(worker) ? 0 : end_order(t, err);
     }
-    /* Out of data or told to stop: nobody is to wait for us any more, and all that was
-     * pushed is to be applied. */
-    drop_flight(t);
-    rc = client_end_order(worker->client, err);
-    if (rc)
-        return rc;
-    report(t);
-    return 0;
+    return end_order(t, err);
 }
-
 /* The share, less what an earlier incarnation has behind it. */
 static uint32_t remaining(struct training *t, struct range *range)
 {
@@ -179,9 +194,9 @@ static uint32_t remaining(struct training *t, struct range *range)
     uint32_t ranges = t->order->ranges;
 
     memcpy(range, t->order->range, ranges * sizeof *range);
-    t->done = (struct journal_entry){.order = t->order->number,
+    t->done = (struct journal_entry){.order = t->order->train,
                                      .clock = t->order->clock};
-    if (before->order == t->order->number) {
+    if (before->order == t->order->train) {
         t->done.clock = before->clock;
         t->done.taken = before->taken;
         t->done.loss_sum = before->loss_sum;
@@ -193,7 +208,7 @@ static uint32_t remaining(struct training *t, struct range *range)
     t->done.bytes_pulled = t->worker->before.bytes_pulled;
     t->done.bytes_pushed = t->worker->before.bytes_pushed;
     t->clock = t->done.clock;
-    client_begin_order(t->worker->client, t->order->number, t->clock);
+    client_begin_order(t->worker->client, t->order->train, t->clock);
     return ranges;
 }
 
@@ -258,15 +273,17 @@ int worker_train(struct worker *worker, const struct order *order, struct err *e
 int worker_stop(struct worker *worker, const struct order *order, struct err *err)
 {
     const struct journal_entry *standing = outbox_standing(worker->setup->outbox);
-    struct training t = {.worker = worker, .done = {.clock = order->clock}};
-    int rc;
+    struct training t = {.worker = worker, .order = order};
 
-    if (standing->order + 1 == order->number)
-        t.done = *standing;
-    client_begin_order(worker->client, order->number - 1, t.done.clock);
-    rc = client_end_order(worker->client, err);
-    if (rc)
-        return rc;
-    report(&t);
-    return 0;
+    t.done = standing->order == order->train
+                 ? *standing
+                 : (struct journal_entry){.clock = order->clock};
+    if (is_bsp(worker) && order->limit == 0) {
+        report(&t);
+        return 0;
+    }
+    if (t.done.clock < order->limit)
+        return worker_train(worker, order, err);
+    client_begin_order(worker->client, order->train, t.done.clock);
+    return end_order(&t, err);
 }

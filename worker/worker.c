@@ -129,7 +129,7 @@ static int obey(struct worker *worker, const struct order *order, struct err *er
             rc = worker_evaluate(worker, err);
         break;
     case ORDER_STOP:
-        rc = meet(worker, err);
+        rc = order->limit ? ready(worker, order, err) : meet(worker, err);
         if (rc == 0)
             rc = worker_stop(worker, order, err);
         break;

@@ -203,7 +203,8 @@ static void put_order(Wire__Order *wire, const struct order *order, struct parts
     wire->exit_status = (uint32_t)order->exit_status;
     wire->data = put_data(&order->data, parts);
     wire->text = put_text(order->text, sizeof order->text);
-    wire->examples = order->examples;
+    wire->train = order->train;
+    wire->limit = order->limit;
 }
 
 static Wire__Reach *put_reach(const struct reach *reach, struct parts *parts)
@@ -550,7 +551,8 @@ static int take_order(const Wire__Order *wire, struct order *order, struct err *
     order->kind = (uint32_t)wire->kind;
     order->epoch = wire->epoch;
     order->clock = wire->clock;
-    order->examples = wire->examples;
+    order->train = wire->train;
+    order->limit = wire->limit;
     order->exit_status = (int32_t)wire->exit_status;
     take_data(wire->data, &order->data);
     if (check("an order's kind", order->kind, 0, ORDER_END, err) ||

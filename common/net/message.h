@@ -152,9 +152,11 @@ struct order {
     uint64_t number; /* grows; a status' `done` refers to it */
     uint32_t kind;   /* enum order_kind */
     uint32_t epoch;
-    uint64_t clock;    /* worker, at ORDER_TRAIN: the clocks before it are applied */
-    uint64_t examples; /* at ORDER_TRAIN: to be shared among all workers */
-    uint32_t ranges;   /* at ORDER_TRAIN */
+    uint64_t clock; /* worker, at ORDER_TRAIN: the clocks before it are applied */
+    uint64_t train; /* the training order that ranges and clock belong to */
+    uint64_t limit; /* worker, at ORDER_STOP under bsp: train up to this clock first */
+    /* Worker: its share. Server: for each worker how much is in its share. */
+    uint32_t ranges;
     struct range range[SHARE_RANGES_MAX];
     char path[1024];
     int32_t exit_status;    /* 0 .. 255 */

@@ -54,6 +54,27 @@ is "$(bits "$T/killed")" "$(bits "$T/alone")" "... gives the same bits"
 is "$(json "$T/report.json" "d['pushes']['sent'] == d['pushes']['applied']")" True \
     "... and every push counts once"
 
+# Stopped in the middle of epochs and resumed, on other numbers of servers.
+run -t 40 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
+    checkpoint.dir="$T/timed" checkpoint.every='0.1 s'
+ended 0 'bsp with checkpoints in the middle of epochs'
+is "$(bits "$T/timed")" "$(bits "$T/alone")" "... gives the same bits"
+resume= stops=0
+for servers in 1 3 2; do
+    start "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
+        cluster.servers=$servers checkpoint.dir="$T/stopped" $resume
+    sleep 0.4
+    kill -INT $job
+    finish
+    [ "$status" -eq 130 ] && stops=$((stops + 1))
+    resume=--resume
+done
+run -t 40 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
+    checkpoint.dir="$T/stopped" --resume
+ended 0 "bsp stopped $stops times and resumed"
+less 0 $stops '... at least once'
+is "$(bits "$T/stopped")" "$(bits "$T/alone")" "... gives the same bits"
+
 for k in 0 1 3; do
     run "$ROWHOUSE" train "$T/job.yaml" --quiet train.consistency=ssp train.staleness=$k \
         cluster.servers=2 cluster.workers=3 checkpoint.dir= --report "$T/report.json"

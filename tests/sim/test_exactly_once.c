@@ -175,12 +175,13 @@ static void send_answers(struct sim *sim, uint32_t s)
 
 static void start_server(struct sim *sim, uint32_t s)
 {
+    static const struct range share[WORKERS] = {{0, 1}, {0, 1}, {0, 1}, {0, 1}};
     struct err err;
 
     if (core_create(&sim->job, s, sim->setup->servers, sim->setup->workers,
                     &sim->region[s], sim->pool, &sim->core[s], &err))
         fail_msg("server %u: %s", s, err.text);
-    if (core_begin_training(sim->core[s], 1, 0, sim->setup->workers, &err))
+    if (core_begin_training(sim->core[s], 1, 0, share, &err))
         fail_msg("server %u: %s", s, err.text);
     send_answers(sim, s);
 }

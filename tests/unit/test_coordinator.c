@@ -26,7 +26,8 @@ struct kit {
     struct roster roster;
     struct coordinator_plan plan;
     struct coordinator_host host;
-    struct coordinator_state *state;
+    struct coordinator_memory *memory;
+    struct coordinator_memory *left; /* what a process that dies now leaves */
     struct coordinator *c;
     struct fake server[SERVERS], worker[WORKERS_MOST];
     struct order order;
@@ -40,7 +41,8 @@ struct kit {
     uint32_t begin_calls;
 };
 
-/* --- the surroundings ------------------------------------------------------------------ */
+/* --- the surroundings
+ * ------------------------------------------------------------------ */
 
 static int begin_save(void *context, uint64_t number, char *path, size_t size,
                       struct err *err)
@@ -48,6 +50,8 @@ static int begin_save(void *context, uint64_t number, char *path, size_t size,
     struct kit *kit = context;
 
     kit->begin_calls++;
+    if (kit->left)
+        *kit->left = *kit->memory;
     kit->now_ms += kit->slow_ms;
     if (kit->fail_begin)
         return err_set(err, ERR_SYSTEM, "no room for checkpoint %llu",
@@ -62,6 +66,8 @@ static int finish_save(void *context, const char *path, const struct manifest *m
 {
     struct kit *kit = context;
 
+    if (kit->left)
+        *kit->left = *kit->memory;
     if (kit->fail_finish)
         return err_set(err, ERR_SYSTEM, "cannot write %s/manifest", path);
     kit->finished++;
@@ -83,7 +89,8 @@ static int64_t now_ms(void *context)
     return ((struct kit *)context)->now_ms;
 }
 
-/* --- members ------------------------------------------------------------------------------ */
+/* --- members
+ * ------------------------------------------------------------------------------ */
 
 static void member_init(struct fake *member, uint32_t role, uint32_t index)
 {
@@ -167,7 +174,8 @@ static void open_coordinator(struct kit *kit)
 {
     struct err err;
 
-    if (coordinator_create(&kit->plan, &kit->host, kit->state, kit->now_ms, &kit->c, &err))
+    if (coordinator_create(&kit->plan, &kit->host, kit->memory, kit->now_ms, &kit->c,
+                           &err))
         fail_msg("%s", err.text);
 }
 
@@ -192,9 +200,9 @@ static struct kit *kit_create(uint32_t workers)
     for (uint32_t i = 0; i < SERVERS; i++)
         kit->roster.server[i].rank = i;
     kit->plan = (struct coordinator_plan){.job = &kit->job, .roster = &kit->roster};
-    kit->host =
-        (struct coordinator_host){begin_save, finish_save, epoch_done, now_ms, kit};
-    kit->state = calloc(1, sizeof *kit->state);
+    kit->host = (struct coordinator_host){begin_save, finish_save, epoch_done, now_ms,
+                                          kit};
+    kit->memory = calloc(1, sizeof *kit->memory);
     kit->now_ms = 1000;
     members_init(kit);
     open_coordinator(kit);
@@ -204,7 +212,7 @@ static struct kit *kit_create(uint32_t workers)
 static void kit_destroy(struct kit *kit)
 {
     coordinator_destroy(kit->c);
-    free(kit->state);
+    free(kit->memory);
     free(kit);
 }
 
@@ -213,7 +221,7 @@ static void resume(struct kit *kit, struct manifest *manifest, uint32_t workers)
 {
     *manifest = kit->saved;
     coordinator_destroy(kit->c);
-    memset(kit->state, 0, sizeof *kit->state);
+    memset(kit->memory, 0, sizeof *kit->memory);
     kit->roster.workers = workers;
     kit->plan.restored = manifest;
     kit->plan.checkpoint_last = manifest->number;
@@ -235,34 +243,35 @@ static void pass_time(struct kit *kit, int64_t ms)
 
 static void reach(struct kit *kit, enum stage stage)
 {
-    for (int i = 0; i < 20 && kit->state->stage != stage; i++) {
-        assert_true(kit->state->stage != STAGE_END);
+    for (int i = 0; i < 20 && kit->memory->state.stage != stage; i++) {
+        assert_true(kit->memory->state.stage != STAGE_END);
         all_obey(kit);
     }
-    assert_int_equal(kit->state->stage, stage);
+    assert_int_equal(kit->memory->state.stage, stage);
 }
 
 static void assert_ended(const struct kit *kit, int exit_status, const char *text)
 {
-    assert_int_equal(kit->state->stage, STAGE_END);
-    assert_int_equal(kit->state->exit_status, exit_status);
-    if (!strstr(kit->state->text, text))
-        fail_msg("'%s' does not say '%s'", kit->state->text, text);
+    assert_int_equal(kit->memory->state.stage, STAGE_END);
+    assert_int_equal(kit->memory->state.exit_status, exit_status);
+    if (!strstr(kit->memory->state.text, text))
+        fail_msg("'%s' does not say '%s'", kit->memory->state.text, text);
 }
 
-/* --- the straight way ---------------------------------------------------------------------- */
+/* --- the straight way
+ * ---------------------------------------------------------------------- */
 
 static void test_whole_run(void **state)
 {
-    static const enum stage stages[] = {STAGE_GATHER, STAGE_LOAD,     STAGE_TRAIN,
-                                        STAGE_SAVE,   STAGE_TRAIN,    STAGE_SAVE,
+    static const enum stage stages[] = {STAGE_GATHER,   STAGE_LOAD,  STAGE_TRAIN,
+                                        STAGE_SAVE,     STAGE_TRAIN, STAGE_SAVE,
                                         STAGE_EVALUATE, STAGE_END};
     struct kit *kit = kit_create(3);
     struct run_view view;
 
     (void)state;
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
-        assert_int_equal(kit->state->stage, stages[i]);
+        assert_int_equal(kit->memory->state.stage, stages[i]);
         assert_int_equal(coordinator_number(kit->c), i + 1);
         kit->now_ms += 500;
         /* One that is not done holds all up. */
@@ -274,22 +283,22 @@ static void test_whole_run(void **state)
         obey(kit, member_at(kit, 0));
     }
     assert_ended(kit, 0, "");
-    assert_int_equal(kit->state->error, 0);
+    assert_int_equal(kit->memory->state.error, 0);
     assert_true(coordinator_finished(kit->c, kit->now_ms));
-    assert_true(kit->state->evaluated);
-    assert_true(kit->state->metric[0] == 150);
+    assert_true(kit->memory->state.evaluated);
+    assert_true(kit->memory->state.metric[0] == 150);
     assert_int_equal(kit->finished, 2);
-    assert_int_equal(kit->state->checkpoint, 2);
-    assert_int_equal(kit->state->checkpoint_bytes, 200);
+    assert_int_equal(kit->memory->state.checkpoint, 2);
+    assert_int_equal(kit->memory->state.checkpoint_bytes, 200);
     assert_int_equal(kit->saved.epoch, 2);
     assert_int_equal(kit->saved.ranges, 0);
     assert_int_equal(kit->saved.shards, SERVERS);
     assert_string_equal(kit->saved.shard[1].file, "shard-001-of-002");
-    assert_int_equal(kit->state->records, 2);
-    assert_int_equal(kit->state->record[1].epoch, 2);
-    assert_int_equal(kit->state->record[1].examples, EXAMPLES);
-    assert_true(kit->state->record[1].loss_sum == 2.0 * EXAMPLES);
-    assert_true(kit->state->record[1].seconds > 0);
+    assert_int_equal(kit->memory->state.records, 2);
+    assert_int_equal(kit->memory->state.record[1].epoch, 2);
+    assert_int_equal(kit->memory->state.record[1].examples, EXAMPLES);
+    assert_true(kit->memory->state.record[1].loss_sum == 2.0 * EXAMPLES);
+    assert_true(kit->memory->state.record[1].seconds > 0);
     assert_int_equal(kit->epochs_done, 2);
     coordinator_view(kit->c, kit->now_ms, &view);
     assert_int_equal(view.stage, STAGE_END);
@@ -311,7 +320,8 @@ static void test_orders(void **state)
     reach(kit, STAGE_TRAIN);
     coordinator_order(kit->c, kit->server[1].peer, &kit->order);
     assert_int_equal(kit->order.kind, ORDER_TRAIN);
-    assert_int_equal(kit->order.ranges, 0);
+    assert_int_equal(kit->order.ranges, 3); /* how much each worker has */
+    assert_int_equal(ranges_count(kit->order.range, 3), EXAMPLES);
     for (uint32_t w = 0; w < 3; w++) {
         coordinator_order(kit->c, kit->worker[w].peer, &kit->order);
         assert_int_equal(kit->order.epoch, 1);
@@ -341,11 +351,11 @@ static void test_no_checkpoints_no_test(void **state)
     kit->worker[0].status.data.test_examples = 0;
     reach(kit, STAGE_TRAIN);
     all_obey(kit);
-    assert_int_equal(kit->state->stage, STAGE_TRAIN);
-    assert_int_equal(kit->state->epoch, 2);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
+    assert_int_equal(kit->memory->state.epoch, 2);
     all_obey(kit);
     assert_ended(kit, 0, "");
-    assert_false(kit->state->evaluated);
+    assert_false(kit->memory->state.evaluated);
     assert_int_equal(kit->begin_calls, 0);
     kit_destroy(kit);
 }
@@ -357,7 +367,7 @@ static void test_every_two_epochs(void **state)
     (void)state;
     kit->job.train.epochs = 5;
     kit->job.checkpoint.every = 2;
-    for (int i = 0; i < 40 && kit->state->stage != STAGE_END; i++)
+    for (int i = 0; i < 40 && kit->memory->state.stage != STAGE_END; i++)
         all_obey(kit);
     assert_ended(kit, 0, "");
     assert_int_equal(kit->finished, 3); /* epochs 2, 4 and the last */
@@ -372,7 +382,7 @@ static void test_evaluate_only(void **state)
     (void)state;
     manifest = (struct manifest){.number = 7, .epoch = 3, .data = {500, 5, 0x01d, 2.5}};
     coordinator_destroy(kit->c);
-    memset(kit->state, 0, sizeof *kit->state);
+    memset(kit->memory, 0, sizeof *kit->memory);
     kit->plan.evaluate_only = true;
     kit->plan.restored = &manifest;
     snprintf(kit->plan.restore, sizeof kit->plan.restore, "dir/checkpoint-7");
@@ -387,7 +397,7 @@ static void test_evaluate_only(void **state)
     assert_true(kit->order.data.label_mean == 2.5);
     all_obey(kit);
     assert_ended(kit, 0, "");
-    assert_true(kit->state->metric[0] == 100);
+    assert_true(kit->memory->state.metric[0] == 100);
     assert_int_equal(kit->begin_calls, 0);
     kit_destroy(kit);
 }
@@ -399,7 +409,7 @@ static void test_nothing_to_evaluate(void **state)
     (void)state;
     kit->plan.evaluate_only = true;
     coordinator_destroy(kit->c);
-    memset(kit->state, 0, sizeof *kit->state);
+    memset(kit->memory, 0, sizeof *kit->memory);
     open_coordinator(kit);
     kit->worker[0].status.data.test_examples = 0;
     reach(kit, STAGE_LOAD);
@@ -408,7 +418,8 @@ static void test_nothing_to_evaluate(void **state)
     kit_destroy(kit);
 }
 
-/* --- interrupts ------------------------------------------------------------------------------ */
+/* --- interrupts
+ * ------------------------------------------------------------------------------ */
 
 static void test_interrupt_before_training(void **state)
 {
@@ -432,12 +443,17 @@ static void test_interrupt_in_training(void **state)
     (void)state;
     reach(kit, STAGE_TRAIN);
     coordinator_interrupt(kit->c, kit->now_ms);
-    assert_int_equal(kit->state->stage, STAGE_STOP);
+    assert_int_equal(kit->memory->state.stage, STAGE_STOP);
+    /* It says all that a server needs who has not seen the order to train. */
+    coordinator_order(kit->c, kit->server[0].peer, &kit->order);
+    assert_int_equal(kit->order.kind, ORDER_STOP);
+    assert_int_equal(ranges_count(kit->order.range, kit->order.ranges), EXAMPLES);
+    assert_int_equal(kit->order.train + 1, kit->order.number);
     kit->worker[0].status.taken = kit->worker[0].status.examples = 100;
     kit->worker[0].status.loss_sum = 30;
     kit->worker[0].status.clock = 10;
     all_obey(kit);
-    assert_int_equal(kit->state->stage, STAGE_SAVE);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
     coordinator_interrupt(kit->c, kit->now_ms); /* the same keystroke, again */
     all_obey(kit);
     assert_ended(kit, 130, "");
@@ -449,7 +465,7 @@ static void test_interrupt_in_training(void **state)
     assert_int_equal(kit->saved.range[1].first, 500);
     assert_int_equal(kit->saved.range[1].end, 1000);
     assert_int_equal(kit->saved.clock, 10);
-    assert_int_equal(kit->state->open.examples, 100);
+    assert_int_equal(kit->memory->state.open.examples, 100);
     kit_destroy(kit);
 }
 
@@ -466,7 +482,7 @@ static void test_interrupt_at_epoch_end(void **state)
     all_obey(kit);
     assert_int_equal(kit->epochs_done, 1);
     assert_int_equal(kit->last_epoch.examples, EXAMPLES);
-    assert_int_equal(kit->state->stage, STAGE_SAVE);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
     all_obey(kit);
     assert_ended(kit, 130, "");
     assert_int_equal(kit->saved.epoch, 1);
@@ -493,7 +509,7 @@ static void test_interrupt_while_saving(void **state)
     (void)state;
     reach(kit, STAGE_SAVE);
     coordinator_interrupt(kit->c, kit->now_ms);
-    assert_int_equal(kit->state->stage, STAGE_SAVE);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
     all_obey(kit);
     assert_ended(kit, 130, "");
     assert_int_equal(kit->finished, 1);
@@ -508,7 +524,7 @@ static void test_interrupt_while_evaluating(void **state)
     reach(kit, STAGE_EVALUATE);
     coordinator_interrupt(kit->c, kit->now_ms);
     assert_ended(kit, 130, "");
-    assert_false(kit->state->evaluated);
+    assert_false(kit->memory->state.evaluated);
     kit_destroy(kit);
 }
 
@@ -520,7 +536,7 @@ static void test_interrupt_twice(void **state)
     reach(kit, STAGE_TRAIN);
     coordinator_interrupt(kit->c, kit->now_ms);
     pass_time(kit, 2000);
-    assert_int_equal(kit->state->stage, STAGE_STOP);
+    assert_int_equal(kit->memory->state.stage, STAGE_STOP);
     coordinator_interrupt(kit->c, kit->now_ms);
     assert_ended(kit, 130, "interrupted again while stopping");
     coordinator_interrupt(kit->c, kit->now_ms + 5000);
@@ -536,13 +552,16 @@ static void test_interrupt_with_a_full_list(void **state)
 
     (void)state;
     reach(kit, STAGE_TRAIN);
-    kit->state->ranges = MANIFEST_RANGES_MAX - 2;
+    kit->memory->state.ranges = MANIFEST_RANGES_MAX - 2;
     for (uint64_t i = 0; i < MANIFEST_RANGES_MAX - 2; i++)
-        kit->state->range[i] = (struct range){i * 3, i * 3 + 2};
+        kit->memory->state.range[i] = (struct range){i * 3, i * 3 + 2};
+    coordinator_destroy(kit->c);
+    open_coordinator(kit);
+    everyone_speaks(kit);
     coordinator_interrupt(kit->c, kit->now_ms);
-    assert_int_equal(kit->state->stage, STAGE_TRAIN);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
     all_obey(kit);
-    assert_int_equal(kit->state->stage, STAGE_SAVE);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
     all_obey(kit);
     assert_ended(kit, 130, "");
     assert_int_equal(kit->saved.epoch, 1);
@@ -550,7 +569,8 @@ static void test_interrupt_with_a_full_list(void **state)
     kit_destroy(kit);
 }
 
-/* --- failures ------------------------------------------------------------------------------- */
+/* --- failures
+ * ------------------------------------------------------------------------------- */
 
 static void test_failing_member(void **state)
 {
@@ -596,7 +616,7 @@ static void test_failing_disk(void **state)
     reach(kit, STAGE_SAVE);
     all_obey(kit);
     assert_ended(kit, 1, "cannot write dir/checkpoint-1/manifest");
-    assert_int_equal(kit->state->checkpoint, 0);
+    assert_int_equal(kit->memory->state.checkpoint, 0);
     kit_destroy(kit);
 }
 
@@ -607,10 +627,10 @@ static void test_deadline_of_one_that_never_came(void **state)
     (void)state;
     kit->worker[1].dead = true;
     pass_time(kit, 4900);
-    assert_int_equal(kit->state->stage, STAGE_GATHER);
+    assert_int_equal(kit->memory->state.stage, STAGE_GATHER);
     pass_time(kit, 300);
     assert_ended(kit, 1, "worker 1 (rank 3 on host1) has not come within 5 s");
-    assert_int_equal(kit->state->error, ERR_DEADLINE);
+    assert_int_equal(kit->memory->state.error, ERR_DEADLINE);
     kit_destroy(kit);
 }
 
@@ -623,7 +643,8 @@ static void test_deadline_of_one_that_fell_silent(void **state)
     kit->server[0].dead = true;
     kit->server[0].status.phase = PHASE_SAVING;
     pass_time(kit, 5200);
-    assert_ended(kit, 1, "server 0 (rank 0 on ) has not been heard of for 5.1 s; it was idle");
+    assert_ended(kit, 1,
+                 "server 0 (rank 0 on ) has not been heard of for 5.1 s; it was idle");
     kit_destroy(kit);
 
     kit = kit_create(2);
@@ -648,19 +669,20 @@ static void test_absence_of_the_coordinator(void **state)
     pass_time(kit, 1000);
     kit->slow_ms = 60000;
     all_obey(kit);
-    assert_int_equal(kit->state->stage, STAGE_SAVE);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
     coordinator_tick(kit->c, kit->now_ms);
-    assert_int_equal(kit->state->stage, STAGE_SAVE);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
     /* From here on the deadline is as ever. */
     kit->worker[0].dead = true;
     pass_time(kit, 4500);
-    assert_int_equal(kit->state->stage, STAGE_SAVE);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
     pass_time(kit, 2000);
     assert_ended(kit, 1, "worker 0");
     kit_destroy(kit);
 }
 
-/* --- incarnations ----------------------------------------------------------------------------- */
+/* --- incarnations
+ * ----------------------------------------------------------------------------- */
 
 static void test_stale_and_foreign(void **state)
 {
@@ -683,12 +705,13 @@ static void test_stale_and_foreign(void **state)
     kit->worker[1].status.number = 0;
     kit->worker[1].status.done = 0;
     say(kit, &kit->worker[1]);
-    assert_int_equal(kit->state->restarts, 2);
+    assert_int_equal(kit->memory->state.restarts, 2);
     assert_int_equal(coordinator_incarnation(kit->c, kit->worker[1].peer), 2);
     assert_int_equal(take(kit, &old, &err), -ERR_PEER);
-    assert_non_null(strstr(err.text, "worker 1 has been restarted; incarnation 0 is stale"));
-    assert_int_equal(kit->state->restarts, 2);
-    assert_int_equal(kit->state->stage, STAGE_TRAIN);
+    assert_non_null(
+        strstr(err.text, "worker 1 has been restarted; incarnation 0 is stale"));
+    assert_int_equal(kit->memory->state.restarts, 2);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
     kit_destroy(kit);
 }
 
@@ -705,15 +728,15 @@ static void test_late_status(void **state)
     late.status.number -= 2;
     say(kit, &kit->worker[0]);
     assert_int_equal(take(kit, &late, &err), 0);
-    assert_int_equal(kit->state->stage, STAGE_TRAIN);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
     kit_destroy(kit);
 }
 
 /* Whoever is restarted has carried out nothing until it says so. */
 static void test_restarted_member_in_every_stage(void **state)
 {
-    static const enum stage stages[] = {STAGE_GATHER, STAGE_LOAD, STAGE_TRAIN, STAGE_SAVE,
-                                        STAGE_EVALUATE};
+    static const enum stage stages[] = {STAGE_GATHER, STAGE_LOAD, STAGE_TRAIN,
+                                        STAGE_SAVE, STAGE_EVALUATE};
 
     (void)state;
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
@@ -734,7 +757,7 @@ static void test_restarted_member_in_every_stage(void **state)
             assert_int_equal(coordinator_number(kit->c), number);
             obey(kit, member);
             assert_int_equal(coordinator_number(kit->c), number + 1);
-            assert_int_equal(kit->state->restarts, 1);
+            assert_int_equal(kit->memory->state.restarts, 1);
             kit_destroy(kit);
         }
 }
@@ -742,10 +765,10 @@ static void test_restarted_member_in_every_stage(void **state)
 /* The coordinator's process dies in every stage; another goes on over its state. */
 static void test_restarted_coordinator(void **state)
 {
-    static const enum stage stages[] = {STAGE_GATHER, STAGE_LOAD,  STAGE_TRAIN,    STAGE_STOP,
-                                        STAGE_SAVE,   STAGE_TRAIN, STAGE_STOP,     STAGE_SAVE,
-                                        STAGE_TRAIN,  STAGE_STOP,  STAGE_SAVE,     STAGE_TRAIN,
-                                        STAGE_SAVE,   STAGE_EVALUATE, STAGE_END};
+    static const enum stage stages[] = {
+        STAGE_GATHER, STAGE_LOAD,  STAGE_TRAIN, STAGE_STOP,     STAGE_SAVE,
+        STAGE_TRAIN,  STAGE_STOP,  STAGE_SAVE,  STAGE_TRAIN,    STAGE_STOP,
+        STAGE_SAVE,   STAGE_TRAIN, STAGE_SAVE,  STAGE_EVALUATE, STAGE_END};
     struct kit *kit = kit_create(2);
 
     (void)state;
@@ -753,14 +776,18 @@ static void test_restarted_coordinator(void **state)
     kit->job.checkpoint.every = 1;
     kit->job.checkpoint.every_unit = EVERY_SECOND;
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
-        bool cut = i + 1 < sizeof stages / sizeof stages[0] && stages[i + 1] == STAGE_STOP;
+        bool cut = i + 1 < sizeof stages / sizeof stages[0] &&
+                   stages[i + 1] == STAGE_STOP;
 
-        assert_int_equal(kit->state->stage, stages[i]);
+        assert_int_equal(kit->memory->state.stage, stages[i]);
         coordinator_destroy(kit->c);
         kit->now_ms += 700;
         open_coordinator(kit);
+        /* The same process is server 0. */
+        kit->server[0].peer.incarnation++;
+        kit->server[0].status.number = kit->server[0].status.done = 0;
         everyone_speaks(kit);
-        assert_int_equal(kit->state->stage, stages[i]);
+        assert_int_equal(kit->memory->state.stage, stages[i]);
         if (cut) {
             for (int w = 0; w < 2; w++) {
                 kit->worker[w].status.taken = kit->worker[w].status.examples = 100;
@@ -772,11 +799,102 @@ static void test_restarted_coordinator(void **state)
         }
     }
     assert_ended(kit, 0, "");
-    assert_int_equal(kit->state->restarts, sizeof stages / sizeof stages[0]);
-    assert_int_equal(kit->state->records, 1);
-    assert_int_equal(kit->state->record[0].examples, EXAMPLES);
-    assert_true(kit->state->record[0].loss_sum == 2.0 * EXAMPLES);
+    assert_int_equal(kit->memory->state.restarts, sizeof stages / sizeof stages[0]);
+    assert_int_equal(kit->memory->state.records, 1);
+    assert_int_equal(kit->memory->state.record[0].examples, EXAMPLES);
+    assert_true(kit->memory->state.record[0].loss_sum == 2.0 * EXAMPLES);
     assert_int_equal(kit->finished, 4);
+    kit_destroy(kit);
+}
+
+/* It dies while it makes or ends a checkpoint, which takes its time: nothing of what it
+ * was about to do has happened, and it is all done again. */
+static void test_death_while_saving(void **state)
+{
+    (void)state;
+    for (int cut = 0; cut < 2; cut++) {
+        struct kit *kit = kit_create(2);
+
+        kit->left = calloc(1, sizeof *kit->left);
+        reach(kit, STAGE_TRAIN);
+        if (cut)
+            coordinator_interrupt(kit->c, kit->now_ms);
+        for (int w = 0; cut && w < 2; w++)
+            kit->worker[w].status.taken = kit->worker[w].status.examples = 100;
+        for (int i = 0; i < 2; i++) { /* at the begin of the save, at its end */
+            all_obey(kit);
+            coordinator_destroy(kit->c);
+            *kit->memory = *kit->left;
+            open_coordinator(kit);
+            everyone_speaks(kit);
+            assert_int_equal(kit->memory->state.open.examples, cut ? 200 : EXAMPLES);
+            assert_int_equal(kit->memory->state.records, !cut);
+        }
+        assert_int_equal(kit->finished, 2); /* the same one, twice */
+        assert_int_equal(kit->memory->state.checkpoint, 1);
+        assert_int_equal(kit->saved.number, 1);
+        assert_int_equal(kit->saved.epoch, !cut);
+        assert_int_equal(ranges_count(kit->saved.range, kit->saved.ranges),
+                         cut ? EXAMPLES - 200 : 0);
+        free(kit->left);
+        kit->left = NULL;
+        kit_destroy(kit);
+    }
+}
+
+/* It dies at any byte of writing down what it has decided. */
+static void test_death_while_keeping(void **state)
+{
+    struct kit *kit = kit_create(2);
+    struct coordinator_memory *before = malloc(sizeof *before);
+
+    (void)state;
+    reach(kit, STAGE_TRAIN);
+    *before = *kit->memory;
+    all_obey(kit);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
+    for (size_t n = 0; n < sizeof kit->memory->state; n += 4096) {
+        struct coordinator_memory *torn = malloc(sizeof *torn);
+        struct coordinator_memory *mine = kit->memory;
+
+        for (int ready = 0; ready < 2; ready++) {
+            *torn = *before;
+            memcpy(ready ? &torn->state : &torn->next, &mine->state, n);
+            if (ready)
+                torn->next = mine->state;
+            torn->ready = (uint64_t)ready;
+            coordinator_destroy(kit->c);
+            kit->memory = torn;
+            open_coordinator(kit);
+            assert_int_equal(torn->ready, 0);
+            assert_memory_equal(&torn->state, ready ? &mine->state : &before->state,
+                                sizeof torn->state);
+        }
+        coordinator_destroy(kit->c);
+        kit->memory = mine;
+        open_coordinator(kit);
+        free(torn);
+    }
+    free(before);
+    kit_destroy(kit);
+}
+
+/* Also of an incarnation that is gone, a new coordinator does not want to hear. */
+static void test_stale_after_a_restart(void **state)
+{
+    struct kit *kit = kit_create(1);
+    struct fake old = kit->worker[0];
+    struct err err;
+
+    (void)state;
+    kit->worker[0].peer.incarnation = 3;
+    everyone_speaks(kit);
+    coordinator_destroy(kit->c);
+    open_coordinator(kit);
+    assert_int_equal(take(kit, &old, &err), -ERR_PEER);
+    assert_int_equal(coordinator_incarnation(kit->c, old.peer), 3);
+    everyone_speaks(kit);
+    assert_int_equal(kit->memory->state.restarts, 3);
     kit_destroy(kit);
 }
 
@@ -792,14 +910,16 @@ static void test_restarted_coordinator_waits(void **state)
     open_coordinator(kit);
     for (uint32_t m = 1; m < members(kit); m++)
         obey(kit, member_at(kit, m));
-    assert_int_equal(kit->state->stage, STAGE_TRAIN);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
     kit->server[0].dead = true;
     pass_time(kit, 5200);
     assert_ended(kit, 1, "server 0 (rank 0 on ) has not come within 5 s");
     kit_destroy(kit);
 }
 
-/* --- data -------------------------------------------------------------------------------------- */
+/* --- data
+ * --------------------------------------------------------------------------------------
+ */
 
 static void test_workers_with_other_data(void **state)
 {
@@ -824,7 +944,7 @@ static void test_resume_with_other_data(void **state)
     kit->job.train.epochs = 3;
     kit->worker[0].status.data = (struct data_facts){2000, 100, 0x0e3, 9};
     reach(kit, STAGE_TRAIN);
-    assert_int_equal(kit->state->epoch, 3);
+    assert_int_equal(kit->memory->state.epoch, 3);
     coordinator_order(kit->c, kit->worker[0].peer, &kit->order);
     assert_int_equal(ranges_count(kit->order.range, kit->order.ranges), 2000);
     assert_true(kit->order.data.label_mean == 3.5);
@@ -855,15 +975,17 @@ static void test_resume_when_all_is_done(void **state)
     resume(kit, &manifest, 2);
     reach(kit, STAGE_LOAD);
     all_obey(kit);
-    assert_int_equal(kit->state->stage, STAGE_EVALUATE);
+    assert_int_equal(kit->memory->state.stage, STAGE_EVALUATE);
     all_obey(kit);
     assert_ended(kit, 0, "");
     assert_int_equal(kit->finished, 2);
-    assert_int_equal(kit->state->records, 0);
+    assert_int_equal(kit->memory->state.records, 0);
     kit_destroy(kit);
 }
 
-/* --- cuts --------------------------------------------------------------------------------------- */
+/* --- cuts
+ * ---------------------------------------------------------------------------------------
+ */
 
 static void test_timed_checkpoints(void **state)
 {
@@ -874,23 +996,23 @@ static void test_timed_checkpoints(void **state)
     kit->job.checkpoint.every_unit = EVERY_SECOND;
     reach(kit, STAGE_TRAIN);
     pass_time(kit, 2900);
-    assert_int_equal(kit->state->stage, STAGE_TRAIN);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
     pass_time(kit, 200);
-    assert_int_equal(kit->state->stage, STAGE_STOP);
+    assert_int_equal(kit->memory->state.stage, STAGE_STOP);
     kit->worker[0].status.taken = 500;
     kit->worker[1].status.taken = 20;
     reach(kit, STAGE_SAVE);
     all_obey(kit);
-    assert_int_equal(kit->state->stage, STAGE_TRAIN);
-    assert_int_equal(kit->state->epoch, 1);
-    assert_int_equal(kit->state->ranges, 1);
-    assert_int_equal(kit->state->range[0].first, 520);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
+    assert_int_equal(kit->memory->state.epoch, 1);
+    assert_int_equal(kit->memory->state.ranges, 1);
+    assert_int_equal(kit->memory->state.range[0].first, 520);
     assert_int_equal(kit->saved.epoch, 0);
     /* The next one is due after as long again. */
     pass_time(kit, 2900);
-    assert_int_equal(kit->state->stage, STAGE_TRAIN);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
     pass_time(kit, 200);
-    assert_int_equal(kit->state->stage, STAGE_STOP);
+    assert_int_equal(kit->memory->state.stage, STAGE_STOP);
     kit_destroy(kit);
 }
 
@@ -916,7 +1038,8 @@ static void train_some(struct kit *kit, struct property *p, bool all)
         take = all || draw(p, 4) == 0 ? count : draw(p, count + 1);
         left = take;
         for (uint32_t r = 0; r < kit->order.ranges; r++)
-            for (uint64_t i = kit->order.range[r].first; i < kit->order.range[r].end; i++)
+            for (uint64_t i = kit->order.range[r].first; i < kit->order.range[r].end;
+                 i++)
                 if (left) {
                     assert_int_equal(p->seen[i]++, 0);
                     left--;
@@ -961,28 +1084,29 @@ static uint32_t check_positions(uint64_t seed)
     for (int round = 0; round < 2000; round++) {
         uint64_t number = coordinator_number(kit->c);
 
-        if (kit->state->stage == STAGE_END) {
-            if (kit->state->exit_status == 0)
+        if (kit->memory->state.stage == STAGE_END) {
+            if (kit->memory->state.exit_status == 0)
                 break;
-            assert_int_equal(kit->state->exit_status, 130);
+            assert_int_equal(kit->memory->state.exit_status, 130);
             resume(kit, &manifest, 1 + (uint32_t)draw(&p, WORKERS_MOST));
             continue;
         }
-        if (kit->state->stage != STAGE_TRAIN) {
+        if (kit->memory->state.stage != STAGE_TRAIN) {
             all_answer(kit);
             assert_true(coordinator_number(kit->c) > number);
             continue;
         }
-        if (kit->state->epoch != epoch && epoch)
+        if (kit->memory->state.epoch != epoch && epoch)
             check_epoch(&p);
-        epoch = kit->state->epoch;
+        epoch = kit->memory->state.epoch;
         train_some(kit, &p, draw(&p, 3) == 0);
         cuts++;
         if (draw(&p, 3) == 0 && (coordinator_tick(kit->c, kit->now_ms), 1))
             coordinator_interrupt(kit->c, kit->now_ms);
         else
             pass_time(kit, 1500);
-        if (kit->state->stage == STAGE_TRAIN) { /* done, and counted with the next words */
+        if (kit->memory->state.stage ==
+            STAGE_TRAIN) { /* done, and counted with the next words */
             everyone_speaks(kit);
             pass_time(kit, 1500);
         }
@@ -1004,9 +1128,11 @@ static void test_every_position_once(void **state)
     assert_true(cuts > 500);
 }
 
-/* --- what people see ------------------------------------------------------------------------------ */
+/* --- what people see
+ * ------------------------------------------------------------------------------ */
 
-/* Progress counts those that are done and those under way, and never an earlier order. */
+/* Progress counts those that are done and those under way, and never an earlier order.
+ */
 static void test_view(void **state)
 {
     struct kit *kit = kit_create(2);
@@ -1031,9 +1157,42 @@ static void test_view(void **state)
     assert_true(view.seconds_left > 4.6 && view.seconds_left < 4.7);
     reach(kit, STAGE_SAVE);
     all_obey(kit);
-    assert_int_equal(kit->state->stage, STAGE_TRAIN); /* epoch 2, statuses of epoch 1 */
+    assert_int_equal(kit->memory->state.stage,
+                     STAGE_TRAIN); /* epoch 2, statuses of epoch 1 */
     coordinator_view(kit->c, kit->now_ms, &view);
     assert_int_equal(view.examples, 0);
+    kit_destroy(kit);
+}
+
+/* Under bsp all stop at one clock: who is behind is told to catch up, and everybody
+ * goes on with what was its own. */
+static void test_bsp_stops_at_one_clock(void **state)
+{
+    struct kit *kit = kit_create(2);
+    struct coordinator_state *s = &kit->memory->state;
+
+    (void)state;
+    kit->job.train.consistency = CONSISTENCY_BSP;
+    reach(kit, STAGE_TRAIN);
+    coordinator_interrupt(kit->c, kit->now_ms);
+    for (uint32_t w = 0; w < 2; w++) {
+        kit->worker[w].status.taken = kit->worker[w].status.examples = 10 + w * 10;
+        kit->worker[w].status.clock = 5 + w;
+    }
+    all_obey(kit);
+    assert_int_equal(s->stage, STAGE_STOP);
+    coordinator_order(kit->c, kit->worker[0].peer, &kit->order);
+    assert_int_equal(kit->order.kind, ORDER_STOP);
+    assert_int_equal(kit->order.limit, 6);
+    assert_int_equal(kit->order.train + 2, kit->order.number);
+    kit->worker[0].status.taken = kit->worker[0].status.examples = 20;
+    kit->worker[0].status.clock = 6;
+    all_obey(kit);
+    assert_int_equal(s->stage, STAGE_SAVE);
+    assert_int_equal(s->shares, 2);
+    assert_int_equal(s->share_ranges[0], 1);
+    assert_int_equal(s->range[0].first, 20);
+    assert_int_equal(ranges_count(s->range, s->ranges), EXAMPLES - 40);
     kit_destroy(kit);
 }
 
@@ -1064,12 +1223,16 @@ int main(void)
         cmocka_unit_test(test_restarted_member_in_every_stage),
         cmocka_unit_test(test_restarted_coordinator),
         cmocka_unit_test(test_restarted_coordinator_waits),
+        cmocka_unit_test(test_death_while_saving),
+        cmocka_unit_test(test_death_while_keeping),
+        cmocka_unit_test(test_stale_after_a_restart),
         cmocka_unit_test(test_workers_with_other_data),
         cmocka_unit_test(test_resume_with_other_data),
         cmocka_unit_test(test_resume_when_all_is_done),
         cmocka_unit_test(test_timed_checkpoints),
         cmocka_unit_test(test_every_position_once),
         cmocka_unit_test(test_view),
+        cmocka_unit_test(test_bsp_stops_at_one_clock),
     };
 
     return cmocka_run_group_tests_name("coordinator", tests, NULL, NULL);

@@ -326,9 +326,13 @@ static void assert_staleness(const struct core_kit *kit, const uint64_t *count, 
 static void begin(struct core_kit *kit, uint64_t order, uint64_t clock,
                   uint64_t examples)
 {
+    struct range share[8] = {{0, 0}};
     struct err err;
 
-    assert_int_equal(core_begin_training(kit->core, order, clock, examples, &err), 0);
+    for (uint32_t w = 0; w < kit->workers; w++)
+        share[w] = (struct range){examples * w / kit->workers,
+                                  examples * (w + 1) / kit->workers};
+    assert_int_equal(core_begin_training(kit->core, order, clock, share, &err), 0);
 }
 
 static void say(struct core_kit *kit, uint32_t worker, struct reach reach)

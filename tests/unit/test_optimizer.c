@@ -1,0 +1,192 @@
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/cpu.h"
+#include "common/rng.h"
+#include "server/optimizer.h"
+
+enum { ROWS = 37, WIDTH_MAX = 70, STEPS = 200 };
+
+static float random_float(uint64_t stream, uint64_t n)
+{
+    return (float)(rng_unit(rng_at(6, stream, n)) * 2 - 1);
+}
+
+/* --- the scalar twin: the formulas of optimizer.h, one number at a time ---------- */
+
+static void twin_apply(const struct optimizer *o, float *row, const float *gradient,
+                       float weight, uint32_t width)
+{
+    for (uint32_t j = 0; j < width; j++) {
+        volatile float decay = o->l2 * weight; /* volatile: each step rounded */
+        volatile float pull = decay * row[j];
+        volatile float g = gradient[j] + pull;
+        volatile float step = o->rate * g;
+
+        if (o->kind == OPTIMIZER_ADAGRAD) {
+            volatile float square = g * g;
+            volatile float sum = row[width + j] + square;
+
+            row[width + j] = sum;
+            step = sum == 0 ? 0 : step / sqrtf(sum);
+        }
+        row[j] = row[j] - step;
+    }
+}
+
+struct work {
+    float block[ROWS][2 * WIDTH_MAX];
+    float *row[STEPS];
+    float gradient[STEPS * WIDTH_MAX], weight[STEPS];
+};
+
+/* The same rows and gradients each time; most rows come up more than once. */
+static void work_fill(struct work *w, uint32_t width, float initial)
+{
+    for (uint32_t i = 0; i < ROWS; i++)
+        for (uint32_t j = 0; j < 2 * width; j++)
+            w->block[i][j] = j < width ? random_float(i, j) : initial;
+    for (uint32_t i = 0; i < STEPS; i++) {
+        w->row[i] = w->block[rng_at(6, 1000, i) % ROWS];
+        w->weight[i] = (float)(1 + rng_at(6, 1001, i) % 4);
+        for (uint32_t j = 0; j < width; j++)
+            w->gradient[i * width + j] = random_float(2000 + i, j);
+    }
+}
+
+/* All levels, kinds and widths give the bits of the twin. */
+static void test_against_twin(void **state)
+{
+    static struct work ours, twin;
+    struct optimizer o = {.rate = 0.05f, .l2 = 0.02f, .initial = 0.1f};
+
+    (void)state;
+    for (o.kind = OPTIMIZER_SGD; o.kind <= OPTIMIZER_ADAGRAD; o.kind++)
+        for (uint32_t width = 1; width <= WIDTH_MAX; width++)
+            for (o.level = CPU_V2; o.level <= (int)cpu_level(); o.level++) {
+                work_fill(&ours, width, o.initial);
+                work_fill(&twin, width, o.initial);
+                optimizer_apply(&o, ours.row, ours.gradient, ours.weight, STEPS, width);
+                for (uint32_t i = 0; i < STEPS; i++)
+                    twin_apply(&o, twin.row[i], twin.gradient + i * width,
+                               twin.weight[i], width);
+                assert_memory_equal(ours.block, twin.block, sizeof ours.block);
+            }
+}
+
+/* SGD leaves what is behind the weights alone. */
+static void test_sgd_has_no_state(void **state)
+{
+    struct optimizer o = {.kind = OPTIMIZER_SGD, .rate = 0.5f, .l2 = 0};
+    float block[] = {1, 2, 3, 7, 7}, *row = block;
+    const float gradient[] = {2, 0, -2}, weight[] = {1}, expected[] = {0, 2, 4, 7, 7};
+
+    (void)state;
+    optimizer_apply(&o, &row, gradient, weight, 1, 3);
+    assert_memory_equal(block, expected, sizeof block);
+    optimizer_apply(&o, &row, gradient, weight, 0, 3);
+    assert_memory_equal(block, expected, sizeof block);
+}
+
+/* Adagrad by hand: from s = 0 the first step is the rate, whatever the gradient. */
+static void test_adagrad_by_hand(void **state)
+{
+    struct optimizer o = {.kind = OPTIMIZER_ADAGRAD, .rate = 0.5f, .l2 = 0};
+    float block[6] = {1, 1, 1, 0, 0, 0}, *row = block;
+    const float gradient[] = {3, -0.001f, 0, 4, 0, 0}, weight[] = {1, 1};
+
+    (void)state;
+    optimizer_apply(&o, &row, gradient, weight, 1, 3);
+    assert_true(fabsf(block[0] - 0.5f) < 1e-6f && fabsf(block[1] - 1.5f) < 1e-6f);
+    /* No gradient yet, nothing to divide by: no step. */
+    assert_true(block[2] == 1 && block[5] == 0);
+    assert_true(block[3] == 9);
+    optimizer_apply(&o, &row, gradient + 3, weight, 1, 3);
+    assert_true(fabsf(block[0] - (0.5f - 0.5f * 4 / 5)) < 1e-6f);
+    assert_true(block[3] == 25);
+}
+
+/* The penalty counts once for each example that used the row. */
+static void test_l2_counts_examples(void **state)
+{
+    struct optimizer o = {.kind = OPTIMIZER_SGD, .rate = 1, .l2 = 0.25f};
+    float block[] = {8, 8}, *row[] = {block, block + 1};
+    const float gradient[] = {0, 0}, weight[] = {1, 3};
+
+    (void)state;
+    optimizer_apply(&o, row, gradient, weight, 2, 1);
+    assert_true(block[0] == 6 && block[1] == 2);
+}
+
+/* The same row twice in a batch takes both steps, one after the other. */
+static void test_rows_repeat(void **state)
+{
+    struct optimizer o = {.kind = OPTIMIZER_SGD, .rate = 1, .l2 = 0.5f};
+    float block[] = {16}, *row[] = {block, block, block};
+    const float gradient[] = {0, 4, 0}, weight[] = {1, 1, 1};
+
+    (void)state;
+    optimizer_apply(&o, row, gradient, weight, 3, 1);
+    assert_true(block[0] == 0); /* 16, 8, 0 */
+}
+
+static void test_from_job(void **state)
+{
+    struct job *job = calloc(1, sizeof *job);
+    struct optimizer o;
+
+    (void)state;
+    job->optimizer.kind = OPTIMIZER_ADAGRAD;
+    job->optimizer.rate = 0.5;
+    job->optimizer.l2 = 0.25;
+    job->optimizer.initial = 2;
+    optimizer_init(&o, job);
+    assert_int_equal(o.kind, OPTIMIZER_ADAGRAD);
+    assert_true(o.rate == 0.5f && o.l2 == 0.25f && o.initial == 2);
+    assert_int_equal(o.level, cpu_level());
+    assert_int_equal(optimizer_state_width(&o, 9), 9);
+    o.kind = OPTIMIZER_SGD;
+    assert_int_equal(optimizer_state_width(&o, 9), 0);
+    free(job);
+}
+
+/* Differences that workers push are added as they are. */
+static void test_differences_are_added(void **state)
+{
+    struct job *job = calloc(1, sizeof *job);
+    float block[] = {1, 2}, *row = block;
+    const float difference[] = {0.5f, -4}, weight[] = {3};
+    struct optimizer o;
+
+    (void)state;
+    job->train.update = UPDATE_DELTA;
+    job->optimizer.kind = OPTIMIZER_SGD;
+    job->optimizer.rate = 0.125;
+    job->optimizer.l2 = 0.5;
+    optimizer_init(&o, job);
+    optimizer_apply(&o, &row, difference, weight, 1, 2);
+    assert_true(block[0] == 1.5f && block[1] == -2);
+    free(job);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_against_twin),
+        cmocka_unit_test(test_sgd_has_no_state),
+        cmocka_unit_test(test_adagrad_by_hand),
+        cmocka_unit_test(test_l2_counts_examples),
+        cmocka_unit_test(test_rows_repeat),
+        cmocka_unit_test(test_from_job),
+        cmocka_unit_test(test_differences_are_added),
+    };
+
+    return cmocka_run_group_tests_name("optimizer", tests, NULL, NULL);
+}
