@@ -71,7 +71,7 @@ void rig_run_seat(struct seat *seat)
     }
     if (rc == 0)
         rc = work[seat->kind](seat, &own, &err);
-    if (rc && !seat->rig->stop) {
+    if (rc && !rig_stopped(seat->rig)) {
         seat->err = err;
         seat->failed = 1;
     }
@@ -186,7 +186,7 @@ static int line_wait(void *context, struct client *client, int timeout_ms,
     struct line line = lines_line(w->lines);
     int rc = line.wait(line.context, client, timeout_ms, err);
 
-    if (rc == 0 && w->seat->rig->stop)
+    if (rc == 0 && rig_stopped(w->seat->rig))
         rc = err_set(err, ERR_INTERRUPTED, "the benchmark is over");
     note_answers(w);
     return rc;
@@ -399,7 +399,7 @@ int seat_work(struct seat *seat, struct seat_net *own, struct err *err)
     int rc = worker_open(&w, own, err);
 
     seat->ready = rc == 0;
-    while (rc == 0 && !seat->rig->stop) {
+    while (rc == 0 && !rig_stopped(seat->rig)) {
         uint32_t turn = rig_next_turn(seat);
 
         if (turn && turn_kind(turn) == TURN_ROWS)

@@ -104,8 +104,14 @@ struct rig {
     struct seat seat[RIG_SEATS_MAX];
 };
 
-/* Does the work of a seat until rig->stop; a failure is left in the seat. On the thread
- * or as the process of that seat; processes call it before they have used ZeroMQ. */
+static inline bool rig_stopped(const struct rig *rig)
+{
+    return __atomic_load_n(&rig->stop, __ATOMIC_ACQUIRE);
+}
+
+/* Does the work of a seat until the rig is stopped; a failure is left in the seat. On
+ * the thread or as the process of that seat; processes call it before they have used
+ * ZeroMQ. */
 void rig_run_seat(struct seat *seat);
 /* Gives back what a seat that was a thread has kept; after the net is destroyed. */
 void seat_release(struct seat *seat);

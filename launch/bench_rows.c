@@ -340,7 +340,7 @@ static void end_seats(struct rig *rig, bool failed)
 {
     double end = clock_seconds() + RIG_TIMEOUT_S;
 
-    rig->stop = true;
+    __atomic_store_n(&rig->stop, true, __ATOMIC_RELEASE);
     for (uint32_t i = 0; i < rig->seats; i++) {
         struct seat *seat = &rig->seat[i];
 

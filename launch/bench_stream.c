@@ -129,7 +129,7 @@ static int sink_send(struct stream *s, struct err *err)
     int rc;
 
     while ((rc = send_out(s, to, err)) == -ERR_AGAIN && clock_seconds() < end &&
-           !s->seat->rig->stop)
+           !rig_stopped(s->seat->rig))
         port_wait(&s->port, 1, NULL, 0, 0);
     return rc;
 }
@@ -162,7 +162,7 @@ int seat_sink(struct seat *seat, struct seat_net *own, struct err *err)
         rc = port_listen(own->net, rig->stream, rig->listen_fd[rig->options.servers],
                          self, rig->roster.job, &s->port, err);
     seat->ready = rc == 0;
-    while (rc == 0 && !rig->stop) {
+    while (rc == 0 && !rig_stopped(rig)) {
         port_wait(&s->port, 1, NULL, 0, WAIT_MS);
         do {
             rc = receive_in(s, err);
@@ -310,7 +310,7 @@ static int source_turn(struct stream *s, uint32_t turn, struct slice *slice,
         else if (rc == 0 && clock_seconds() - heard > RIG_TIMEOUT_S)
             rc = err_set(err, ERR_DEADLINE, "the sink has not answered for %d s",
                          RIG_TIMEOUT_S);
-        if (rig->stop)
+        if (rig_stopped(rig))
             break;
     }
     slice->end = clock_seconds();
@@ -335,7 +335,7 @@ int seat_source(struct seat *seat, struct seat_net *own, struct err *err)
     if (rc == 0)
         rc = source_turn(s, 0, &ignored, err);
     seat->ready = rc == 0;
-    while (rc == 0 && !rig->stop) {
+    while (rc == 0 && !rig_stopped(rig)) {
         uint32_t turn = rig_next_turn(seat);
 
         if (turn && turn_kind(turn) == TURN_STREAM)

@@ -120,20 +120,21 @@ static int csv_header(const struct gathered *g, struct outfile *out, struct err 
 {
     size_t most = 4 + (size_t)g->width * FLOAT_TEXT_MAX, used;
     unsigned char *room;
-    char *at;
+    char *at, *end;
     int rc = outfile_room(out, most, &room, err);
 
     if (rc)
         return rc;
     at = (char *)room;
-    at += sprintf(at, "key");
+    end = at + most;
+    at += snprintf(at, (size_t)(end - at), "key");
     for (uint32_t i = 0; i < g->width; i++) {
         if (i < g->dim)
-            at += sprintf(at, ",v%u", i);
+            at += snprintf(at, (size_t)(end - at), ",v%u", i);
         else if (g->width - g->dim == 1)
-            at += sprintf(at, ",bias");
+            at += snprintf(at, (size_t)(end - at), ",bias");
         else
-            at += sprintf(at, ",bias%u", i - g->dim);
+            at += snprintf(at, (size_t)(end - at), ",bias%u", i - g->dim);
     }
     *at++ = '\n';
     used = (size_t)(at - (char *)room);
@@ -147,15 +148,16 @@ static int csv_row(const struct gathered *g, const struct place *place,
     const float *row = g->weights + place->row * g->width;
     size_t most = KEY_TEXT_MAX + (size_t)g->width * FLOAT_TEXT_MAX;
     unsigned char *room;
-    char *at;
+    char *at, *end;
     int rc = outfile_room(out, most, &room, err);
 
     if (rc)
         return rc;
     at = (char *)room;
-    at += sprintf(at, "%" PRIu64, place->key);
+    end = at + most;
+    at += snprintf(at, (size_t)(end - at), "%" PRIu64, place->key);
     for (uint32_t i = 0; i < g->width; i++)
-        at += sprintf(at, ",%.9g", (double)row[i]);
+        at += snprintf(at, (size_t)(end - at), ",%.9g", (double)row[i]);
     *at++ = '\n';
     outfile_give_back(out, most - (size_t)(at - (char *)room));
     return 0;

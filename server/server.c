@@ -172,7 +172,8 @@ static int loop(struct server *server, struct err *err)
     while (rc == 0 && !server->ended) {
         int fd = server->member ? member_fd(server->member) : -1;
 
-        if (server->setup->stop && *server->setup->stop)
+        if (server->setup->stop &&
+            __atomic_load_n(server->setup->stop, __ATOMIC_ACQUIRE))
             break;
         port_wait(&server->port, 1, &fd, server->member ? 1 : 0, WAIT_MS);
         rc = serve(server, &frame, err);

@@ -252,7 +252,7 @@ static inline void result_put(const struct table *table, const struct results *r
         results->row[i] = block_weights(block);
         return;
     }
-    results->found[i] = block != NULL;
+    results->found[i] = block != NULL; /* NOLINT: without row there is found */
     if (block)
         memcpy(results->values + (size_t)i * width, block_weights(block),
                width * sizeof(float));

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -258,7 +259,8 @@ int member_create(struct net *net, const char *endpoint, struct peer self, uint6
     }
     if (port_connect(net, endpoint, self, job, &member->port, err))
         goto fail;
-    strcpy(member->endpoint, port_endpoint(member->port));
+    snprintf(member->endpoint, sizeof member->endpoint, "%s",
+             port_endpoint(member->port));
     if (start_thread(member, err))
         goto fail;
     *out = member;

@@ -250,7 +250,7 @@ int port_connect(struct net *net, const char *endpoint, struct peer self, uint64
     *out = NULL;
     if (check_endpoint(endpoint, err) || port_create(net, false, self, job, &port, err))
         return -err->code;
-    strcpy(port->endpoint, endpoint);
+    snprintf(port->endpoint, sizeof port->endpoint, "%s", endpoint);
     if (zmq_connect(port->socket, endpoint)) {
         zmq_error(err, "cannot connect to", endpoint);
         port_close(port);

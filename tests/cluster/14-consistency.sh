@@ -33,8 +33,8 @@ ended 0 "bsp with 3 servers and 2 workers as processes"
 is "$(bits "$T/ranks")" "$wanted" "... gives the same bits"
 
 # Longer, so that there is something to kill.
-more="train.epochs=250 train.batch=128 cluster.restarts_max=100"
-run -t 40 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
+more="train.epochs=150 train.batch=128 cluster.restarts_max=100"
+run -t 60 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
     checkpoint.dir="$T/alone"
 ended 0 "a longer run, left alone"
 mpi 4 train "$T/job.yaml" --quiet $more cluster.servers=2 checkpoint.dir="$T/killed" \
@@ -55,8 +55,8 @@ is "$(json "$T/report.json" "d['pushes']['sent'] == d['pushes']['applied']")" Tr
     "... and every push counts once"
 
 # Stopped in the middle of epochs and resumed, on other numbers of servers.
-run -t 40 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
-    checkpoint.dir="$T/timed" checkpoint.every='0.1 s'
+run -t 60 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
+    checkpoint.dir="$T/timed" checkpoint.every='0.3 s'
 ended 0 'bsp with checkpoints in the middle of epochs'
 is "$(bits "$T/timed")" "$(bits "$T/alone")" "... gives the same bits"
 resume= stops=0
@@ -69,7 +69,7 @@ for servers in 1 3 2; do
     [ "$status" -eq 130 ] && stops=$((stops + 1))
     resume=--resume
 done
-run -t 40 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
+run -t 60 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
     checkpoint.dir="$T/stopped" --resume
 ended 0 "bsp stopped $stops times and resumed"
 less 0 $stops '... at least once'

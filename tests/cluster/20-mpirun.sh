@@ -9,9 +9,11 @@ job "$T/d.tsv" "checkpoint: {dir: $C}" 'train: {epochs: 4, batch: 64}' > "$T/job
 run "$ROWHOUSE" train "$T/job.yaml" --quiet checkpoint.dir=
 alone=$(value rmse)
 complaints() { # what the program itself has said
-    grep -c '^rowhouse: ' "$T/.err"
+    grep -c '^rowhouse: ' <<< "$err"
 }
 cd "$T" || exit 1
+mkdir tmp
+export TMPDIR=$T/tmp
 
 # --- it works
 mpi 4 train job.yaml cluster.servers=2 --report r.json
@@ -98,29 +100,29 @@ run "$ROWHOUSE" train job.yaml checkpoint.dir=int train.batch=1 train.epochs="$e
 is "$status $(json r.json 'd["epochs"][0]["examples"]')" "0 $left" 'which one process finishes'
 
 # --- who does not come, who falls silent
-start "$MPIRUN" -n 2 "$ROWHOUSE" train job.yaml checkpoint.dir= cluster.timeout=2 : -n 1 sleep 55
-finish
-ended 1 'a rank that never comes' '^rowhouse: .*(missing|not come)'
-is "$(complaints)" 1 'is missed by one rank'
-none_left
-no_leftovers 'nobody goes on waiting'
-
-# silent NAME REGEX-OF-PROCESS TIMEOUT-REGEX: that process stops moving
-silent() {
+start -n missing "$MPIRUN" -n 2 "$ROWHOUSE" train job.yaml checkpoint.dir= \
+    cluster.timeout=2 : -n 1 sleep 55
+silence() { # NAME PROCESS: which stops moving
     mpi 4 train job.yaml cluster.servers=2 checkpoint.dir= train.batch=1 \
         train.epochs=100000 cluster.timeout=$((2 * SLOW))
-    start "${mpi[@]}"
-    wait_for 20 said '^epoch 1/'
-    kill -STOP $(ours "$2")
-    finish
-    ended 1 "$1" "$3"
+    start -n "$1" "${mpi[@]}"
+    wait_for 20 said '^epoch 1/' "$1"
+    kill -STOP $(ours "rowhouse child [0-9]+ $2" "$1")
 }
-silent 'a worker that falls silent' 'rowhouse child [0-9]+ worker 1' \
-    '^.*rowhouse: worker 1 \(rank 3 on .*\) has not been heard of for [0-9.]+ s; it was training'
-silent 'a server that falls silent' 'rowhouse child [0-9]+ server 1' \
+silence worker 'worker 1'
+silence server 'server 1'
+silence leader 'server 0'
+finish missing
+ended 1 'a rank that never comes' 'rowhouse: .*(missing|not come)'
+is "$(complaints)" 1 'is missed by one rank'
+finish worker
+ended 1 'a worker that falls silent' \
+    'rowhouse: worker 1 \(rank 3 on .*\) has not been heard of for [0-9.]+ s; it was training'
+finish server
+ended 1 'a server that falls silent' \
     'rowhouse: server 1 \(rank 1 on .*\) has not been heard of for'
-silent 'the one that leads falls silent' 'rowhouse child [0-9]+ server 0' \
-    'rowhouse: (server 0, which leads|the coordinator at)'
-no_leftovers
-is "$(ls -A | grep rowhouse-status)" '' 'nor a file'
+finish leader
+ended 1 'the one that leads falls silent' 'rowhouse: (server 0, which leads|the coordinator at)'
+no_leftovers 'nobody goes on waiting'
+is "$(ls -A "$TMPDIR")" '' 'nor is a file left'
 done_testing

@@ -37,14 +37,14 @@ unset ROWHOUSE_STATUS ROWHOUSE_TERMINAL
 
 # --- processes ------------------------------------------------------------------------
 
-# ours [REGEX]: pids of this test's processes whose command line matches, the mark's
-# carriers only. Wrappers that merely keep the time do not count.
+# ours [REGEX [NAME]]: pids of this test's processes whose command line matches, of the
+# command that was started as NAME only. Wrappers that merely keep the time do not count.
 ours() {
     local pid line
 
-    for pid in $(env -u "${MARK%%=*}" grep -lsz "^$MARK\$" /proc/[0-9]*/environ |
+    for pid in $(env -u "${MARK%%=*}" grep -lsz "^$MARK${2:+-$2\$}" /proc/[0-9]*/environ |
         cut -d/ -f3); do
-        line=$(tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline") || continue
+        line=$(tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline") || continue
         [[ $line == timeout\ * || -z $line ]] && continue
         [[ $line =~ ${1:-.} ]] && echo "$pid"
     done
@@ -73,14 +73,11 @@ wait_for() {
     done
 }
 
-# The time limit of a command in seconds, then the command; SIGINT works in the
-# background, too.
+# limited NAME SECONDS COMMAND ...: a time limit and a mark; SIGINT works in the background,
+# too.
 limited() {
-    local limit=$1
-
-    shift
-    exec env --default-signal=INT,QUIT "$MARK" \
-        timeout --foreground -k 3 $((limit * SLOW)) "$@"
+    exec env --default-signal=INT,QUIT "$MARK-$1" \
+        timeout --foreground -k 3 $(($2 * SLOW)) "${@:3}"
 }
 
 # run [-t SECONDS] COMMAND ...: sets $status, $out and $err.
@@ -89,32 +86,37 @@ run() {
 
     [ "$1" = -t ] && { limit=$2; shift 2; }
     ran="$*"
-    (limited $limit "$@") > "$T/.out" 2> "$T/.err" < /dev/null
+    (limited '' $limit "$@") > "$T/.out" 2> "$T/.err" < /dev/null
     status=$?
     out=$(tr -d '\0' < "$T/.out") err=$(tr -d '\0' < "$T/.err")
 }
 
-# start [-t SECONDS] COMMAND ...: the same in the background, $job is its pid; then
-# finish: waits for it. A signal to $job goes on to the command.
+# start [-t SECONDS] [-n NAME] COMMAND ...: the same in the background, $job is its pid;
+# then finish [NAME]: waits for it. A signal to $job goes on to the command.
+declare -A jobs commands
 start() {
-    local limit=40
+    local limit=40 name=
 
     [ "$1" = -t ] && { limit=$2; shift 2; }
-    ran="$*"
-    : > "$T/.err" # nothing of an earlier command is `said`
-    (limited $limit "$@") > "$T/.out" 2>> "$T/.err" < /dev/null &
-    job=$!
+    [ "$1" = -n ] && { name=$2; shift 2; }
+    commands[.$name]="$*"
+    : > "$T/$name.err" # nothing of an earlier command is `said`
+    (limited "$name" $limit "$@") > "$T/$name.out" 2>> "$T/$name.err" < /dev/null &
+    job=$! jobs[.$name]=$!
 }
 
 finish() {
-    wait "$job"
-    status=$?
-    out=$(tr -d '\0' < "$T/.out") err=$(tr -d '\0' < "$T/.err")
+    local name=${1:-}
+
+    wait "${jobs[.$name]}"
+    status=$? ran=${commands[.$name]}
+    out=$(tr -d '\0' < "$T/$name.out") err=$(tr -d '\0' < "$T/$name.err")
 }
 
-# said REGEX: has the command in the background written such a line to standard error?
+# said REGEX [NAME]: has the command in the background written such a line to standard
+# error?
 said() {
-    grep -Eq -- "$1" "$T/.err"
+    grep -Eq -- "$1" "$T/${2:-}.err"
 }
 
 # mpi RANKS ARGUMENT ...: the command line of a job under rowhouse-mpirun, for `run`.
@@ -204,7 +206,7 @@ refused() {
 
     shift 2
     [ "$status" -eq "$wanted" ] || bad="status $status instead of $wanted"
-    [ "$(wc -l < "$T/.err")" -eq 1 ] || bad="$bad; not exactly one line of complaint"
+    [ "$(grep -c '' <<< "$err")" -eq 1 ] || bad="$bad; not exactly one line of complaint"
     [[ $err == "rowhouse: "* ]] || bad="$bad; not a sentence of the program"
     [ -z "$out" ] || bad="$bad; something on standard output"
     for word in "$@"; do

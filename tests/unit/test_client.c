@@ -461,6 +461,7 @@ static void test_answer_after_a_resend(void **state)
 {
     struct net_kit *kit = net_kit_create(4);
     struct batch batch = {0};
+    int64_t before_ms;
     struct err err;
 
     (void)state;
@@ -475,11 +476,13 @@ static void test_answer_after_a_resend(void **state)
     kit->held = false; /* the old answers come, nothing can be sent yet */
     assert_int_equal(client_finish_pull(kit->client, &batch, &err), 0);
     kit->blocked[0] = kit->blocked[1] = false;
+    before_ms = kit->now_ms;
     for (uint64_t clock = 2; clock < 60; clock++) {
         batch_fill(kit, &batch, clock, clock, KEYS);
         if (pull(kit, &batch, &err))
             fail_msg("%s", err.text);
     }
+    assert_int_equal(kit->now_ms, before_ms); /* credit is as before */
     batch_release(&batch);
     net_kit_destroy(kit);
 }

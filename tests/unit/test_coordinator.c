@@ -827,7 +827,9 @@ static void test_death_while_saving(void **state)
             *kit->memory = *kit->left;
             open_coordinator(kit);
             everyone_speaks(kit);
-            assert_int_equal(kit->memory->state.open.examples, cut ? 200 : EXAMPLES);
+            if (cut || i == 0) /* else the next epoch has begun */
+                assert_int_equal(kit->memory->state.open.examples,
+                                 cut ? 200 : EXAMPLES);
             assert_int_equal(kit->memory->state.records, !cut);
         }
         assert_int_equal(kit->finished, 2); /* the same one, twice */
