@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -19,7 +21,8 @@ enum {
     QUERIES = 4 << 20, /* random keys a measurement */
     TIMES = 5,         /* measurements in a run; the median counts */
     REPEAT_MAX = 99,
-    GATHER_AHEAD = 16,
+    NEAR = 16, /* rows fetched ahead by the nearer of two gathers */
+    FAR = 64,  /* and by the farther: more gains nothing */
     LINE = 64,
 };
 
@@ -30,9 +33,10 @@ struct options {
 
 /* What one run measured. */
 struct numbers {
-    double insert, find, apply, gather; /* per second */
-    double overhead;                    /* bytes a row beyond its floats */
-    double longest;                     /* microseconds of the longest single insert */
+    double insert, find, apply;     /* per second */
+    double gather_near, gather_far; /* likewise */
+    double overhead;                /* bytes a row beyond its floats */
+    double longest;                 /* microseconds of the longest single insert */
 };
 
 /* What a run works on; lives in the run's process only. */
@@ -40,10 +44,11 @@ struct bench {
     struct options options;
     struct region region;
     struct table table;
-    uint64_t *key; /* [queries] */
-    float **known; /* [queries] where those keys' rows are */
-    float *values; /* [BATCH][dim] */
-    float *weight; /* [BATCH] */
+    uint64_t *key;        /* [queries] */
+    float **known;        /* [queries] where those keys' rows are */
+    float *values;        /* [BATCH][dim] */
+    unsigned char *found; /* [BATCH] */
+    float *weight;        /* [BATCH] */
     uint32_t queries;
 };
 
@@ -160,8 +165,9 @@ static int bench_begin(struct bench *b, struct err *err)
     b->key = calloc(b->queries, sizeof *b->key);
     b->known = calloc(b->queries, sizeof *b->known);
     b->values = calloc(BATCH * b->options.dim, sizeof *b->values);
+    b->found = calloc(BATCH, 1);
     b->weight = calloc(BATCH, sizeof *b->weight);
-    if (!b->key || !b->known || !b->values || !b->weight)
+    if (!b->key || !b->known || !b->values || !b->found || !b->weight)
         return err_set(err, ERR_MEMORY, "bench store: no memory for %u keys",
                        b->queries);
     for (uint32_t i = 0; i < b->queries; i++) {
@@ -211,10 +217,19 @@ static int measure_insert(struct bench *b, struct numbers *numbers, struct err *
     return 0;
 }
 
+/* Processor seconds of this thread: other processes do not count. */
+static double thread_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 /* Fills the table one row a call, looking at the clock between them. */
 static int measure_longest(struct bench *b, struct numbers *numbers, struct err *err)
 {
-    double last = clock_seconds();
+    double last = thread_seconds();
 
     for (uint64_t i = 0; i < b->options.rows; i++) {
         uint64_t key = key_of(i);
@@ -224,7 +239,7 @@ static int measure_longest(struct bench *b, struct numbers *numbers, struct err 
         if (table_find_or_make(&b->table, &key, 1, &row))
             return err_set(err, ERR_MEMORY, "bench store: no memory after %llu rows",
                            (unsigned long long)i);
-        now = clock_seconds();
+        now = thread_seconds();
         if (now - last > numbers->longest)
             numbers->longest = now - last;
         last = now;
@@ -236,32 +251,36 @@ static int measure_longest(struct bench *b, struct numbers *numbers, struct err 
 /* What a pull does: looks up a batch and copies its rows out. */
 static void pass_find(struct bench *b)
 {
-    size_t bytes = b->options.dim * sizeof(float);
-    float *row[BATCH];
-
     for (uint32_t first = 0; first < b->queries; first += BATCH) {
         uint32_t n = b->queries - first < BATCH ? b->queries - first : BATCH;
 
-        table_find(&b->table, b->key + first, n, row);
-        for (uint32_t i = 0; i < n; i++)
-            memcpy(b->values + i * b->options.dim, row[i], bytes);
+        table_copy(&b->table, b->key + first, n, b->values, b->found);
     }
 }
 
-/* The same from known addresses: all that the memory allows. */
-static void pass_gather(struct bench *b)
+/* The same rows copied from known addresses. */
+static void gather(struct bench *b, uint32_t ahead)
 {
     size_t bytes = b->options.dim * sizeof(float);
 
     for (uint32_t i = 0; i < b->queries; i++) {
-        uint32_t ahead = i + GATHER_AHEAD < b->queries ? i + GATHER_AHEAD : i;
-        const char *next = (const char *)b->known[ahead];
+        uint32_t later = i + ahead < b->queries ? i + ahead : i;
+        const char *next = (const char *)b->known[later];
 
         for (size_t at = 0; at < bytes; at += LINE)
             __builtin_prefetch(next + at);
-        __builtin_prefetch(next + bytes - 1);
         memcpy(b->values + i % BATCH * b->options.dim, b->known[i], bytes);
     }
+}
+
+static void pass_gather_near(struct bench *b)
+{
+    gather(b, NEAR);
+}
+
+static void pass_gather_far(struct bench *b)
+{
+    gather(b, FAR);
 }
 
 /* What a push does: looks up a batch and applies a gradient to each row. */
@@ -300,29 +319,43 @@ static double timed(struct bench *b, void (*pass)(struct bench *))
     return b->queries / (clock_seconds() - start);
 }
 
+/* The passes in turn, so that what else the machine does meets them alike. */
+static void measure_passes(struct bench *b, struct numbers *numbers)
+{
+    const struct {
+        void (*pass)(struct bench *);
+        double *median;
+    } kind[] = {
+        {pass_find, &numbers->find},
+        {pass_gather_near, &numbers->gather_near},
+        {pass_gather_far, &numbers->gather_far},
+        {pass_apply, &numbers->apply},
+    };
+    enum { KINDS = sizeof kind / sizeof kind[0] };
+    double result[KINDS][TIMES];
+
+    table_find(&b->table, b->key, b->queries, b->known);
+    for (int i = 0; i < TIMES; i++)
+        for (int k = 0; k < KINDS; k++)
+            result[k][i] = timed(b, kind[k].pass);
+    for (int k = 0; k < KINDS; k++)
+        *kind[k].median = median(result[k], TIMES);
+}
+
 static int run(const struct options *options, bool longest, struct numbers *numbers,
                struct err *err)
 {
-    double find[TIMES], gather[TIMES], apply[TIMES];
     struct bench b = {.options = *options};
     int rc = bench_begin(&b, err);
 
     if (rc == 0)
         rc = (longest ? measure_longest : measure_insert)(&b, numbers, err);
-    if (rc == 0 && !longest) {
-        table_find(&b.table, b.key, b.queries, b.known);
-        for (int i = 0; i < TIMES; i++) {
-            find[i] = timed(&b, pass_find);
-            gather[i] = timed(&b, pass_gather);
-            apply[i] = timed(&b, pass_apply);
-        }
-        numbers->find = median(find, TIMES);
-        numbers->gather = median(gather, TIMES);
-        numbers->apply = median(apply, TIMES);
-    }
+    if (rc == 0 && !longest)
+        measure_passes(&b, numbers);
     free(b.key);
     free(b.known);
     free(b.values);
+    free(b.found);
     free(b.weight);
     return rc;
 }
@@ -366,21 +399,27 @@ static int run_apart(const struct options *options, bool longest,
     return rc;
 }
 
+static void print_rate(FILE *out, const char *what, double rate)
+{
+    fprintf(out, "%-38s %8.2f M/s\n", what, rate / 1e6);
+}
+
 static void print(const struct options *o, const struct numbers *n, FILE *out)
 {
     fprintf(out,
             "table of %llu rows, dim %llu, %s memory, one thread, medians of %llu\n",
             (unsigned long long)o->rows, (unsigned long long)o->dim,
             o->memfd ? "memfd" : "anonymous", (unsigned long long)o->repeat);
-    fprintf(out, "%-34s %8.2f M/s\n", "insert (made, first values normal)",
-            n->insert / 1e6);
-    fprintf(out, "%-34s %8.2f M/s\n", "find (and copied)", n->find / 1e6);
-    fprintf(out, "%-34s %8.2f M/s\n", "apply (found, one SGD step)", n->apply / 1e6);
-    fprintf(out, "%-34s %8.2f M/s\n", "gather limit (known addresses)",
-            n->gather / 1e6);
-    fprintf(out, "%-34s %8.0f %%\n", "find / gather limit", 100 * n->find / n->gather);
-    fprintf(out, "%-34s %8.2f bytes a row\n", "memory beyond the floats", n->overhead);
-    fprintf(out, "%-34s %8.0f us\n", "longest single insert", n->longest);
+    print_rate(out, "insert (made, first values normal)", n->insert);
+    print_rate(out, "find (and copied)", n->find);
+    print_rate(out, "apply (found, one SGD step)", n->apply);
+    print_rate(out, "gather (known addresses, 16 ahead)", n->gather_near);
+    print_rate(out, "gather limit (64 ahead)", n->gather_far);
+    fprintf(out, "%-38s %8.0f %% and %.0f %%\n", "find / gather, find / gather limit",
+            100 * n->find / n->gather_near, 100 * n->find / n->gather_far);
+    fprintf(out, "%-38s %8.2f bytes a row\n", "memory beyond the floats", n->overhead);
+    fprintf(out, "%-38s %8.0f us\n", "longest single insert (processor time)",
+            n->longest);
 }
 
 static int print_json(const struct options *o, const struct numbers *n, FILE *out,
@@ -391,8 +430,8 @@ static int print_json(const struct options *o, const struct numbers *n, FILE *ou
                              "memory", o->memfd ? "memfd" : "anonymous",
                              "insert_per_second", n->insert, "find_per_second", n->find,
                              "apply_per_second", n->apply, "overhead_bytes_per_row",
-                             n->overhead, "gather_limit_per_second", n->gather,
-                             "find_share_of_gather_limit", n->find / n->gather,
+                             n->overhead, "gather_limit_per_second", n->gather_far,
+                             "gather_16_ahead_per_second", n->gather_near,
                              "longest_insert_microseconds", n->longest);
     int rc = 0;
 
@@ -404,38 +443,43 @@ static int print_json(const struct options *o, const struct numbers *n, FILE *ou
     return rc;
 }
 
+/* The median over the runs of one of their numbers, which is at `offset`. */
+static double median_of(const struct numbers *numbers, size_t n, size_t offset)
+{
+    double values[REPEAT_MAX];
+
+    for (size_t i = 0; i < n; i++)
+        memcpy(&values[i], (const char *)&numbers[i] + offset, sizeof values[i]);
+    return median(values, n);
+}
+
 int bench_store(int argc, char **argv, FILE *out, struct err *err)
 {
-    double insert[REPEAT_MAX], find[REPEAT_MAX], apply[REPEAT_MAX], gather[REPEAT_MAX];
-    double overhead[REPEAT_MAX];
-    struct numbers numbers = {0}, longest = {0};
+    struct numbers numbers[REPEAT_MAX], longest, all;
     struct options options;
     size_t n;
     int rc = parse(argc, argv, &options, err);
 
+    if (rc)
+        return rc;
     n = options.repeat;
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        rc = run_apart(&options, false, &numbers, err);
-        insert[i] = numbers.insert;
-        find[i] = numbers.find;
-        apply[i] = numbers.apply;
-        gather[i] = numbers.gather;
-        overhead[i] = numbers.overhead;
-    }
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = run_apart(&options, false, &numbers[i], err);
     if (rc == 0)
         rc = run_apart(&options, true, &longest, err);
     if (rc)
         return rc;
-    numbers = (struct numbers){
-        .insert = median(insert, n),
-        .find = median(find, n),
-        .apply = median(apply, n),
-        .gather = median(gather, n),
-        .overhead = median(overhead, n),
+    all = (struct numbers){
+        .insert = median_of(numbers, n, offsetof(struct numbers, insert)),
+        .find = median_of(numbers, n, offsetof(struct numbers, find)),
+        .apply = median_of(numbers, n, offsetof(struct numbers, apply)),
+        .gather_near = median_of(numbers, n, offsetof(struct numbers, gather_near)),
+        .gather_far = median_of(numbers, n, offsetof(struct numbers, gather_far)),
+        .overhead = median_of(numbers, n, offsetof(struct numbers, overhead)),
         .longest = longest.longest,
     };
     if (options.json)
-        return print_json(&options, &numbers, out, err);
-    print(&options, &numbers, out);
+        return print_json(&options, &all, out, err);
+    print(&options, &all, out);
     return 0;
 }

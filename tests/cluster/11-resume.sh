@@ -37,11 +37,11 @@ is "$(json "$T/r.json" '[(e["epoch"], e["examples"]) for e in d["epochs"]]')" \
     "[(3, $examples), (4, $examples)]" 'epochs are numbered from the beginning'
 is "$(inspect '(d["epoch"], len(d["shards"]))')" '(4, 3)' 'now in three shards'
 less "$(value rmse)" "$one" 'and better for it'
-rows=$(inspect '[(t["name"], t["rows"]) for t in d["tables"]]')
+rows=$(inspect '[(name, t["rows"]) for name, t in d["tables"].items()]')
 train --resume train.epochs=6 cluster.servers=2 cluster.workers=1
 ended 0 'two servers and one worker go on'
 is "$(inspect '(d["epoch"], len(d["shards"]))')" '(6, 2)' 'in two shards'
-is "$(inspect '[(t["name"], t["rows"]) for t in d["tables"]]')" "$rows" 'no row was lost'
+is "$(inspect '[(name, t["rows"]) for name, t in d["tables"].items()]')" "$rows" 'no row was lost'
 last=$(value rmse)
 train --resume train.epochs=6 --report "$T/r.json"
 ended 0 'resuming what is finished trains nothing'

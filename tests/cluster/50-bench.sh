@@ -62,13 +62,15 @@ wait_for 10 seats
 ok $? 'server, worker, sink and source are processes'
 parent=$(pgrep -P "$job" | head -1)
 kill -KILL "$(pgrep -P "$parent" | head -1)"
-finish 2> /dev/null
+finish
 refused 1 'a killed server ends it' 'bench rows: server 0 was ended by signal 9 \(Killed\)'
 no_leftovers 'and the others end, too'
 start "$ROWHOUSE" bench rows "${small[@]}" --seconds 60
 wait_for 10 seats
+exec 3>&2 2> /dev/null # bash would tell of the kill
 kill -KILL "$(pgrep -P "$job" | head -1)"
-finish 2> /dev/null
+finish
+exec 2>&3 3>&-
 no_leftovers 'nobody outlives the main process'
 
 # --- what it refuses

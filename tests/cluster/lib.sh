@@ -18,7 +18,8 @@ MPIRUN=$ROOT/launch/rowhouse-mpirun
 T=$(mktemp -d "${TMPDIR:-/tmp}/rowhouse-test.XXXXXX") || exit 1
 MARK=ROWHOUSE_TEST=$(basename "$T")
 PYTHON=$(python3 -c 'import sys; print(sys.executable)')
-tests=0 status=0 out= err= ran= skips=
+tests=0 status=0 out= err= ran=
+exec 4>&2 2> "$T/.shell" # what bash says about processes that were killed is not wanted
 
 # Time limits are for a plain build on a busy machine; sanitizers get more. SLOW
 # multiplies them all.
@@ -57,6 +58,7 @@ clean_up() {
     [ -n "$left" ] && kill -CONT $left 2>/dev/null
     [ -n "$left" ] && kill -KILL $left 2>/dev/null
     declare -F at_end > /dev/null && at_end
+    grep -v ': line [0-9]*: *[0-9]* Killed ' "$T/.shell" >&4
     rm -rf "$T"
 }
 trap clean_up EXIT
@@ -267,11 +269,12 @@ END
     [ $# -gt 1 ] && printf '%s\n' "${@:2}"
 }
 
-# json FILE EXPRESSION: of Python, with the file's content as `d`.
+# json FILE EXPRESSION: of Python, with the file's content as `d`. What goes wrong is never
+# equal to anything.
 json() {
     "$PYTHON" -c 'import json, sys
 d = json.load(open(sys.argv[1]))
-print(eval(sys.argv[2]))' "$@"
+print(eval(sys.argv[2]))' "$@" 2>&1 || echo "failed at $SECONDS/$RANDOM"
 }
 
 # value METRIC: what the last command printed of it.

@@ -30,7 +30,7 @@ static void test_json(void **state)
     static const char *const positive[] = {
         "insert_per_second",          "find_per_second",
         "apply_per_second",           "gather_limit_per_second",
-        "find_share_of_gather_limit", "longest_insert_microseconds",
+        "gather_16_ahead_per_second", "longest_insert_microseconds",
         "overhead_bytes_per_row"};
     const char *argv[] = {"--rows",   "30000", "--dim",    "8",    "--json",
                           "--repeat", "2",     "--memory", "memfd"};

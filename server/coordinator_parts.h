@@ -1,0 +1,25 @@
+/* What the coordinator consists of, shared by coordinator.c (the run) and
+ * coordinator_view.c (where it stands). Nobody else includes this. */
+#ifndef ROWHOUSE_SERVER_COORDINATOR_PARTS_H
+#define ROWHOUSE_SERVER_COORDINATOR_PARTS_H
+
+#include "server/coordinator.h"
+
+struct member_record {
+    bool known;
+    uint32_t *incarnation; /* in the state */
+    int64_t heard_ms;
+    struct status status;
+};
+
+struct coordinator {
+    struct coordinator_plan plan;
+    struct coordinator_host host;
+    struct coordinator_memory *memory; /* borrowed */
+    struct coordinator_state *state;   /* the one that is worked on */
+    struct member_record *server, *worker;
+    struct manifest *manifest; /* scratch for saving */
+    int64_t started_ms, stage_ms, saved_ms, interrupted_ms, looked_ms;
+};
+
+#endif

@@ -1,0 +1,64 @@
+/* Where a run stands, summed over its members. */
+#include <string.h>
+
+#include "server/coordinator_parts.h"
+
+static void view_servers(const struct coordinator *c, struct run_view *view)
+{
+    for (uint32_t i = 0; i < c->plan.roster->servers; i++) {
+        const struct status *s = &c->server[i].status;
+
+        view->pushes_applied += s->pushes_applied;
+        view->pushes_duplicate += s->pushes_duplicate;
+        view->member_cpu_seconds += s->cpu_seconds;
+        for (uint32_t t = 0; t < s->tables && t < STATUS_TABLES_MAX; t++) {
+            if (t >= view->tables)
+                view->tables = t + 1;
+            view->table[t].rows += s->table[t].rows;
+            view->table[t].bytes += s->table[t].bytes;
+            for (int b = 0; b < STALENESS_BUCKETS; b++)
+                view->table[t].staleness[b] += s->table[t].staleness[b];
+        }
+    }
+}
+
+void coordinator_view(const struct coordinator *c, int64_t now_ms,
+                      struct run_view *view)
+{
+    const struct coordinator_state *s = c->state;
+    double loss = s->open.loss_sum, seconds;
+
+    memset(view, 0, sizeof *view);
+    view->stage = s->stage;
+    view->epoch = s->epoch;
+    view->epochs = (uint32_t)c->plan.job->train.epochs;
+    view->examples = s->open.examples;
+    view->examples_total = s->data.train_examples;
+    for (uint32_t i = 0; i < c->plan.roster->workers; i++) {
+        const struct status *w = &c->worker[i].status;
+        bool training = w->phase == PHASE_TRAINING && w->epoch == s->epoch;
+
+        /* Who is idle and has not done the order still speaks of an earlier one. */
+        if (s->stage == STAGE_TRAIN && (training || w->done == s->number)) {
+            view->examples += w->examples;
+            loss += w->loss_sum;
+        }
+        view->bytes_pulled += w->bytes_pulled;
+        view->bytes_pushed += w->bytes_pushed;
+        view->pushes_sent += w->pushes_sent;
+        view->pushes_resent += w->pushes_resent;
+        view->member_cpu_seconds += w->cpu_seconds;
+    }
+    view_servers(c, view);
+    seconds = s->open.seconds +
+              (s->stage == STAGE_TRAIN ? (double)(now_ms - c->stage_ms) / 1000 : 0);
+    view->epoch_seconds = seconds;
+    view->loss = view->examples ? loss / (double)view->examples : 0;
+    view->rate = seconds > 0 ? (double)view->examples / seconds : 0;
+    view->seconds_left = -1;
+    if (view->rate > 0 && view->epochs >= view->epoch)
+        view->seconds_left = ((double)(view->epochs - view->epoch) *
+                                  (double)view->examples_total +
+                              (double)view->examples_total - (double)view->examples) /
+                             view->rate;
+}
