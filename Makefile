@@ -27,7 +27,7 @@ PACKAGES := pkg-config libopenmpi-dev openmpi-bin libzmq3-dev libprotobuf-c-dev 
 	protobuf-c-compiler libopenblas-pthread-dev libyaml-dev zlib1g-dev libzstd-dev \
 	libxxhash-dev libjansson-dev
 TEST_PACKAGES := libcmocka-dev perl zstd gzip iproute2 procps python3
-CHECK_PACKAGES := clang-format-14 cppcheck clang libclang-rt-14-dev
+CHECK_PACKAGES := clang-format-14 clang-tidy-14 cppcheck clang libclang-rt-14-dev
 
 LIBRARIES := libzmq libprotobuf-c openblas yaml-0.1 zlib libzstd libxxhash jansson
 pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)

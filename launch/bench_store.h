@@ -18,8 +18,7 @@
  * empty table; finds look up such batches and copy the rows out; applies find and make
  * an SGD step. The gather copies the same rows from known addresses, fetched 64 ahead
  * (the limit) and 16 ahead. Memory is what the process has resident for a row, less its
- * floats. Memory that the machine has not used since its start is slow to get: the
- * first run may insert at half the speed of the others.
+ * floats.
  * Main thread (it forks). -ERR_INPUT names the option. */
 int bench_store(int argc, char **argv, FILE *out, struct err *err);
 

@@ -117,7 +117,7 @@ ended 1 'a rank that never comes' 'rowhouse: .*(missing|not come)'
 is "$(complaints)" 1 'is missed by one rank'
 finish worker
 ended 1 'a worker that falls silent' \
-    'rowhouse: worker 1 \(rank 3 on .*\) has not been heard of for [0-9.]+ s; it was training'
+    'rowhouse: worker 1 \(rank 3 on .*\) has not been heard of for [0-9.]+ s; it was (training|idle)'
 finish server
 ended 1 'a server that falls silent' \
     'rowhouse: server 1 \(rank 1 on .*\) has not been heard of for'

@@ -76,10 +76,10 @@ wait_for() {
 }
 
 # limited NAME SECONDS COMMAND ...: a time limit and a mark; SIGINT works in the background,
-# too.
+# too. After a signal to stop the command has the time of -k to do so.
 limited() {
     exec env --default-signal=INT,QUIT "$MARK-$1" \
-        timeout --foreground -k 3 $(($2 * SLOW)) "${@:3}"
+        timeout --foreground -k $((15 * SLOW)) $(($2 * SLOW)) "${@:3}"
 }
 
 # run [-t SECONDS] COMMAND ...: sets $status, $out and $err.
