@@ -63,12 +63,17 @@ static const struct setting rows[] = {
      .preset = "32",
      .doc = "Numbers in the embedding of a key (the factors of matrix factorisation)."},
     {"tables.*.init", SETTING_CHOICE, AT_TABLE(init),
-     .choices = "zero|constant|uniform|normal", .preset = "normal",
-     .doc = "First values of a row. They depend only on train.seed, table and key."},
+     .choices = "zero|constant|uniform|normal|truncated_normal|xavier|he",
+     .preset = "normal",
+     .doc = "First values of a row. They depend only on train.seed, table and key. "
+            "truncated_normal draws again what is beyond two deviations; xavier is "
+            "uniform with half width sqrt(3 / dim), he normal with deviation "
+            "sqrt(2 / dim)."},
     {"tables.*.scale", SETTING_REAL, AT_TABLE(scale), .min = 0, .max = 1000,
      .preset = "0.1",
      .doc = "Of tables.NAME.init: the constant, the half width of uniform, or the "
-            "standard deviation of normal."},
+            "standard deviation of normal (of truncated_normal before it is "
+            "truncated). xavier and he do without."},
 
     {"model.kind", SETTING_CHOICE, AT(model.kind), .choices = "mf", .preset = "mf",
      .doc = "The model: mf, matrix factorisation."},
@@ -83,21 +88,80 @@ static const struct setting rows[] = {
     {"model.item", SETTING_TEXT, AT(model.item), .preset = "item",
      .doc = "The table of what is rated and recommended."},
 
-    {"optimizer.kind", SETTING_CHOICE, AT(optimizer.kind), .choices = "sgd|adagrad",
+    {"optimizer.kind", SETTING_CHOICE, AT(optimizer.kind),
+     .choices = "sgd|adagrad|momentum|nesterov|rowwise_adagrad|adadelta|rmsprop|adam|"
+                "adamw|amsgrad|ftrl|add",
      .preset = "adagrad",
-     .doc = "How servers apply gradients: plain steps, or Adagrad, whose steps shrink "
-            "where gradients were large."},
+     .doc = "How servers apply gradients: plain steps (sgd), steps that shrink where "
+            "gradients were large (adagrad), and so on; server/optimizer.h has each "
+            "rule and its source. A row's moments and steps move only when a push "
+            "holds it. add adds what is pushed to the weights: no rate, no penalty."},
     {"optimizer.rate", SETTING_REAL, AT(optimizer.rate), .min = 0, .max = 1000,
      .preset = "0.05",
-     .doc = "Length of a step."},
+     .doc = "Length of a step. 0.001 is usual with adam and its kin, 1 with adadelta; "
+            "with ftrl it is alpha."},
+    {"optimizer.momentum", SETTING_REAL, AT(optimizer.momentum), .min = 0,
+     .max = 0.999999, .preset = "0.9",
+     .doc = "With momentum and nesterov: share of the last step that goes on."},
+    {"optimizer.beta1", SETTING_REAL, AT(optimizer.beta1), .min = 0, .max = 0.999999,
+     .preset = "0.9",
+     .doc = "With adam, adamw and amsgrad: share of the mean of gradients that stays."},
+    {"optimizer.beta2", SETTING_REAL, AT(optimizer.beta2), .min = 0, .max = 0.999999,
+     .preset = "0.999",
+     .doc = "With adam, adamw and amsgrad: share of the mean of squared gradients that "
+            "stays."},
+    {"optimizer.rho", SETTING_REAL, AT(optimizer.rho), .min = 0, .max = 0.999999,
+     .preset = "0.9",
+     .doc = "With adadelta and rmsprop: share of the mean of squared gradients that "
+            "stays."},
+    {"optimizer.epsilon", SETTING_REAL, AT(optimizer.epsilon), .min = 1e-20, .max = 1,
+     .preset = "1e-08",
+     .doc = "With adadelta, rmsprop, adam, adamw and amsgrad: keeps divisors from 0. "
+            "adadelta begins faster with 1e-6."},
+    {"optimizer.beta", SETTING_REAL, AT(optimizer.beta), .min = 0, .max = 1e6,
+     .preset = "1",
+     .doc = "With ftrl: larger ones make the first steps shorter."},
+    {"optimizer.l1", SETTING_REAL, AT(optimizer.l1), .min = 0, .max = 1000,
+     .preset = "0",
+     .doc = "With sgd, adagrad and ftrl: penalty on weights other than 0, which makes "
+            "many of them 0. Per example as optimizer.l2; with ftrl once."},
     {"optimizer.l2", SETTING_REAL, AT(optimizer.l2), .min = 0, .max = 1000,
      .preset = "0.02",
      .doc = "Penalty on large weights, per example: a row's counts once for each "
-            "example that uses it."},
+            "example that uses it; with ftrl once. 0 with adamw and add."},
+    {"optimizer.decay", SETTING_REAL, AT(optimizer.decay), .min = 0, .max = 1000,
+     .preset = "0",
+     .doc = "Share of a weight, times the rate, that each push to its row takes away "
+            "besides the step. Not with adam (there it is adamw), ftrl and add."},
+    {"optimizer.clip", SETTING_REAL, AT(optimizer.clip), .min = 0, .max = 1e9,
+     .preset = "0",
+     .doc = "Cut each value of a pushed gradient to between -clip and clip; 0: do not."},
+    {"optimizer.clip_norm", SETTING_REAL, AT(optimizer.clip_norm), .min = 0, .max = 1e9,
+     .preset = "0",
+     .doc = "Shorten a row's gradient in a push to this length; 0: do not."},
+    {"optimizer.max_norm", SETTING_REAL, AT(optimizer.max_norm), .min = 0, .max = 1e9,
+     .preset = "0",
+     .doc = "Shorten a row, its bias included, to this length after a step; 0: do "
+            "not."},
     {"optimizer.initial", SETTING_REAL, AT(optimizer.initial), .min = 1e-10, .max = 1e6,
      .preset = "0.1",
-     .doc = "With adagrad: first value of a weight's sum of squared gradients. Larger "
-            "ones make the first steps shorter."},
+     .doc = "With adagrad and rowwise_adagrad: first value of the sum of squared "
+            "gradients. Larger ones make the first steps shorter."},
+    {"optimizer.schedule", SETTING_CHOICE, AT(optimizer.schedule),
+     .choices = "constant|step|exponential|inverse_sqrt|cosine", .preset = "constant",
+     .doc = "What becomes of the rate t batches of a worker after warm-up: rate * "
+            "factor^floor(t/steps), rate * factor^(t/steps), rate / sqrt(1 + t/steps), "
+            "or along a cosine to rate * factor in `steps` batches. Factor and steps "
+            "are the next two settings."},
+    {"optimizer.schedule_steps", SETTING_INTEGER, AT(optimizer.schedule_steps),
+     .min = 0, .max = 1e15, .preset = "0", .unit = "batches",
+     .doc = "See optimizer.schedule, which needs it unless it is constant."},
+    {"optimizer.schedule_factor", SETTING_REAL, AT(optimizer.schedule_factor), .min = 0,
+     .max = 1, .preset = "0.1",
+     .doc = "See optimizer.schedule."},
+    {"optimizer.warmup", SETTING_INTEGER, AT(optimizer.warmup), .min = 0, .max = 1e15,
+     .preset = "0", .unit = "batches",
+     .doc = "The rate rises evenly over so many first batches of a worker."},
 
     {"train.epochs", SETTING_INTEGER, AT(train.epochs), .min = 1, .max = 1e6,
      .preset = "10", .may_change = true,
@@ -407,6 +471,102 @@ static int check_model(const struct job *job, struct err *err)
     return 0;
 }
 
+static int check_penalties(const struct job *job, struct err *err)
+{
+    int kind = job->optimizer.kind;
+    bool has_l1 = kind == OPTIMIZER_SGD || kind == OPTIMIZER_ADAGRAD ||
+                  kind == OPTIMIZER_FTRL;
+    bool has_decay = kind != OPTIMIZER_ADAM && kind != OPTIMIZER_FTRL &&
+                     kind != OPTIMIZER_ADD;
+
+    if (job->optimizer.l1 > 0 && !has_l1)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.l1 is set, but it needs optimizer.kind sgd, adagrad "
+                       "or ftrl");
+    if (job->optimizer.l2 > 0 && kind == OPTIMIZER_ADAMW)
+        return err_set(
+            err, ERR_INPUT,
+            "optimizer.l2 is %g, but adamw has optimizer.decay in its place, "
+            "expected 0",
+            job->optimizer.l2);
+    if (job->optimizer.l2 > 0 && kind == OPTIMIZER_ADD)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.l2 is %g, but optimizer.kind add has no penalties, "
+                       "expected 0",
+                       job->optimizer.l2);
+    if (job->optimizer.decay > 0 && kind == OPTIMIZER_ADAM)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.decay is set with optimizer.kind adam, expected "
+                       "adamw");
+    if (job->optimizer.decay > 0 && !has_decay)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.decay is set, which does not go with optimizer.kind "
+                       "ftrl or add");
+    if (job->optimizer.decay == 0 && kind == OPTIMIZER_ADAMW)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.decay is 0, but optimizer.kind adamw needs it, for "
+                       "example 0.01");
+    if (job->optimizer.decay * job->optimizer.rate > 1)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.decay times optimizer.rate is %g, expected at most 1",
+                       job->optimizer.decay * job->optimizer.rate);
+    return 0;
+}
+
+static int check_schedule(const struct job *job, struct err *err)
+{
+    int schedule = job->optimizer.schedule;
+
+    if (schedule == SCHEDULE_CONSTANT && job->optimizer.schedule_steps > 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.schedule_steps is set, but optimizer.schedule is "
+                       "constant");
+    if (schedule != SCHEDULE_CONSTANT && job->optimizer.schedule_steps == 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.schedule_steps is not set: it says in how many "
+                       "batches the rate falls");
+    if ((schedule == SCHEDULE_STEP || schedule == SCHEDULE_EXPONENTIAL) &&
+        job->optimizer.schedule_factor == 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.schedule_factor is 0, expected more for this "
+                       "optimizer.schedule");
+    return 0;
+}
+
+static int check_optimizer(const struct job *job, struct err *err)
+{
+    int kind = job->optimizer.kind, rc = check_penalties(job, err);
+    bool scheduled = job->optimizer.schedule != SCHEDULE_CONSTANT ||
+                     job->optimizer.warmup > 0;
+
+    if (!rc)
+        rc = check_schedule(job, err);
+    if (rc)
+        return rc;
+    if (job->optimizer.clip > 0 && job->optimizer.clip_norm > 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.clip and optimizer.clip_norm are both set, expected "
+                       "one of them");
+    if (kind == OPTIMIZER_FTRL && job->optimizer.rate == 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.rate is 0, expected more with optimizer.kind ftrl");
+    if (scheduled && (kind == OPTIMIZER_FTRL || kind == OPTIMIZER_ADD))
+        return err_set(err, ERR_INPUT,
+                       "optimizer.schedule or optimizer.warmup is set, but the rate of "
+                       "optimizer.kind ftrl and add does not change");
+    if (job->optimizer.max_norm > 0 &&
+        (kind == OPTIMIZER_FTRL || kind == OPTIMIZER_ADD))
+        return err_set(err, ERR_INPUT,
+                       "optimizer.max_norm is set, which does not go with "
+                       "optimizer.kind ftrl or add");
+    if (kind == OPTIMIZER_ADD &&
+        (job->optimizer.clip > 0 || job->optimizer.clip_norm > 0))
+        return err_set(err, ERR_INPUT,
+                       "optimizer.clip or optimizer.clip_norm is set, but "
+                       "optimizer.kind add takes what is pushed as it is");
+    return 0;
+}
+
 /* Is `metric` named before `end` in the list already? */
 static bool named_before(const char *list, const char *end, const char *metric)
 {
@@ -448,6 +608,14 @@ static int check_update(const struct job *job, struct err *err)
         return err_set(err, ERR_INPUT,
                        "train.update: delta needs optimizer.kind: sgd, whose steps the "
                        "workers make themselves");
+    if (job->train.update == UPDATE_DELTA &&
+        (job->optimizer.l1 > 0 || job->optimizer.decay > 0 || job->optimizer.clip > 0 ||
+         job->optimizer.clip_norm > 0 || job->optimizer.max_norm > 0 ||
+         job->optimizer.schedule != SCHEDULE_CONSTANT || job->optimizer.warmup > 0))
+        return err_set(err, ERR_INPUT,
+                       "train.update: delta makes plain steps with optimizer.rate and "
+                       "optimizer.l2 alone: expected no l1, decay, clip, clip_norm, "
+                       "max_norm, schedule or warmup");
     return 0;
 }
 
@@ -461,6 +629,8 @@ int job_check(const struct job *job, struct err *err)
         rc = check_columns(job, err);
     if (!rc)
         rc = check_model(job, err);
+    if (!rc)
+        rc = check_optimizer(job, err);
     if (!rc)
         rc = check_update(job, err);
     if (!rc)

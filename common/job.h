@@ -26,10 +26,39 @@ enum {
 enum data_format { DATA_TSV, DATA_CSV };
 enum split_by { SPLIT_RANDOM };
 enum column_as { COLUMN_KEY, COLUMN_TITLE };
-enum init_kind { INIT_ZERO, INIT_CONSTANT, INIT_UNIFORM, INIT_NORMAL };
+/* Numbers of choices are on disk and on the wire: new ones come last. */
+enum init_kind {
+    INIT_ZERO,
+    INIT_CONSTANT,
+    INIT_UNIFORM,
+    INIT_NORMAL,
+    INIT_TRUNCATED_NORMAL,
+    INIT_XAVIER,
+    INIT_HE,
+};
 enum model_kind { MODEL_MF };
 enum loss_kind { LOSS_SQUARED, LOSS_LOGISTIC };
-enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAGRAD };
+enum optimizer_kind {
+    OPTIMIZER_SGD,
+    OPTIMIZER_ADAGRAD,
+    OPTIMIZER_MOMENTUM,
+    OPTIMIZER_NESTEROV,
+    OPTIMIZER_ROWWISE_ADAGRAD,
+    OPTIMIZER_ADADELTA,
+    OPTIMIZER_RMSPROP,
+    OPTIMIZER_ADAM,
+    OPTIMIZER_ADAMW,
+    OPTIMIZER_AMSGRAD,
+    OPTIMIZER_FTRL,
+    OPTIMIZER_ADD,
+};
+enum schedule_kind {
+    SCHEDULE_CONSTANT,
+    SCHEDULE_STEP,
+    SCHEDULE_EXPONENTIAL,
+    SCHEDULE_INVERSE_SQRT,
+    SCHEDULE_COSINE,
+};
 enum consistency_kind { CONSISTENCY_ASYNC, CONSISTENCY_SSP, CONSISTENCY_BSP };
 enum update_kind { UPDATE_GRADIENT, UPDATE_DELTA };
 enum every_unit { EVERY_EPOCH, EVERY_SECOND };
@@ -74,8 +103,21 @@ struct job {
     struct {
         int kind; /* enum optimizer_kind */
         double rate;
-        double l2;      /* per example */
-        double initial; /* Adagrad: first value of the accumulator */
+        double momentum;     /* momentum, nesterov */
+        double beta1, beta2; /* adam and its kin */
+        double rho;          /* adadelta, rmsprop */
+        double epsilon;
+        double beta;            /* ftrl */
+        double l1, l2;          /* per example; ftrl: once */
+        double decay;           /* decoupled, per push */
+        double clip;            /* of gradients by value; 0 = none, as the next two */
+        double clip_norm;       /* by a row's norm */
+        double max_norm;        /* of a row's weights */
+        double initial;         /* Adagrad: first value of the accumulator */
+        int schedule;           /* enum schedule_kind */
+        int64_t schedule_steps; /* clocks */
+        double schedule_factor;
+        int64_t warmup; /* clocks */
     } optimizer;
     struct {
         int64_t epochs;

@@ -303,14 +303,14 @@ static void pass_gather_far(struct bench *b)
 static void pass_apply(struct bench *b)
 {
     struct optimizer sgd = {
-        .kind = OPTIMIZER_SGD, .rate = 0.01f, .level = (int)cpu_level()};
+        .kind = OPTIMIZER_SGD, .rate = 0.01, .level = (int)cpu_level()};
     float *row[BATCH];
 
     for (uint32_t first = 0; first < b->queries; first += BATCH) {
         uint32_t n = b->queries - first < BATCH ? b->queries - first : BATCH;
 
         (void)table_find_or_make(&b->table, b->key + first, n, row);
-        optimizer_apply(&sgd, row, b->values, b->weight, n, (uint32_t)b->options.dim);
+        optimizer_apply(&sgd, 1, row, b->values, b->weight, n, (uint32_t)b->options.dim);
     }
 }
 

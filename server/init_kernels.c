@@ -1,5 +1,6 @@
 #include "server/init_kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "common/job.h"
@@ -12,6 +13,8 @@
 /* Loops over lanes have no branch and no call. Without the pragma gcc unrolls them
  * before it can make vectors of them. */
 enum { LANES = 16, GROUP = 2 * LANES };
+
+enum { DRAWS_MAX = 16 }; /* all 16 beyond two deviations: once in 10^21 values */
 
 static inline int32_t bits_of(float x)
 {
@@ -61,16 +64,15 @@ static inline float cos_near(float x)
     return 1.0f + t * (series - 0.5f);
 }
 
-/* Two words of 32 random bits for each lane. */
-static inline void lane_bits(uint64_t stream, uint32_t group, int32_t *high,
+/* Two words of 32 random bits for each lane, from number `first` of the stream. */
+static inline void lane_bits(uint64_t stream, uint64_t first, int32_t *high,
                              int32_t *low)
 {
     uint64_t bits[LANES];
 
 #pragma GCC unroll 1
     for (uint32_t i = 0; i < LANES; i++)
-        bits[i] = mix64(stream +
-                        ((uint64_t)group * LANES + i + 1) * 0x9e3779b97f4a7c15u);
+        bits[i] = mix64(stream + (first + i + 1) * 0x9e3779b97f4a7c15u);
 #pragma GCC unroll 1
     for (uint32_t i = 0; i < LANES; i++) {
         high[i] = (int32_t)(bits[i] >> 32);
@@ -115,23 +117,57 @@ static void group_uniform(const int32_t *high, const int32_t *low, float scale,
     }
 }
 
+/* Normal values of at most two deviations: others are drawn again, with numbers of the
+ * stream that no column has for itself. */
+static void group_truncated(uint64_t stream, uint64_t first, float scale, float *out)
+{
+    int32_t high[LANES], low[LANES], beyond = 1;
+    float again[GROUP];
+
+    for (uint32_t i = 0; i < GROUP; i++)
+        out[i] = INFINITY;
+    for (uint64_t draw = 0; draw < DRAWS_MAX && beyond; draw++) {
+        lane_bits(stream, (draw << 32) + first, high, low);
+        group_normal(high, low, 1.0f, again);
+        beyond = 0;
+#pragma GCC unroll 1
+        for (uint32_t i = 0; i < GROUP; i++) {
+            out[i] = __builtin_fabsf(out[i]) > 2.0f ? again[i] : out[i];
+            beyond |= __builtin_fabsf(out[i]) > 2.0f;
+        }
+    }
+    for (uint32_t i = 0; i < GROUP; i++)
+        out[i] = __builtin_fabsf(out[i]) > 2.0f ? 0.0f : out[i] * scale;
+}
+
+static void init_group(const struct init_rule *rule, uint64_t stream, uint64_t first,
+                       float *out)
+{
+    int32_t high[LANES], low[LANES];
+
+    if (rule->kind == INIT_TRUNCATED_NORMAL) {
+        group_truncated(stream, first, rule->scale, out);
+        return;
+    }
+    lane_bits(stream, first, high, low);
+    if (rule->kind == INIT_NORMAL)
+        group_normal(high, low, rule->scale, out);
+    else
+        group_uniform(high, low, rule->scale, out);
+}
+
 static void init_random(const struct init_rule *rule, uint64_t key, float *weights)
 {
     /* The part of rng_at() that is the same for all columns. */
     uint64_t stream = mix64(mix64(rule->seed + 0x9e3779b97f4a7c15u) ^
                             key_hash(rule->table, key));
-    int32_t high[LANES], low[LANES];
     float values[GROUP];
 
     for (uint32_t first = 0; first < rule->dim; first += GROUP) {
         uint32_t left = rule->dim - first;
-        float *out = left < GROUP ? values : weights + first;
 
-        lane_bits(stream, first / GROUP, high, low);
-        if (rule->kind == INIT_NORMAL)
-            group_normal(high, low, rule->scale, out);
-        else
-            group_uniform(high, low, rule->scale, out);
+        init_group(rule, stream, first / GROUP * LANES,
+                   left < GROUP ? values : weights + first);
         if (left < GROUP)
             memcpy(weights + first, values, left * sizeof(float));
     }
@@ -142,7 +178,7 @@ void LEVEL(init_row)(const struct init_rule *rule, uint64_t key, float *weights)
     float value = rule->kind == INIT_CONSTANT ? rule->scale : 0.0f;
     uint32_t i = 0;
 
-    if (rule->kind == INIT_NORMAL || rule->kind == INIT_UNIFORM) {
+    if (rule->kind != INIT_CONSTANT && rule->kind != INIT_ZERO) {
         init_random(rule, key, weights);
         i = rule->dim;
     }

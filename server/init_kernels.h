@@ -8,7 +8,8 @@
 
 #include "common/cpu.h"
 
-/* What a row starts with; a copy of the settings of its table. */
+/* What a row starts with; a copy of the settings of its table. INIT_XAVIER and INIT_HE
+ * are uniform and normal here, with their scale. */
 struct init_rule {
     int kind; /* enum init_kind */
     float scale;
@@ -19,7 +20,8 @@ struct init_rule {
 
 /* Writes weights[0 .. width-1]. Columns come in groups of 32; lane i of group k uses
  * the 64 bits rng_at(seed, key_hash(table, key), 16 * k + i) for the columns 32 * k + i
- * and 32 * k + 16 + i, so that a value does not depend on the table's dim. */
+ * and 32 * k + 16 + i, so that a value does not depend on the table's dim. What
+ * INIT_TRUNCATED_NORMAL draws for the d-th time comes from d * 2^32 + 16 * k + i. */
 typedef void init_row(const struct init_rule *rule, uint64_t key, float *weights);
 
 init_row init_row_v2, init_row_v3, init_row_v4;

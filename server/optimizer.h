@@ -1,24 +1,82 @@
 /* Optimizers: how a server applies gradients to rows.
  *
- * For row i with weights w, state s, gradient g (summed over the examples of a batch)
- * and weight m (the sum of the weights of the examples that used the row):
- *   g' = g + l2 * m * w                                   (L2, once for each example)
- *   SGD      w -= rate * g'
- *   Adagrad  s += g'^2;  w -= rate * g' / sqrt(s)         (Duchi, Hazan, Singer 2011;
- *            s starts at `initial`, which takes the place of an epsilon; while s is 0
- *            there is no step)
+ * A row has weights w and state (m, v, s, ... below: one float for each weight unless
+ * said otherwise). A push brings its gradient g, summed over the examples of a batch,
+ * and its weight u, the sum of the weights of the examples that used the row. State
+ * starts at 0 where nothing is said. Rows without a gradient are not touched: moments,
+ * decay and the step count are the row's own ("lazy"), counted in pushes that hold it.
+ *
+ *   g' = clip(g) + l2 * u * w                            (L2, once for each example)
+ *   sgd              w -= rate * g'                      Robbins, Monro 1951
+ *   momentum         m = momentum * m + g';  w -= rate * m                 Polyak 1964
+ *   nesterov         m likewise;  w -= rate * (g' + momentum * m)
+ *       Nesterov 1983, for the weights of the look-ahead as in Bengio, Boulanger-
+ *       Lewandowski, Pascanu: "Advances in optimizing recurrent networks", 2012
+ *   adagrad          s += g'^2;  w -= rate * g' / sqrt(s)
+ *       Duchi, Hazan, Singer 2011; s starts at `initial`, which takes the place of an
+ *       epsilon; while s is 0 there is no step
+ *   rowwise_adagrad  one s for the row: s += mean(g'^2);  w likewise
+ *       the row's share of Gupta, Bengio, Weston 2014, with the mean as in Naumov et
+ *       al.: "Deep learning recommendation model", 2019
+ *   adadelta         s = rho * s + (1 - rho) * g'^2
+ *                    d = sqrt(x + epsilon) / sqrt(s + epsilon) * g'
+ *                    x = rho * x + (1 - rho) * d^2;  w -= rate * d
+ *       Zeiler 2012, where rate is 1
+ *   rmsprop          s = rho * s + (1 - rho) * g'^2;  w -= rate * g' / (sqrt(s) +
+ * epsilon) Tieleman, Hinton: lecture 6.5, 2012; epsilon added adam             t += 1
+ * (one for the row) m = beta1 * m + (1 - beta1) * g';  v = beta2 * v + (1 - beta2) *
+ * g'^2 w -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) Kingma, Ba
+ * 2015 adamw            adam with decay in the place of L2  Loshchilov, Hutter 2019
+ *   amsgrad          m, v as adam;  x = max(x, v);  w -= rate * m / (sqrt(x) + epsilon)
+ *       Reddi, Kale, Kumar 2018, algorithm 2, without Adam's corrections; epsilon added
+ *   ftrl             r = (sqrt(n + g^2) - sqrt(n)) / rate;  n += g^2;  z += g - r * w
+ *                    w = -shrink(z, l1) / ((beta + sqrt(n)) / rate + l2)
+ *       FTRL-Proximal, McMahan et al.: "Ad click prediction", 2013, algorithm 1. There
+ *       rows start at 0. A weight that starts elsewhere stays near: with its first
+ *       gradient z starts at -w * beta / rate. l1 and l2 count once, not per example
+ *   add              w += g, nothing else: no rate and no penalty
+ *
+ *   shrink(x, a) = sign(x) * max(|x| - a, 0)
+ *
+ * Around the step, where set:
+ *   clip       g between -clip and clip; clip_norm: g * min(1, clip_norm / norm(g))
+ *   decay      w -= rate * decay * w for the w before the step, once for each push
+ *              (Loshchilov, Hutter 2019, with rate for their schedule)
+ *   l1         after sgd w = shrink(w, rate * l1 * u), after adagrad
+ *              shrink(w, rate * l1 * u / sqrt(s)): Duchi, Singer 2009, and Duchi,
+ * Hazan, Singer 2011 max_norm   then w * min(1, max_norm / norm(w))       Srebro,
+ * Rennie, Jaakkola 2005 schedule   rate is that of the push's clock: optimizer_rate()
+ *
  * Kernels are compiled for x86-64-v2, -v3 and -v4 without contraction, so that all
  * three give the same bits; the best is chosen at start. */
 #ifndef ROWHOUSE_SERVER_OPTIMIZER_H
 #define ROWHOUSE_SERVER_OPTIMIZER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/job.h"
 
+enum {
+    /* Adam's step count is a float in the state. It counts as far as floats count
+     * exactly, and stays there: the corrections are 1 long before. */
+    OPTIMIZER_STEP_BITS = 24,
+    OPTIMIZER_STEPS_MAX = 1 << OPTIMIZER_STEP_BITS,
+};
+
+/* The job's settings as kernels want them. Plain data. */
 struct optimizer {
-    int kind; /* enum optimizer_kind */
-    float rate, l2, initial;
+    int kind;    /* enum optimizer_kind */
+    bool extras; /* clip, clip_norm or decay is set */
+    float l1, l2;
+    float initial; /* of all state */
+    float momentum, beta1, beta2, rho, epsilon, beta;
+    float clip, clip_norm, max_norm; /* 0 = none */
+    double rate, decay;
+    int schedule; /* enum schedule_kind */
+    double schedule_steps, schedule_factor, warmup;
+    /* beta1 and beta2 to the power of 2^i */
+    double beta1_power[OPTIMIZER_STEP_BITS + 1], beta2_power[OPTIMIZER_STEP_BITS + 1];
     int level; /* enum cpu_level of the kernels; any gives the same bits */
 };
 
@@ -28,12 +86,22 @@ void optimizer_init(struct optimizer *optimizer, const struct job *job);
  */
 uint32_t optimizer_state_width(const struct optimizer *optimizer, uint32_t width);
 
-/* Applies n gradients in order: row[i] points to `width` weights with the state behind
- * them and is not NULL; gradient[n][width]; weight[n]. Rows may repeat. Never fails;
- * the caller has checked that gradients are finite if it wants that. Any thread, as
- * long as it owns the rows. */
-void optimizer_apply(const struct optimizer *optimizer, float *const *row,
-                     const float *gradient, const float *weight, uint32_t n,
-                     uint32_t width);
+/* The rate of the push with this clock; a worker's first push has clock 1. Warm-up
+ * rises evenly and reaches the full rate with clock `warmup`; for t clocks after that
+ * (Goyal et al. 2017 for the warm-up; Loshchilov, Hutter 2017 for cosine):
+ *   step          rate * factor ^ floor(t / steps)
+ *   exponential   rate * factor ^ (t / steps)
+ *   inverse_sqrt  rate / sqrt(1 + t / steps)
+ *   cosine        from rate to rate * factor in `steps` clocks, then constant */
+float optimizer_rate(const struct optimizer *optimizer, uint64_t clock);
+
+/* Applies n gradients of the push with `clock` in order: row[i] points to `width`
+ * weights with the state behind them and is not NULL; gradient[n][width]; weight[n].
+ * Rows may repeat. The result depends on nothing but the arguments. Never fails; the
+ * caller has checked that gradients are finite if it wants that. Any thread, as long as
+ * it owns the rows. */
+void optimizer_apply(const struct optimizer *optimizer, uint64_t clock,
+                     float *const *row, const float *gradient, const float *weight,
+                     uint32_t n, uint32_t width);
 
 #endif

@@ -1,5 +1,6 @@
-/* The optimizers' inner loops, for the three processor levels, all with the same bits.
- */
+/* The optimizers' inner loops, for the three processor levels, all with the same bits:
+ * additions, multiplications, divisions and square roots, each rounded once, in the
+ * same order; no call of the mathematical library. */
 #ifndef ROWHOUSE_SERVER_OPTIMIZER_KERNELS_H
 #define ROWHOUSE_SERVER_OPTIMIZER_KERNELS_H
 
@@ -7,12 +8,11 @@
 
 #include "server/optimizer.h"
 
-/* As optimizer_apply(), for one kind of optimizer. */
-typedef void optimizer_rows(const struct optimizer *optimizer, float *const *row,
-                            const float *gradient, const float *weight, uint32_t n,
-                            uint32_t width);
+/* As optimizer_apply(), with the rate of the push's clock. */
+typedef void optimizer_rows(const struct optimizer *optimizer, float rate,
+                            float *const *row, const float *gradient,
+                            const float *weight, uint32_t n, uint32_t width);
 
-optimizer_rows sgd_rows_v2, sgd_rows_v3, sgd_rows_v4;
-optimizer_rows adagrad_rows_v2, adagrad_rows_v3, adagrad_rows_v4;
+optimizer_rows optimizer_rows_v2, optimizer_rows_v3, optimizer_rows_v4;
 
 #endif

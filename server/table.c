@@ -25,12 +25,23 @@ enum {
 
 static struct init_rule spec_rule(const struct table_spec *spec)
 {
-    return (struct init_rule){.kind = spec->init,
-                              .scale = spec->scale,
-                              .seed = spec->seed,
-                              .table = spec->id,
-                              .dim = spec->dim,
-                              .width = spec->width};
+    struct init_rule rule = {.kind = spec->init,
+                             .scale = spec->scale,
+                             .seed = spec->seed,
+                             .table = spec->id,
+                             .dim = spec->dim,
+                             .width = spec->width};
+    double dim = spec->dim ? spec->dim : 1;
+
+    if (spec->init == INIT_XAVIER) { /* Glorot, Bengio 2010: dim in, dim out */
+        rule.kind = INIT_UNIFORM;
+        rule.scale = (float)sqrt(3 / dim);
+    }
+    if (spec->init == INIT_HE) { /* He, Zhang, Ren, Sun 2015 */
+        rule.kind = INIT_NORMAL;
+        rule.scale = (float)sqrt(2 / dim);
+    }
+    return rule;
 }
 
 static int spec_check(const struct table_spec *spec, struct err *err)
@@ -41,7 +52,7 @@ static int spec_check(const struct table_spec *spec, struct err *err)
                        "a row with %u embedding columns of %u columns and %u floats of "
                        "state is not possible: at most %d floats in all",
                        spec->dim, spec->width, spec->state_width, TABLE_FLOATS_MAX);
-    if (spec->init < INIT_ZERO || spec->init > INIT_NORMAL)
+    if (spec->init < INIT_ZERO || spec->init > INIT_HE)
         return err_set(err, ERR_INPUT, "initialiser number %d is unknown", spec->init);
     if (!isfinite(spec->scale) || !isfinite(spec->state_initial))
         return err_set(err, ERR_INPUT, "a first value is not a finite number");

@@ -29,7 +29,7 @@ struct table_spec {
     uint32_t state_width; /* floats of optimizer state behind the weights */
     float state_initial;  /* their first value */
     int init;             /* enum init_kind */
-    float scale;          /* deviation, half width or constant */
+    float scale;          /* deviation, half width or constant; not xavier and he */
     uint64_t seed;
     uint64_t rows_max; /* 0 = as many as the region holds, at most 2^32 - 1 */
 };

@@ -28,7 +28,7 @@ static void twin_apply(const struct optimizer *o, float *row, const float *gradi
         volatile float decay = o->l2 * weight; /* volatile: each step rounded */
         volatile float pull = decay * row[j];
         volatile float g = gradient[j] + pull;
-        volatile float step = o->rate * g;
+        volatile float step = (float)o->rate * g;
 
         if (o->kind == OPTIMIZER_ADAGRAD) {
             volatile float square = g * g;
@@ -65,7 +65,7 @@ static void work_fill(struct work *w, uint32_t width, float initial)
 static void test_against_twin(void **state)
 {
     static struct work ours, twin;
-    struct optimizer o = {.rate = 0.05f, .l2 = 0.02f, .initial = 0.1f};
+    struct optimizer o = {.rate = 0.05, .l2 = 0.02f, .initial = 0.1f};
 
     (void)state;
     for (o.kind = OPTIMIZER_SGD; o.kind <= OPTIMIZER_ADAGRAD; o.kind++)
@@ -73,7 +73,8 @@ static void test_against_twin(void **state)
             for (o.level = CPU_V2; o.level <= (int)cpu_level(); o.level++) {
                 work_fill(&ours, width, o.initial);
                 work_fill(&twin, width, o.initial);
-                optimizer_apply(&o, ours.row, ours.gradient, ours.weight, STEPS, width);
+                optimizer_apply(&o, 1, ours.row, ours.gradient, ours.weight, STEPS,
+                                width);
                 for (uint32_t i = 0; i < STEPS; i++)
                     twin_apply(&o, twin.row[i], twin.gradient + i * width,
                                twin.weight[i], width);
@@ -89,9 +90,9 @@ static void test_sgd_has_no_state(void **state)
     const float gradient[] = {2, 0, -2}, weight[] = {1}, expected[] = {0, 2, 4, 7, 7};
 
     (void)state;
-    optimizer_apply(&o, &row, gradient, weight, 1, 3);
+    optimizer_apply(&o, 1, &row, gradient, weight, 1, 3);
     assert_memory_equal(block, expected, sizeof block);
-    optimizer_apply(&o, &row, gradient, weight, 0, 3);
+    optimizer_apply(&o, 1, &row, gradient, weight, 0, 3);
     assert_memory_equal(block, expected, sizeof block);
 }
 
@@ -103,12 +104,12 @@ static void test_adagrad_by_hand(void **state)
     const float gradient[] = {3, -0.001f, 0, 4, 0, 0}, weight[] = {1, 1};
 
     (void)state;
-    optimizer_apply(&o, &row, gradient, weight, 1, 3);
+    optimizer_apply(&o, 1, &row, gradient, weight, 1, 3);
     assert_true(fabsf(block[0] - 0.5f) < 1e-6f && fabsf(block[1] - 1.5f) < 1e-6f);
     /* No gradient yet, nothing to divide by: no step. */
     assert_true(block[2] == 1 && block[5] == 0);
     assert_true(block[3] == 9);
-    optimizer_apply(&o, &row, gradient + 3, weight, 1, 3);
+    optimizer_apply(&o, 1, &row, gradient + 3, weight, 1, 3);
     assert_true(fabsf(block[0] - (0.5f - 0.5f * 4 / 5)) < 1e-6f);
     assert_true(block[3] == 25);
 }
@@ -121,7 +122,7 @@ static void test_l2_counts_examples(void **state)
     const float gradient[] = {0, 0}, weight[] = {1, 3};
 
     (void)state;
-    optimizer_apply(&o, row, gradient, weight, 2, 1);
+    optimizer_apply(&o, 1, row, gradient, weight, 2, 1);
     assert_true(block[0] == 6 && block[1] == 2);
 }
 
@@ -133,7 +134,7 @@ static void test_rows_repeat(void **state)
     const float gradient[] = {0, 4, 0}, weight[] = {1, 1, 1};
 
     (void)state;
-    optimizer_apply(&o, row, gradient, weight, 3, 1);
+    optimizer_apply(&o, 1, row, gradient, weight, 3, 1);
     assert_true(block[0] == 0); /* 16, 8, 0 */
 }
 
@@ -171,7 +172,7 @@ static void test_differences_are_added(void **state)
     job->optimizer.rate = 0.125;
     job->optimizer.l2 = 0.5;
     optimizer_init(&o, job);
-    optimizer_apply(&o, &row, difference, weight, 1, 2);
+    optimizer_apply(&o, 1, &row, difference, weight, 1, 2);
     assert_true(block[0] == 1.5f && block[1] == -2);
     free(job);
 }
