@@ -275,6 +275,27 @@ static void test_parts_in_order(void **state)
     core_kit_destroy(kit);
 }
 
+/* The rate is that of the push's clock, for each worker and each part. */
+static void test_rate_of_the_clock(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 2);
+
+    (void)state;
+    kit->job.optimizer.warmup = 8;
+    core_kit_restart(kit);
+    push(kit, 0, (struct push){2, 0, 0, 1}, 1, 8, ack_of(2, 0, false));
+    assert_true(value_of(kit, 1) == 2);
+    push(kit, 1, (struct push){1, 0, 0, 1}, 1, 8, ack_of(1, 0, false));
+    assert_true(value_of(kit, 1) == 3);
+    push(kit, 0, (struct push){7, 2, 0, 2}, 1, 8, ack_of(2, 1, false));
+    core_kit_restart(kit);
+    push(kit, 0, (struct push){7, 2, 1, 2}, 2, 8, ack_of(7, 0, false));
+    assert_true(value_of(kit, 1) == 10 && value_of(kit, 2) == 7);
+    push(kit, 0, (struct push){100, 7, 0, 1}, 2, 8, ack_of(100, 0, false));
+    assert_true(value_of(kit, 2) == 15);
+    core_kit_destroy(kit);
+}
+
 static void test_sessions_survive(void **state)
 {
     struct core_kit *kit = core_kit_create(1, 2);
@@ -525,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_read_only_makes_nothing),
         cmocka_unit_test(test_push_order),
         cmocka_unit_test(test_parts_in_order),
+        cmocka_unit_test(test_rate_of_the_clock),
         cmocka_unit_test(test_sessions_survive),
         cmocka_unit_test(test_other_settings),
         cmocka_unit_test(test_staleness_of_one_held_back),

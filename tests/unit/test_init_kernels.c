@@ -13,25 +13,54 @@
 
 /* --- the naive reference --------------------------------------------------------- */
 
+/* Column j as a standard normal value, drawn for the d-th time. */
+static double normal_value(const struct table_spec *spec, uint64_t key, uint32_t j,
+                           uint64_t d)
+{
+    uint64_t bits = rng_at(spec->seed, key_hash(spec->id, key),
+                           (d << 32) + j / 32 * 16 + j % 16);
+    uint32_t high = (uint32_t)(bits >> 32), low = (uint32_t)bits;
+    /* The unit is rounded to a float: near 1 that is what decides. */
+    double radius = sqrt(-2 * log((double)((float)(high >> 1) + 0.5f) * 0x1p-31));
+    double angle = low * 0x1p-31 * M_PI;
+
+    return radius * (j % 32 >= 16 ? sin(angle) : cos(angle));
+}
+
+/* In [-1, 1). */
+static double uniform_value(const struct table_spec *spec, uint64_t key, uint32_t j)
+{
+    uint64_t bits = rng_at(spec->seed, key_hash(spec->id, key), j / 32 * 16 + j % 16);
+
+    return (double)((int32_t)(j % 32 >= 16 ? bits : bits >> 32) >> 8) / (1 << 23);
+}
+
 /* Column j of a row, from the definition in init_kernels.h, in double precision and
  * with the mathematical library. */
 static double first_value(const struct table_spec *spec, uint64_t key, uint32_t j)
 {
-    uint64_t bits = rng_at(spec->seed, key_hash(spec->id, key), j / 32 * 16 + j % 16);
-    uint32_t high = (uint32_t)(bits >> 32), low = (uint32_t)bits;
-    bool second = j % 32 >= 16;
-    double radius, angle;
+    double scale = (double)spec->scale, z = INFINITY;
 
-    if (j >= spec->dim || spec->init == INIT_ZERO)
+    if (j >= spec->dim)
         return 0;
-    if (spec->init == INIT_CONSTANT)
-        return (double)spec->scale;
-    if (spec->init == INIT_UNIFORM)
-        return (double)spec->scale * ((int32_t)(second ? low : high) >> 8) / (1 << 23);
-    /* The unit is rounded to a float: near 1 that is what decides. */
-    radius = sqrt(-2 * log((double)((float)(high >> 1) + 0.5f) * 0x1p-31));
-    angle = low * 0x1p-31 * M_PI;
-    return (double)spec->scale * radius * (second ? sin(angle) : cos(angle));
+    switch (spec->init) {
+    case INIT_CONSTANT:
+        return scale;
+    case INIT_UNIFORM:
+        return scale * uniform_value(spec, key, j);
+    case INIT_XAVIER:
+        return sqrt(3.0 / spec->dim) * uniform_value(spec, key, j);
+    case INIT_NORMAL:
+        return scale * normal_value(spec, key, j, 0);
+    case INIT_HE:
+        return sqrt(2.0 / spec->dim) * normal_value(spec, key, j, 0);
+    case INIT_TRUNCATED_NORMAL:
+        for (uint64_t d = 0; fabs(z) > 2; d++)
+            z = normal_value(spec, key, j, d);
+        return scale * z;
+    default:
+        return 0;
+    }
 }
 
 static struct table_spec spec_of(int init, uint32_t dim)
@@ -50,7 +79,7 @@ static void test_against_reference(void **state)
     float weights[110];
 
     (void)state;
-    for (int init = INIT_ZERO; init <= INIT_NORMAL; init++)
+    for (int init = INIT_ZERO; init <= INIT_HE; init++)
         for (size_t d = 0; d < sizeof dims / sizeof dims[0]; d++) {
             struct table_spec spec = spec_of(init, dims[d]);
 
@@ -71,14 +100,17 @@ static void test_against_reference(void **state)
 /* A value depends on seed, table, key and column, and on nothing else. */
 static void test_what_values_depend_on(void **state)
 {
-    struct table_spec spec = spec_of(INIT_NORMAL, 40), other;
+    struct table_spec spec, other;
     float one[42], two[42], wide[202];
 
     (void)state;
-    table_first_values(&spec, 5, one);
-    other = spec_of(INIT_NORMAL, 200);
-    table_first_values(&other, 5, wide);
-    assert_memory_equal(one, wide, 40 * sizeof *one);
+    for (int init = INIT_TRUNCATED_NORMAL; init >= INIT_NORMAL; init--) {
+        spec = spec_of(init, 40);
+        table_first_values(&spec, 5, one);
+        other = spec_of(init, 200);
+        table_first_values(&other, 5, wide);
+        assert_memory_equal(one, wide, 40 * sizeof *one);
+    }
     table_first_values(&spec, 6, two);
     assert_memory_not_equal(one, two, sizeof one);
     other = spec;
@@ -120,7 +152,7 @@ static void test_levels_have_equal_bits(void **state)
     float one[80], two[80];
 
     (void)state;
-    for (rule.kind = INIT_ZERO; rule.kind <= INIT_NORMAL; rule.kind++)
+    for (rule.kind = INIT_ZERO; rule.kind <= INIT_TRUNCATED_NORMAL; rule.kind++)
         for (uint64_t k = 0; k < 20000; k++) {
             init_row_at(CPU_V2)(&rule, mix64(k), one);
             for (int level = CPU_V3; level <= (int)cpu_level(); level++) {
@@ -144,6 +176,12 @@ static int compare(const void *a, const void *b)
 static double normal_share(double x)
 {
     return 0.5 * erfc(-x / sqrt(2));
+}
+
+static double truncated_share(double x)
+{
+    assert_true(fabs(x) <= 2);
+    return (normal_share(x) - normal_share(-2)) / (normal_share(2) - normal_share(-2));
 }
 
 static double uniform_share(double x)
@@ -200,6 +238,14 @@ static void test_normal_is_normal(void **state)
     check_distribution(INIT_NORMAL, 1, 3, normal_share);
 }
 
+/* With p the density and P the share of a normal value: 1 - 4 p(2) / (2 P(2) - 1), and
+ * 3 times that less 16 p(2) / (2 P(2) - 1). */
+static void test_truncated_ends_at_two(void **state)
+{
+    (void)state;
+    check_distribution(INIT_TRUNCATED_NORMAL, 0.7737413, 1.4161889, truncated_share);
+}
+
 static void test_uniform_is_uniform(void **state)
 {
     (void)state;
@@ -236,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_values_for_ever),
         cmocka_unit_test(test_levels_have_equal_bits),
         cmocka_unit_test(test_normal_is_normal),
+        cmocka_unit_test(test_truncated_ends_at_two),
         cmocka_unit_test(test_uniform_is_uniform),
         cmocka_unit_test(test_no_correlation),
     };

@@ -293,8 +293,13 @@ static void choices_are_listed(void **state)
     refuses_override(
         f, "model.loss=hinge",
         "command line: model.loss is 'hinge', expected squared or logistic");
-    refuses_override(f, "optimizer.kind=adam",
-                     "command line: optimizer.kind is 'adam', expected sgd or adagrad");
+    refuses_override(f, "optimizer.kind=lion",
+                     "command line: optimizer.kind is 'lion', expected sgd, adagrad, "
+                     "momentum, nesterov, rowwise_adagrad, adadelta, rmsprop, adam, "
+                     "adamw, amsgrad, ftrl or add");
+    refuses_override(f, "optimizer.schedule=linear",
+                     "command line: optimizer.schedule is 'linear', expected constant, "
+                     "step, exponential, inverse_sqrt or cosine");
     refuses_override(f, "data.format=jsonl",
                      "command line: data.format is 'jsonl', expected tsv or csv");
     refuses_override(f, "data.split.by=time",
@@ -303,9 +308,9 @@ static void choices_are_listed(void **state)
         f, "evaluate.protocol=leave-one-out",
         "command line: evaluate.protocol is 'leave-one-out', expected split");
     refuses_override(
-        f, "tables.user.init=xavier",
-        "command line: tables.user.init is 'xavier', expected zero, constant, "
-        "uniform or normal");
+        f, "tables.user.init=orthogonal",
+        "command line: tables.user.init is 'orthogonal', expected zero, constant, "
+        "uniform, normal, truncated_normal, xavier or he");
     refuses_override(
         f, "data.columns.userId.as=weight",
         "command line: data.columns.userId.as is 'weight', expected key or "
@@ -328,6 +333,15 @@ static void limits_are_kept(void **state)
                                           "optimizer.rate=nan",
                                           "optimizer.l2=1e9",
                                           "optimizer.initial=0",
+                                          "optimizer.momentum=1",
+                                          "optimizer.beta1=1",
+                                          "optimizer.beta2=1",
+                                          "optimizer.rho=-0.1",
+                                          "optimizer.epsilon=0",
+                                          "optimizer.l1=-1",
+                                          "optimizer.clip=-1",
+                                          "optimizer.schedule_factor=2",
+                                          "optimizer.warmup=-1",
                                           "data.split.test=1",
                                           "cluster.servers=0",
                                           "cluster.servers=1025",

@@ -243,14 +243,116 @@ static void the_example_is_a_good_job(void **state)
     assert_true(f->job.data.split_test == 0.1);
 }
 
+static void checks_of_penalties(void **state)
+{
+    struct fixture *f = *state;
+
+    check_refuses(f, "optimizer.kind=adam", "optimizer.l1=0.1",
+                  "optimizer.l1 is set, but it needs optimizer.kind sgd, adagrad or "
+                  "ftrl");
+    accepts(f, "optimizer.kind=sgd", "optimizer.l1=0.1");
+    accepts(f, "optimizer.kind=ftrl", "optimizer.l1=0.1");
+    check_refuses(f, "optimizer.kind=adamw", NULL,
+                  "optimizer.l2 is 0.02, but adamw has optimizer.decay in its place, "
+                  "expected 0");
+    check_refuses(
+        f, "optimizer.kind=adamw", "optimizer.l2=0",
+        "optimizer.decay is 0, but optimizer.kind adamw needs it, for example "
+        "0.01");
+    check_refuses(f, "optimizer.kind=add", NULL,
+                  "optimizer.l2 is 0.02, but optimizer.kind add has no penalties, "
+                  "expected 0");
+    accepts(f, "optimizer.kind=add", "optimizer.l2=0");
+    check_refuses(f, "optimizer.kind=adam", "optimizer.decay=0.1",
+                  "optimizer.decay is set with optimizer.kind adam, expected adamw");
+    check_refuses(
+        f, "optimizer.kind=ftrl", "optimizer.decay=0.1",
+        "optimizer.decay is set, which does not go with optimizer.kind ftrl or "
+        "add");
+    accepts(f, "optimizer.kind=momentum", "optimizer.decay=0.1");
+    check_refuses(f, "optimizer.rate=0.5", "optimizer.decay=3",
+                  "optimizer.decay times optimizer.rate is 1.5, expected at most 1");
+}
+
+static void checks_of_limits_and_schedules(void **state)
+{
+    static const char *const kinds[] = {"optimizer.kind=ftrl", "optimizer.kind=sgd"};
+    struct fixture *f = *state;
+
+    check_refuses(
+        f, "optimizer.clip=1", "optimizer.clip_norm=1",
+        "optimizer.clip and optimizer.clip_norm are both set, expected one of "
+        "them");
+    accepts(f, "optimizer.clip=1", "optimizer.max_norm=1");
+    for (int i = 0; i < 2; i++)
+        accepts(f, kinds[i], "optimizer.clip_norm=1");
+    check_refuses(f, "optimizer.kind=ftrl", "optimizer.rate=0",
+                  "optimizer.rate is 0, expected more with optimizer.kind ftrl");
+    check_refuses(f, "optimizer.kind=ftrl", "optimizer.warmup=5",
+                  "optimizer.schedule or optimizer.warmup is set, but the rate of "
+                  "optimizer.kind ftrl and add does not change");
+    check_refuses(
+        f, "optimizer.kind=ftrl", "optimizer.max_norm=1",
+        "optimizer.max_norm is set, which does not go with optimizer.kind ftrl "
+        "or add");
+    check_refuses(
+        f, "optimizer.schedule_steps=5", NULL,
+        "optimizer.schedule_steps is set, but optimizer.schedule is constant");
+    check_refuses(
+        f, "optimizer.schedule=cosine", NULL,
+        "optimizer.schedule_steps is not set: it says in how many batches the "
+        "rate falls");
+    accepts(f, "optimizer.schedule=step", "optimizer.schedule_steps=5");
+    accepts(f, "optimizer.warmup=5", NULL);
+}
+
+static void add_takes_all_as_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+
+    accepts(f, "optimizer.kind=add", "optimizer.l2=0");
+    f->job.optimizer.clip = 1;
+    assert_int_equal(job_check(&f->job, &err), -ERR_INPUT);
+    assert_string_equal(err.text, "optimizer.clip or optimizer.clip_norm is set, but "
+                                  "optimizer.kind add takes what is pushed as it is");
+    accepts(f, "optimizer.schedule=step", "optimizer.schedule_steps=5");
+    f->job.optimizer.schedule_factor = 0;
+    assert_int_equal(job_check(&f->job, &err), -ERR_INPUT);
+    assert_string_equal(err.text, "optimizer.schedule_factor is 0, expected more for "
+                                  "this optimizer.schedule");
+}
+
+static void delta_makes_plain_steps(void **state)
+{
+    static const char *const extras[] = {
+        "optimizer.l1=1",       "optimizer.decay=1",     "optimizer.clip=1",
+        "optimizer.max_norm=1", "optimizer.clip_norm=1", "optimizer.warmup=1"};
+    struct fixture *f = *state;
+    struct err err;
+
+    for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
+        accepts(f, "optimizer.kind=sgd", extras[i]);
+        f->job.train.update = UPDATE_DELTA;
+        assert_int_equal(job_check(&f->job, &err), -ERR_INPUT);
+        assert_string_equal(
+            err.text, "train.update: delta makes plain steps with optimizer.rate and "
+                      "optimizer.l2 alone: expected no l1, decay, clip, clip_norm, "
+                      "max_norm, schedule or warmup");
+    }
+    accepts(f, "optimizer.kind=sgd", "train.update=delta");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, drop_fixture)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_name_comes_from_the_file), TEST(checks_of_the_data),
-        TEST(checks_of_the_columns),        TEST(checks_of_the_model),
-        TEST(checks_of_the_metrics),        TEST(the_example_is_a_good_job),
+        TEST(the_name_comes_from_the_file),   TEST(checks_of_the_data),
+        TEST(checks_of_the_columns),          TEST(checks_of_the_model),
+        TEST(checks_of_the_metrics),          TEST(checks_of_penalties),
+        TEST(checks_of_limits_and_schedules), TEST(add_takes_all_as_it_is),
+        TEST(the_example_is_a_good_job),
     };
 
     return cmocka_run_group_tests_name("job_check", tests, NULL, NULL);
