@@ -310,7 +310,8 @@ static void pass_apply(struct bench *b)
         uint32_t n = b->queries - first < BATCH ? b->queries - first : BATCH;
 
         (void)table_find_or_make(&b->table, b->key + first, n, row);
-        optimizer_apply(&sgd, 1, row, b->values, b->weight, n, (uint32_t)b->options.dim);
+        optimizer_apply(&sgd, 1, row, b->values, b->weight, n,
+                        (uint32_t)b->options.dim);
     }
 }
 

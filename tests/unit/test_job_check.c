@@ -352,7 +352,7 @@ int main(void)
         TEST(checks_of_the_columns),          TEST(checks_of_the_model),
         TEST(checks_of_the_metrics),          TEST(checks_of_penalties),
         TEST(checks_of_limits_and_schedules), TEST(add_takes_all_as_it_is),
-        TEST(the_example_is_a_good_job),
+        TEST(delta_makes_plain_steps),        TEST(the_example_is_a_good_job),
     };
 
     return cmocka_run_group_tests_name("job_check", tests, NULL, NULL);
