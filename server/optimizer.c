@@ -45,6 +45,10 @@ void optimizer_init(struct optimizer *optimizer, const struct job *job)
         .warmup = (double)job->optimizer.warmup,
         .level = (int)cpu_level(),
     };
+    if (job->train.update == UPDATE_DELTA) { /* the steps have it all in them */
+        optimizer->l1 = optimizer->l2 = optimizer->max_norm = 0;
+        optimizer->extras = false;
+    }
     square_up(optimizer->beta1_power, optimizer->beta1);
     square_up(optimizer->beta2_power, optimizer->beta2);
 }

@@ -50,14 +50,6 @@ begin() { # NAME SETTING ...
     start -n "$1" "${mpi[@]}"
     wait_for 20 said '^epoch 1/' "$1"
 }
-rank() { # NUMBER NAME: the pid of that rank's supervisor
-    local pid
-
-    for pid in $(ours 'rowhouse train' "$2"); do
-        env -u "${MARK%%=*}" grep -qz "^OMPI_COMM_WORLD_RANK=$1\$" "/proc/$pid/environ" &&
-            echo "$pid"
-    done
-}
 begin third
 kill -KILL "$(rank 3 third)"
 begin first

@@ -65,6 +65,33 @@ on_hosts 3 train "$T/job.yaml" --quiet --fresh cluster.network=192.0.2.0/24
 run -t 40 "${job[@]}"
 ended 2 'a network that no host has' 'cluster.network' '192.0.2.0/24'
 
+# Ctrl-C reaches the ranks of both hosts; one process can go on from there.
+more="checkpoint.dir=$T/long train.batch=1"
+on_hosts 4 train "$T/job.yaml" cluster.servers=2 train.epochs=100000 $more
+start "${job[@]}"
+wait_for 20 said '^epoch 1/'
+kill -INT "$job"
+finish
+ended 130 'Ctrl-C' 'rowhouse: interrupted in epoch' --resume
+run "$ROWHOUSE" inspect "$T/long" --json
+left=$(json "$T/.out" 'd["examples_left"] or d["data"]["train_examples"]')
+epoch=$(json "$T/.out" 'd["epoch"] + 1')
+run "$ROWHOUSE" train "$T/job.yaml" --resume train.epochs="$epoch" $more --report "$T/report.json"
+is "$status $(json "$T/report.json" 'd["epochs"][0]["examples"]')" "0 $left" \
+    '... leaves a checkpoint that one process goes on from'
+no_leftovers
+
+# mpirun never ends by itself when it has lost a rank on another host.
+on_hosts 4 train "$T/job.yaml" cluster.servers=2 checkpoint.dir= train.batch=1 \
+    train.epochs=100000 cluster.timeout=$((3 * SLOW))
+start "${job[@]}"
+wait_for 20 said '^epoch 1/'
+kill -KILL "$(rank 3)"
+finish
+ended 1 'a rank on the other host is killed' \
+    "rowhouse: worker 1 \\(rank 3 on $B\\) has not been heard of for"
+no_leftovers
+
 # The second host sees another directory under the same name.
 mkdir "$T/own" "$T/mine"
 sed -i "s|exec ip netns exec|exec unshare --mount bash -c 'mount --bind $T/mine $T/own \&\& exec \"\$@\"' _ ip netns exec|" \

@@ -126,6 +126,16 @@ mpi() {
     mpi=("$MPIRUN" -n "$1" "$ROWHOUSE" "${@:2}")
 }
 
+# rank NUMBER [NAME]: the pid of that rank, the one that mpirun has started.
+rank() {
+    local pid
+
+    for pid in $(ours 'rowhouse train' "${2:-}"); do
+        env -u "${MARK%%=*}" grep -qsz "^OMPI_COMM_WORLD_RANK=$1\$" "/proc/$pid/environ" &&
+            echo "$pid"
+    done
+}
+
 none_left() {
     [ -z "$(ours)" ]
 }

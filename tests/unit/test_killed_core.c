@@ -129,14 +129,15 @@ static void test_killed_in_the_middle(void **state)
     struct core_kit *kit = kit_create(OPTIMIZER_SGD);
     struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    double began = clock_seconds(), took, end;
+    double began = clock_seconds(), end = began + SECONDS, took;
     uint32_t hits = 0;
-    uint64_t clock = 1;
+    uint64_t clock = 2;
 
     (void)state;
-    push(kit, clock);
+    push(kit, 1);
+    began = clock_seconds();
+    push(kit, 2); /* the first one made many rows */
     took = clock_seconds() - began;
-    end = began + SECONDS;
     while (hits < HITS && clock < PUSHES && clock_seconds() < end) {
         clock++;
         hits += push_and_die(kit, clock, took * rng_unit(rng_at(3, 0, clock)), shared);
