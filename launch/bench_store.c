@@ -465,7 +465,7 @@ static int print_json(const struct options *o, const struct numbers *n, FILE *ou
 /* The median over the runs of one of their numbers, which is at `offset`. */
 static double median_of(const struct numbers *numbers, size_t n, size_t offset)
 {
-    double values[REPEAT_MAX];
+    double values[REPEAT_MAX] = {0};
 
     for (size_t i = 0; i < n; i++)
         memcpy(&values[i], (const char *)&numbers[i] + offset, sizeof values[i]);

@@ -11,8 +11,8 @@ enum { ARGUMENTS_MAX = 256 };
 
 /* A command line, parsed. Strings are borrowed from argv. */
 struct arguments {
-    const char *operand;            /* JOB or CHECKPOINT */
-    char *override[ARGUMENTS_MAX];  /* KEY=VALUE */
+    const char *operand;           /* JOB or CHECKPOINT */
+    char *override[ARGUMENTS_MAX]; /* KEY=VALUE */
     int overrides;
     bool resume, fresh, quiet, json, markdown;
     const char *report, *checkpoint, *data, *out, *layer, *user, *users, *top, *table,

@@ -146,7 +146,8 @@ int run_conduct(const struct conduct *conduct)
     struct err err;
     int status = 1;
 
-    signal(SIGPIPE, SIG_IGN); /* whoever reads the output may have gone: no reason to die */
+    signal(SIGPIPE,
+           SIG_IGN); /* whoever reads the output may have gone: no reason to die */
     progress_init(&progress, STDERR_FILENO, request->terminal,
                   request->quiet || request->evaluate_only,
                   (uint32_t)request->job.train.epochs);

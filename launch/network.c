@@ -15,7 +15,7 @@ enum { BACKLOG = 1024, LIST_MAX = 512 };
 
 struct choice {
     uint32_t network, mask; /* host order; mask 0 = any but loopback */
-    bool any, loopback; /* is loopback one that fits? */
+    bool any, loopback;     /* is loopback one that fits? */
     char address[INET_ADDRSTRLEN];
     int found;
     char list[LIST_MAX]; /* all addresses, for the sentence */

@@ -15,7 +15,8 @@ int network_choose(const char *cidr, bool one_host, char *address, size_t size,
                    struct err *err);
 
 /* Binds a listening TCP socket to a free port of `address`; the endpoint
- * ("tcp://ADDRESS:PORT") goes to `endpoint`. The descriptor is inherited by children. */
+ * ("tcp://ADDRESS:PORT") goes to `endpoint`. The descriptor is inherited by children.
+ */
 int network_listen(const char *address, int *fd, char *endpoint, size_t size,
                    struct err *err);
 

@@ -106,8 +106,8 @@ static int to_stream(struct prediction *p, const char *data, FILE *out,
     return rc;
 }
 
-/* A file appears whole or not at all; a device, a pipe or what a link such as /dev/stdout
- * stands for is written to. */
+/* A file appears whole or not at all; a device, a pipe or what a link such as
+ * /dev/stdout stands for is written to. */
 static int to_file(struct prediction *p, const char *data, const char *path,
                    struct err *err)
 {

@@ -256,8 +256,8 @@ static int meet(struct rank *rank, const struct err *prepared, struct err *err)
 
 /* The first rank alone leaves with the job's status: at the first other than 0 mpirun
  * kills whoever is still there. Where ranks may be lost mpirun returns 0 whatever they
- * say, so rowhouse-mpirun reads it from a file, the first rank's last act. Returns what to
- * leave with. */
+ * say, so rowhouse-mpirun reads it from a file, the first rank's last act. Returns what
+ * to leave with. */
 static int leave_status(const struct rank *rank, int status)
 {
     const char *path = getenv("ROWHOUSE_STATUS");

@@ -4,8 +4,8 @@
 
 #include "launch/run.h"
 
-/* Writes the report to request->report, whole or not at all. `seconds` is the wall time of
- * the whole run, `cpu_seconds` the processor time of all its processes. */
+/* Writes the report to request->report, whole or not at all. `seconds` is the wall time
+ * of the whole run, `cpu_seconds` the processor time of all its processes. */
 int report_write(const struct run_request *request, const struct roster *roster,
                  const struct coordinator_state *state, const struct run_view *view,
                  double seconds, double cpu_seconds, struct err *err);

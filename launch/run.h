@@ -28,13 +28,14 @@ int run_local(const struct run_request *request);
  * status. Collective. */
 int run_rank(const struct run_request *request, const struct err *prepared);
 
-/* Is this process the child of a rank? Then does its work and returns its exit status. */
+/* Is this process the child of a rank? Then does its work and returns its exit status.
+ */
 bool run_is_child(int argc, char **argv);
 int run_child(char **argv);
 
 /* Leads the run (the coordinator, on this thread), shows progress, prints the test
- * metrics on standard output, writes the report. Returns the exit status. `one_process`:
- * the members' processor time is this process'. */
+ * metrics on standard output, writes the report. Returns the exit status.
+ * `one_process`: the members' processor time is this process'. */
 struct conduct {
     const struct run_request *request;
     const struct roster *roster;
@@ -46,8 +47,8 @@ struct conduct {
 };
 int run_conduct(const struct conduct *conduct);
 
-/* A non-blocking signalfd for SIGINT, SIGTERM and SIGUSR1, which are blocked for this and
- * all later threads. First thread only, which reads it, too. -1 on failure. */
+/* A non-blocking signalfd for SIGINT, SIGTERM and SIGUSR1, which are blocked for this
+ * and all later threads. First thread only, which reads it, too. -1 on failure. */
 int run_interrupt_fd(void);
 
 #endif

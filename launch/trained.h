@@ -1,5 +1,5 @@
-/* A trained model in the memory of this process, from a checkpoint: for the commands that
- * come after training. */
+/* A trained model in the memory of this process, from a checkpoint: for the commands
+ * that come after training. */
 #ifndef ROWHOUSE_LAUNCH_TRAINED_H
 #define ROWHOUSE_LAUNCH_TRAINED_H
 

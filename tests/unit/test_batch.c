@@ -162,8 +162,8 @@ static void test_too_large(void **state)
     struct err err;
 
     (void)state;
-    assert_int_equal(
-        batch_create(&batch, width, 1, 1, KEYSET_CAPACITY_MAX + 1, &err), -ERR_INPUT);
+    assert_int_equal(batch_create(&batch, width, 1, 1, KEYSET_CAPACITY_MAX + 1, &err),
+                     -ERR_INPUT);
     assert_non_null(strstr(err.text, "at most 16777216"));
     assert_int_equal(batch_create(&batch, width, 1, SERVERS_MAX + 1, 4, &err),
                      -ERR_INPUT);

@@ -94,16 +94,17 @@ static int line_send(void *context, uint32_t server, const struct message *messa
         return err_set(err, ERR_AGAIN, "not now");
     kit->pushes_sent += message->kind == MESSAGE_PUSH && message->push.clock;
     kit->pulls_sent += message->kind == MESSAGE_PULL;
-    assert_int_equal(body ? body->used : 0,
-                     message_layout(message->kind, message->section, message->sections,
-                                    NULL));
+    assert_int_equal(
+        body ? body->used : 0,
+        message_layout(message->kind, message->section, message->sections, NULL));
     if (kit->mute[server] || (kit->deaf_to_pulls && message->kind == MESSAGE_PULL))
         return 0;
     serve(kit, server, message, body);
     return 0;
 }
 
-static int line_wait(void *context, struct client *client, int timeout_ms, struct err *err)
+static int line_wait(void *context, struct client *client, int timeout_ms,
+                     struct err *err)
 {
     struct net_kit *kit = context;
     uint32_t n = kit->held ? 0 : kit->inbox_n;
@@ -131,7 +132,8 @@ static int64_t line_now(void *context)
     return ((struct net_kit *)context)->now_ms;
 }
 
-/* --- the kit ---------------------------------------------------------------------------- */
+/* --- the kit
+ * ---------------------------------------------------------------------------- */
 
 static void open_client(struct net_kit *kit, uint32_t window)
 {
@@ -274,7 +276,8 @@ static void assert_says(int rc, int code, const struct err *err, const char *tex
         fail_msg("'%s' does not say '%s'", err->text, text);
 }
 
-/* --- deadlines ---------------------------------------------------------------------------- */
+/* --- deadlines
+ * ---------------------------------------------------------------------------- */
 
 static void test_server_never_met(void **state)
 {
@@ -337,8 +340,9 @@ static void test_push_not_acknowledged(void **state)
     assert_int_equal(pull(kit, &batch, &err), 0);
     kit->mute[0] = true;
     assert_int_equal(push(kit, &batch, &err), 0);
-    assert_says(client_drain(kit->client, &err), ERR_DEADLINE, &err,
-                "server 0 (rank 0 on tower0) has not acknowledged the push of clock 7 for");
+    assert_says(
+        client_drain(kit->client, &err), ERR_DEADLINE, &err,
+        "server 0 (rank 0 on tower0) has not acknowledged the push of clock 7 for");
     assert_int_equal(client_acknowledged(kit->client), 6);
     batch_release(&batch);
     net_kit_destroy(kit);
@@ -363,7 +367,8 @@ static void test_push_never_applied(void **state)
     net_kit_destroy(kit);
 }
 
-/* --- refusals and answers that fit nothing ---------------------------------------------------- */
+/* --- refusals and answers that fit nothing
+ * ---------------------------------------------------- */
 
 static void test_refusals(void **state)
 {
@@ -487,7 +492,9 @@ static void test_answer_after_a_resend(void **state)
     net_kit_destroy(kit);
 }
 
-/* --- bounds ------------------------------------------------------------------------------------- */
+/* --- bounds
+ * -------------------------------------------------------------------------------------
+ */
 
 static void test_window(void **state)
 {
@@ -594,7 +601,8 @@ static void test_server_without_buffers(void **state)
     net_kit_destroy(kit);
 }
 
-/* --- processes that come back ------------------------------------------------------- */
+/* --- processes that come back -------------------------------------------------------
+ */
 
 /* The first process has brought clock 2 to server 0 and not to server 1; its successor
  * sends what is missing, and nothing else. */

@@ -76,8 +76,8 @@ static void begin(struct kit *kit, bool ordered, const struct range *range,
 {
     struct err err;
 
-    if (feeder_begin(kit->feeder, &kit->part, ordered ? kit->order : NULL, range, ranges,
-                     taken, false, &err))
+    if (feeder_begin(kit->feeder, &kit->part, ordered ? kit->order : NULL, range,
+                     ranges, taken, false, &err))
         fail_msg("%s", err.text);
 }
 
@@ -274,8 +274,8 @@ static void test_too_large(void **state)
 
     (void)state;
     kit->job.train.batch = (int64_t)KEYSET_CAPACITY_MAX + 1;
-    assert_int_equal(
-        feeder_create(&kit->job, kit->width, SERVERS, 0, &feeder, &err), -ERR_INPUT);
+    assert_int_equal(feeder_create(&kit->job, kit->width, SERVERS, 0, &feeder, &err),
+                     -ERR_INPUT);
     assert_non_null(strstr(err.text, "16777216"));
     kit_destroy(kit);
 }
@@ -283,9 +283,12 @@ static void test_too_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_example_once), cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_nothing_to_read),    cmocka_unit_test(test_stop_in_the_middle),
-        cmocka_unit_test(test_without_waiting),    cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_every_example_once),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_nothing_to_read),
+        cmocka_unit_test(test_stop_in_the_middle),
+        cmocka_unit_test(test_without_waiting),
+        cmocka_unit_test(test_read_only),
         cmocka_unit_test(test_too_large),
     };
 

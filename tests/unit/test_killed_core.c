@@ -17,12 +17,12 @@
 #include "tests/unit/core_kit.h"
 
 enum {
-    ROWS = 3000,  /* of a part */
-    NEW = 100,    /* of them not seen before, in each push */
-    HITS = 60,    /* kills in the middle that are enough */
-    PUSHES = 600, /* at most */
-    SECONDS = 15, /* likewise */
-    KEYS = ROWS + NEW * PUSHES,
+    ROWS = 2000, /* of a part */
+    NEW = 100,   /* of them not seen before, in each push */
+    WIDTH = 64,
+    HITS = 40,    /* kills in the middle that are enough */
+    PUSHES = 300, /* at most */
+    SECONDS = 8,  /* likewise */
 };
 
 /* What parent and child share beside the region. */
@@ -37,6 +37,9 @@ static struct core_kit *kit_create(int optimizer)
     assert_non_null(kit);
     kit_job_init(&kit->job);
     kit->job.optimizer.kind = optimizer;
+    kit->job.optimizer.initial = 0;
+    kit->job.table[0].dim = WIDTH - 1; /* and a bias */
+    kit->job.table[1].dim = WIDTH;
     kit->servers = kit->workers = 1;
     kit->pool = buffer_pool_create(64 << 20);
     kit->region = (struct region){.size = KIT_REGION_BYTES,
@@ -50,20 +53,34 @@ static struct core_kit *kit_create(int optimizer)
     return kit;
 }
 
+/* Rows of one table, each with a gradient of -1. */
+static void push_part(struct core_kit *kit, struct push push, uint32_t table)
+{
+    struct section_layout at;
+
+    kit_from_worker(kit, 0, MESSAGE_PUSH);
+    kit->in.push = push;
+    kit->in.sections = 1;
+    kit->in.section[0] = (struct section){.table = table, .rows = ROWS, .width = WIDTH};
+    kit->in.body_bytes = message_layout(MESSAGE_PUSH, kit->in.section, 1, &at);
+    assert_true(kit->in.body_bytes <= KIT_BODY_BYTES);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        ((uint64_t *)(kit->bytes + at.keys))[i] = push.clock * NEW + i;
+        ((float *)(kit->bytes + at.weights))[i] = 1;
+    }
+    for (uint32_t i = 0; i < ROWS * WIDTH; i++)
+        ((float *)(kit->bytes + at.values))[i] = -1;
+    assert_int_equal(kit_handle(kit), 0);
+}
+
 /* Both parts of the push of a clock: one table each, the same keys. */
 static void push(struct core_kit *kit, uint64_t clock)
 {
-    uint64_t key[ROWS];
-
-    for (uint32_t i = 0; i < ROWS; i++)
-        key[i] = clock * NEW + i;
-    for (uint32_t part = 0; part < 2; part++) {
-        kit_push(
-            kit, 0,
+    for (uint32_t part = 0; part < 2; part++)
+        push_part(
+            kit,
             (struct push){.clock = clock, .after = clock - 1, .part = part, .parts = 2},
-            part, key, ROWS, 1);
-        assert_int_equal(kit_handle(kit), 0);
-    }
+            part);
 }
 
 /* A child pushes and is killed `delay` seconds after it has begun. Did that hit? */
@@ -91,7 +108,7 @@ static bool push_and_die(struct core_kit *kit, uint64_t clock, double delay,
     return !shared->done;
 }
 
-/* The highest clock that pushes a key, and how many do. */
+/* How many of the pushes up to `clock` touch a key. */
 static uint64_t pushes_of(uint64_t key, uint64_t clock)
 {
     uint64_t last = key / NEW < clock ? key / NEW : clock;
@@ -100,7 +117,8 @@ static uint64_t pushes_of(uint64_t key, uint64_t clock)
     return last >= first ? last - first + 1 : 0;
 }
 
-static uint64_t wrong_rows(const struct core_kit *kit, uint64_t clock)
+/* Counts rows in which a float from `from` on is not the number of their pushes. */
+static uint64_t wrong_rows(const struct core_kit *kit, uint64_t clock, uint32_t from)
 {
     const struct table *const *table;
     uint64_t wrong = 0;
@@ -111,10 +129,11 @@ static uint64_t wrong_rows(const struct core_kit *kit, uint64_t clock)
         wrong += table_rows(table[t]) != ROWS + NEW * (clock - 1);
         for (uint64_t i = 0; i < table_rows(table[t]); i++) {
             uint64_t key;
-            const float *row = table_row(table[t], i, &key);
+            const float *row = table_row(table[t], i, &key) + from;
+            float pushes = (float)pushes_of(key, clock);
 
-            for (uint32_t f = 0; f < table[t]->spec.width; f++)
-                if (row[f] != (float)pushes_of(key, clock)) {
+            for (uint32_t f = 0; f < WIDTH; f++)
+                if (row[f] != pushes) {
                     wrong++;
                     break;
                 }
@@ -123,17 +142,16 @@ static uint64_t wrong_rows(const struct core_kit *kit, uint64_t clock)
     return wrong;
 }
 
-/* SGD with rate 1 and gradients of -1: rows count their pushes. */
-static void test_killed_in_the_middle(void **state)
+/* `from`: where in a row its pushes are counted. */
+static void kill_again_and_again(int optimizer, uint32_t from)
 {
-    struct core_kit *kit = kit_create(OPTIMIZER_SGD);
+    struct core_kit *kit = kit_create(optimizer);
     struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double began = clock_seconds(), end = began + SECONDS, took;
     uint32_t hits = 0;
     uint64_t clock = 2;
 
-    (void)state;
     push(kit, 1);
     began = clock_seconds();
     push(kit, 2); /* the first one made many rows */
@@ -144,9 +162,9 @@ static void test_killed_in_the_middle(void **state)
         core_kit_restart(kit);
         push(kit, clock);
         assert_int_equal(kit->out.ack.clock, clock);
-        if (wrong_rows(kit, clock))
+        if (wrong_rows(kit, clock, from))
             fail_msg("%llu rows are wrong after push %llu",
-                     (unsigned long long)wrong_rows(kit, clock),
+                     (unsigned long long)wrong_rows(kit, clock, from),
                      (unsigned long long)clock);
     }
     assert_true(hits > 0);
@@ -155,10 +173,25 @@ static void test_killed_in_the_middle(void **state)
     core_kit_destroy(kit);
 }
 
+/* With rate 1 the weights count the pushes. */
+static void test_killed_in_sgd(void **state)
+{
+    (void)state;
+    kill_again_and_again(OPTIMIZER_SGD, 0);
+}
+
+/* The sums of squares behind the weights count them. */
+static void test_killed_in_adagrad(void **state)
+{
+    (void)state;
+    kill_again_and_again(OPTIMIZER_ADAGRAD, WIDTH);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed_in_the_middle),
+        cmocka_unit_test(test_killed_in_sgd),
+        cmocka_unit_test(test_killed_in_adagrad),
     };
 
     return cmocka_run_group_tests_name("killed core", tests, NULL, NULL);

@@ -36,7 +36,8 @@ static void kit_create(struct kit *kit)
     snprintf(kit->data, sizeof kit->data, "%s",
              scratch_write(&kit->scratch, "data.tsv", text, (size_t)(end - text)));
     free(text);
-    snprintf(kit->dir, sizeof kit->dir, "%s", scratch_path(&kit->scratch, "checkpoints"));
+    snprintf(kit->dir, sizeof kit->dir, "%s",
+             scratch_path(&kit->scratch, "checkpoints"));
     snprintf(kit->log, sizeof kit->log, "%s", scratch_path(&kit->scratch, "log"));
     snprintf(kit->report, sizeof kit->report, "%s",
              scratch_path(&kit->scratch, "report.json"));
@@ -205,7 +206,8 @@ static void assert_counts(const struct kit *kit)
     assert_true(reported(kit, "pushes", "sent") == reported(kit, "pushes", "applied"));
 }
 
-/* --- shapes ---------------------------------------------------------------------------- */
+/* --- shapes
+ * ---------------------------------------------------------------------------- */
 
 static void test_shapes(void **state)
 {
@@ -266,7 +268,8 @@ static void test_timed_cuts(void **state)
     }
 }
 
-/* --- interrupts ------------------------------------------------------------------------- */
+/* --- interrupts
+ * ------------------------------------------------------------------------- */
 
 /* Asked to stop at any moment, and resumed, until it is through. */
 static void interrupt_and_resume(const char *consistency, uint64_t seed)
@@ -320,7 +323,8 @@ static void test_interrupts_without_checkpoints(void **state)
     }
 }
 
-/* --- failures ----------------------------------------------------------------------------- */
+/* --- failures
+ * ----------------------------------------------------------------------------- */
 
 static void assert_fails(const char *setting, const char *also, int expected)
 {

@@ -28,8 +28,8 @@ static int other_addresses(char *address, size_t size)
 
     assert_int_equal(getifaddrs(&list), 0);
     for (const struct ifaddrs *i = list; i; i = i->ifa_next) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)
-                                           i->ifa_addr;
+        const struct sockaddr_in *in =
+            (const struct sockaddr_in *)(const void *)i->ifa_addr;
 
         if (!in || in->sin_family != AF_INET || ntohl(in->sin_addr.s_addr) >> 24 == 127)
             continue;
@@ -51,7 +51,8 @@ static void test_one_host(void **state)
     assert_int_equal(network_choose("127.0.0.0/8", true, address, sizeof address, &err),
                      0);
     assert_string_equal(address, "127.0.0.1");
-    assert_int_equal(network_choose("127.0.0.1", true, address, sizeof address, &err), 0);
+    assert_int_equal(network_choose("127.0.0.1", true, address, sizeof address, &err),
+                     0);
     assert_string_equal(address, "127.0.0.1");
 }
 
@@ -96,7 +97,8 @@ static void test_several_hosts(void **state)
 
     (void)state;
     assert_int_equal(
-        network_choose("127.0.0.0/8", false, address, sizeof address, &err), -ERR_INPUT);
+        network_choose("127.0.0.0/8", false, address, sizeof address, &err),
+        -ERR_INPUT);
     assert_true(has(err.text, "cannot reach each other's loopback"));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int rc = network_choose(cases[i], false, address, sizeof address, &err);
@@ -127,7 +129,8 @@ static void test_listen(void **state)
     int fd, peer;
 
     (void)state;
-    assert_int_equal(network_listen("127.0.0.1", &fd, endpoint, sizeof endpoint, &err), 0);
+    assert_int_equal(network_listen("127.0.0.1", &fd, endpoint, sizeof endpoint, &err),
+                     0);
     assert_int_equal(sscanf(endpoint, "tcp://127.0.0.1:%u", &port), 1);
     assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0); /* children inherit it */
     in.sin_port = htons((uint16_t)port);
@@ -138,7 +141,8 @@ static void test_listen(void **state)
     close(fd);
 
     assert_int_equal(
-        network_listen("203.0.113.1", &fd, endpoint, sizeof endpoint, &err), -ERR_SYSTEM);
+        network_listen("203.0.113.1", &fd, endpoint, sizeof endpoint, &err),
+        -ERR_SYSTEM);
     assert_true(has(err.text, "cannot listen on 203.0.113.1: "));
     assert_int_equal(network_listen("nowhere", &fd, endpoint, sizeof endpoint, &err),
                      -ERR_SYSTEM);
@@ -158,9 +162,9 @@ static void test_host_id(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_host),      cmocka_unit_test(test_no_such_network),
-        cmocka_unit_test(test_malformed),     cmocka_unit_test(test_several_hosts),
-        cmocka_unit_test(test_listen),        cmocka_unit_test(test_host_id),
+        cmocka_unit_test(test_one_host),  cmocka_unit_test(test_no_such_network),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_several_hosts),
+        cmocka_unit_test(test_listen),    cmocka_unit_test(test_host_id),
     };
 
     return cmocka_run_group_tests_name("network", tests, NULL, NULL);

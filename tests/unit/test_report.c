@@ -49,8 +49,8 @@ static struct kit *kit_create(void)
                                   .pushes_duplicate = 14,
                                   .pushes_resent = 15,
                                   .tables = 2};
-    kit->view.table[0] = (struct table_facts){.rows = 6, .bytes = 4096,
-                                              .staleness = {4, 0, 2}};
+    kit->view.table[0] = (struct table_facts){
+        .rows = 6, .bytes = 4096, .staleness = {4, 0, 2}};
     kit->view.table[1] = (struct table_facts){.rows = 8, .bytes = 8192};
     return kit;
 }
@@ -67,7 +67,8 @@ static json_t *report(struct kit *kit)
     struct err err;
     json_t *all;
 
-    if (report_write(&kit->request, &kit->roster, &kit->state, &kit->view, 1.5, 2.5, &err))
+    if (report_write(&kit->request, &kit->roster, &kit->state, &kit->view, 1.5, 2.5,
+                     &err))
         fail_msg("%s", err.text);
     all = json_load_file(kit->request.report, 0, &json_err);
     if (!all)
@@ -235,9 +236,9 @@ static void test_replaces_whole(void **state)
     json_decref(report(kit));
     snprintf(kit->request.report, sizeof kit->request.report, "%s/no/such/report.json",
              kit->scratch.dir);
-    assert_int_equal(report_write(&kit->request, &kit->roster, &kit->state, &kit->view, 1,
-                                  1, &err),
-                     -ERR_SYSTEM);
+    assert_int_equal(
+        report_write(&kit->request, &kit->roster, &kit->state, &kit->view, 1, 1, &err),
+        -ERR_SYSTEM);
     snprintf(before, sizeof before, "no/such/report.json");
     assert_non_null(strstr(err.text, before));
     kit_destroy(kit);
