@@ -1,34 +1,85 @@
-/* A server's process is killed while it applies a push, at hundreds of moments chosen
- * by chance; another process over the same region gets the push again. Every row must
- * end as the sum of what was pushed to it, once each: whatever the first one had in
- * hand, had noted or was just making. */
+/* A server's process dies while it applies a push: before its first store to the
+ * region, before its second, and so on to the last. Another process over the same
+ * region gets the push again. Every row must end as the sum of what was pushed to it,
+ * once each: whatever the first one had in hand, had noted or was just making.
+ *
+ * To die at a certain store, a process protects the region against writing and counts
+ * the faults: each lets one instruction through, by the processor's trap flag. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "common/clock.h"
-#include "common/rng.h"
 #include "tests/unit/core_kit.h"
 
 enum {
-    ROWS = 2000, /* of a part */
-    NEW = 100,   /* of them not seen before, in each push */
-    WIDTH = 64,
-    HITS = 40,    /* kills in the middle that are enough */
-    PUSHES = 300, /* at most */
-    SECONDS = 8,  /* likewise */
+    ROWS = 40, /* of a part: more than two groups that are applied as one */
+    NEW = 3,   /* of them not seen before, in each push */
+    WIDTH = 8,
+    STORES_MAX = 5000,
+    TRAP_FLAG = 0x100,
+    PAGES_MAX = 8, /* written to by one instruction */
+    DIED = 3,      /* exit status */
 };
 
-/* What parent and child share beside the region. */
-struct shared {
-    volatile bool begun, done;
-};
+/* --- dying at a store ------------------------------------------------------------- */
+
+/* For the handlers, in the process that dies. */
+static struct {
+    const struct region *region;
+    uint64_t stores, last;
+    unsigned char *page[PAGES_MAX]; /* let through at the moment */
+    uint32_t pages;
+} watch;
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+    ucontext_t *c = context;
+    unsigned char *at = info->si_addr;
+
+    (void)sig;
+    if (at < watch.region->base || at >= watch.region->base + watch.region->size ||
+        watch.pages == PAGES_MAX)
+        _exit(1);
+    if (watch.pages == 0 && ++watch.stores == watch.last)
+        _exit(DIED);
+    at -= (uintptr_t)at % REGION_PAGE;
+    mprotect(at, REGION_PAGE, PROT_READ | PROT_WRITE);
+    watch.page[watch.pages++] = at;
+    c->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+}
+
+static void on_trap(int sig, siginfo_t *info, void *context)
+{
+    ucontext_t *c = context;
+
+    (void)sig;
+    (void)info;
+    while (watch.pages > 0)
+        mprotect(watch.page[--watch.pages], REGION_PAGE, PROT_READ);
+    c->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+}
+
+/* From here on this process dies at its store `last` to the region. */
+static void die_at(const struct region *region, uint64_t last)
+{
+    struct sigaction fault = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    struct sigaction trap = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
+
+    watch.region = region;
+    watch.last = last;
+    sigaction(SIGSEGV, &fault, NULL);
+    sigaction(SIGTRAP, &trap, NULL);
+    mprotect(region->base, region->size, PROT_READ);
+}
+
+/* --- pushes ----------------------------------------------------------------------- */
 
 static struct core_kit *kit_create(int optimizer)
 {
@@ -63,7 +114,6 @@ static void push_part(struct core_kit *kit, struct push push, uint32_t table)
     kit->in.sections = 1;
     kit->in.section[0] = (struct section){.table = table, .rows = ROWS, .width = WIDTH};
     kit->in.body_bytes = message_layout(MESSAGE_PUSH, kit->in.section, 1, &at);
-    assert_true(kit->in.body_bytes <= KIT_BODY_BYTES);
     for (uint32_t i = 0; i < ROWS; i++) {
         ((uint64_t *)(kit->bytes + at.keys))[i] = push.clock * NEW + i;
         ((float *)(kit->bytes + at.weights))[i] = 1;
@@ -83,30 +133,25 @@ static void push(struct core_kit *kit, uint64_t clock)
             part);
 }
 
-/* A child pushes and is killed `delay` seconds after it has begun. Did that hit? */
-static bool push_and_die(struct core_kit *kit, uint64_t clock, double delay,
-                         struct shared *shared)
+/* Another process pushes and dies at its store `last`. False: it has not that many. */
+static bool push_and_die(struct core_kit *kit, uint64_t clock, uint64_t last)
 {
-    double until;
-    pid_t child;
+    pid_t child = fork();
+    int status;
 
-    shared->begun = shared->done = false;
-    child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        shared->begun = true;
+        die_at(&kit->region, last);
         push(kit, clock);
-        shared->done = true;
-        pause();
+        _exit(0);
     }
-    while (!shared->begun)
-        ;
-    for (until = clock_seconds() + delay; clock_seconds() < until;)
-        ;
-    kill(child, SIGKILL);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-    return !shared->done;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == DIED);
+    return WEXITSTATUS(status) == DIED;
 }
+
+/* --- what must be in the tables --------------------------------------------------- */
 
 /* How many of the pushes up to `clock` touch a key. */
 static uint64_t pushes_of(uint64_t key, uint64_t clock)
@@ -130,68 +175,59 @@ static uint64_t wrong_rows(const struct core_kit *kit, uint64_t clock, uint32_t 
         for (uint64_t i = 0; i < table_rows(table[t]); i++) {
             uint64_t key;
             const float *row = table_row(table[t], i, &key) + from;
-            float pushes = (float)pushes_of(key, clock);
+            bool right = true;
 
             for (uint32_t f = 0; f < WIDTH; f++)
-                if (row[f] != pushes) {
-                    wrong++;
-                    break;
-                }
+                right &= row[f] == (float)pushes_of(key, clock);
+            wrong += !right;
         }
     }
     return wrong;
 }
 
 /* `from`: where in a row its pushes are counted. */
-static void kill_again_and_again(int optimizer, uint32_t from)
+static void die_everywhere(int optimizer, uint32_t from)
 {
     struct core_kit *kit = kit_create(optimizer);
-    struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    double began = clock_seconds(), end = began + SECONDS, took;
-    uint32_t hits = 0;
-    uint64_t clock = 2;
+    uint64_t clock = 1, store = 0;
+    bool died;
 
-    push(kit, 1);
-    began = clock_seconds();
-    push(kit, 2); /* the first one made many rows */
-    took = clock_seconds() - began;
-    while (hits < HITS && clock < PUSHES && clock_seconds() < end) {
-        clock++;
-        hits += push_and_die(kit, clock, took * rng_unit(rng_at(3, 0, clock)), shared);
+    push(kit, clock);
+    do {
+        died = push_and_die(kit, ++clock, ++store);
         core_kit_restart(kit);
         push(kit, clock);
         assert_int_equal(kit->out.ack.clock, clock);
         if (wrong_rows(kit, clock, from))
-            fail_msg("%llu rows are wrong after push %llu",
+            fail_msg("%llu rows are wrong after a death at store %llu",
                      (unsigned long long)wrong_rows(kit, clock, from),
-                     (unsigned long long)clock);
-    }
-    assert_true(hits > 0);
+                     (unsigned long long)store);
+    } while (died && store < STORES_MAX);
+    assert_false(died);
+    assert_true(store > 2 * ROWS); /* it did watch them */
     close(kit->region.fd);
-    munmap(shared, sizeof *shared);
     core_kit_destroy(kit);
 }
 
 /* With rate 1 the weights count the pushes. */
-static void test_killed_in_sgd(void **state)
+static void test_death_in_sgd(void **state)
 {
     (void)state;
-    kill_again_and_again(OPTIMIZER_SGD, 0);
+    die_everywhere(OPTIMIZER_SGD, 0);
 }
 
 /* The sums of squares behind the weights count them. */
-static void test_killed_in_adagrad(void **state)
+static void test_death_in_adagrad(void **state)
 {
     (void)state;
-    kill_again_and_again(OPTIMIZER_ADAGRAD, WIDTH);
+    die_everywhere(OPTIMIZER_ADAGRAD, WIDTH);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed_in_sgd),
-        cmocka_unit_test(test_killed_in_adagrad),
+        cmocka_unit_test(test_death_in_sgd),
+        cmocka_unit_test(test_death_in_adagrad),
     };
 
     return cmocka_run_group_tests_name("killed core", tests, NULL, NULL);
