@@ -94,7 +94,7 @@ int coordinator_create(const struct coordinator_plan *plan,
     if (!c->state || !c->server || !c->worker || !c->manifest)
         goto fail;
     recall(c);
-    c->started_ms = c->stage_ms = c->saved_ms = c->looked_ms = now_ms;
+    c->started_ms = c->stage_ms = c->saved_ms = c->looked_ms = c->stop_ms = now_ms;
     if (c->state->number == 0) {
         c->state->started_ms = now_ms;
         restore_state(c);
@@ -355,6 +355,7 @@ static bool caught_up(struct coordinator *c, int64_t now_ms)
             most = c->worker[w].status.clock;
     s->limit = most ? most : 1;
     enter(c, STAGE_STOP, now_ms);
+    c->stop_ms = now_ms;
     c->stage_ms = began; /* the training goes on counting */
     return false;
 }
@@ -637,6 +638,7 @@ static void begin_stop(struct coordinator *c, int64_t now_ms)
     int64_t began = c->stage_ms;
 
     enter(c, STAGE_STOP, now_ms);
+    c->stop_ms = now_ms;
     c->stage_ms = began; /* the training goes on counting */
 }
 
@@ -654,10 +656,38 @@ static void forgive(struct coordinator *c, int64_t now_ms)
     if (away <= AWAY_MS)
         return;
     c->started_ms += away;
+    c->stop_ms += away;
     for (uint32_t i = 0; i < c->plan.roster->servers; i++)
         forgive_member(&c->server[i], away, now_ms);
     for (uint32_t i = 0; i < c->plan.roster->workers; i++)
         forgive_member(&c->worker[i], away, now_ms);
+}
+
+/* Ending a batch and getting it acknowledged must not take for ever. */
+static bool check_stop(struct coordinator *c, int64_t now_ms)
+{
+    const struct coordinator_state *s = c->state;
+    double timeout = c->plan.job->cluster.timeout;
+    char text[ERR_TEXT_MAX];
+
+    if (s->stage != STAGE_STOP || now_ms - c->stop_ms <= (int64_t)(timeout * 1000))
+        return true;
+    for (uint32_t w = 0; w < c->plan.roster->workers; w++) {
+        const struct status *status = &c->worker[w].status;
+
+        if (status->done == s->number)
+            continue;
+        snprintf(
+            text, sizeof text,
+            "worker %u (rank %u on %s) has not stopped within %g s; it was %s, epoch "
+            "%u, clock %llu",
+            w, c->plan.roster->worker[w].rank, c->plan.roster->worker[w].host, timeout,
+            phase_text(status->phase), status->epoch,
+            (unsigned long long)status->clock);
+        fail(c, ERR_DEADLINE, text, now_ms);
+        return false;
+    }
+    return true;
 }
 
 static void check_deadlines(struct coordinator *c, int64_t now_ms)
@@ -672,6 +702,8 @@ static void check_deadlines(struct coordinator *c, int64_t now_ms)
     for (uint32_t i = 0; i < c->plan.roster->workers; i++)
         if (!check_member(c, ROLE_WORKER, i, now_ms))
             return;
+    if (!check_stop(c, now_ms))
+        return;
     /* A list that has become long waits for the epoch's end; an interrupt finds room.
      */
     if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.every_unit == EVERY_SECOND &&

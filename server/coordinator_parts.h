@@ -20,6 +20,7 @@ struct coordinator {
     struct member_record *server, *worker;
     struct manifest *manifest; /* scratch for saving */
     int64_t started_ms, stage_ms, saved_ms, interrupted_ms, looked_ms;
+    int64_t stop_ms; /* when the stop in force was ordered */
 };
 
 #endif

@@ -739,17 +739,29 @@ int client_end_order(struct client *client, struct err *err)
     return 0;
 }
 
-int client_finish_pull(struct client *client, struct batch *batch, struct err *err)
+int client_wait(struct client *client, struct err *err)
 {
-    while (batch->unanswered) {
-        int rc = wait_a_little(client, err);
+    return wait_a_little(client, err);
+}
 
-        if (rc)
-            return rc;
-    }
+int client_try_pull(struct client *client, struct batch *batch, struct err *err)
+{
+    int rc = batch->unanswered ? wait_a_little(client, err) : 0;
+
+    if (rc || batch->unanswered)
+        return rc;
     client->pull_head = (client->pull_head + 1) % PULLS_MAX;
     client->pulls--;
-    return 0;
+    return 1;
+}
+
+int client_finish_pull(struct client *client, struct batch *batch, struct err *err)
+{
+    int rc;
+
+    while ((rc = client_try_pull(client, batch, err)) == 0)
+        ;
+    return rc < 0 ? rc : 0;
 }
 
 int client_drain(struct client *client, struct err *err)

@@ -51,8 +51,13 @@ int client_meet(struct client *client, struct err *err);
 /* Asks for the rows of a batch (cut, with its clock set); returns at once. The batch
  * belongs to the client until client_finish_pull(). */
 int client_begin_pull(struct client *client, struct batch *batch, struct err *err);
+/* Waits a moment for whatever comes; batch->unanswered says whether a pull is complete.
+ */
+int client_wait(struct client *client, struct err *err);
 /* Waits until batch->rows are complete. Batches are finished in the order begun. */
 int client_finish_pull(struct client *client, struct batch *batch, struct err *err);
+/* The same for a moment: 1 finished, 0 not yet (others may hold this worker up). */
+int client_try_pull(struct client *client, struct batch *batch, struct err *err);
 
 /* Begins a training order: every clock up to `clock` is behind this worker. */
 void client_begin_order(struct client *client, uint64_t order, uint64_t clock);

@@ -119,7 +119,29 @@ static int compute(struct training *t, struct batch *batch, double *loss,
     return 0;
 }
 
-/* The step: the oldest batch's rows, forward and backward, push. */
+static bool is_bsp(const struct worker *worker)
+{
+    return worker->setup->job->train.consistency == CONSISTENCY_BSP;
+}
+
+/* Waits for a batch's rows. 1: under bsp a new order has come, and those whom the rows
+ * wait for may have stopped already. */
+static int await_rows(struct training *t, const struct batch *batch, struct err *err)
+{
+    struct worker *worker = t->worker;
+
+    while (batch->unanswered) {
+        int rc = client_wait(worker->client, err);
+
+        if (rc)
+            return rc;
+        if (is_bsp(worker) && member_order_number(worker->member) != t->order->number)
+            return 1;
+    }
+    return 0;
+}
+
+/* The step: the oldest batch's rows, forward and backward, push. 1 as await_rows(). */
 static int step(struct training *t, struct err *err)
 {
     struct flight *f = &t->flight;
@@ -128,6 +150,9 @@ static int step(struct training *t, struct err *err)
     double loss;
     int rc;
 
+    rc = await_rows(t, batch, err);
+    if (rc)
+        return rc;
     rc = client_finish_pull(worker->client, batch, err);
     if (rc == 0)
         rc = compute(t, batch, &loss, err);
@@ -159,11 +184,6 @@ static int end_order(struct training *t, struct err *err)
     return 0;
 }
 
-static bool is_bsp(const struct worker *worker)
-{
-    return worker->setup->job->train.consistency == CONSISTENCY_BSP;
-}
-
 /* Under bsp a stop leaves things as they are: at which clock all stop is yet to be
  * said, and until then those behind still have pushes to make. */
 static int run(struct training *t, struct err *err)
@@ -177,6 +197,10 @@ static int run(struct training *t, struct err *err)
             break;
         if (rc == 0)
             rc = step(t, err);
+        if (rc > 0) {
+            drop_flight(t);
+            return 0;
+        }
         if (rc)
             return rc;
         report(t);

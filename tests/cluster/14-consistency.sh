@@ -59,6 +59,9 @@ run -t 60 "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \
     checkpoint.dir="$T/timed" checkpoint.every='0.3 s'
 ended 0 'bsp with checkpoints in the middle of epochs'
 is "$(bits "$T/timed")" "$(bits "$T/alone")" "... gives the same bits"
+run -t 60 "$ROWHOUSE" train "$T/job.yaml" --quiet train.epochs=20 train.batch=16 \
+    cluster.workers=12 cluster.servers=3 checkpoint.dir="$T/many" checkpoint.every='0.1 s'
+ended 0 'bsp with many workers, who are a batch apart when they are to stop'
 resume= stops=0
 for servers in 1 3 2; do
     start "$ROWHOUSE" train "$T/job.yaml" --quiet $more cluster.workers=2 \

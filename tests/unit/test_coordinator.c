@@ -1166,6 +1166,27 @@ static void test_view(void **state)
     kit_destroy(kit);
 }
 
+/* A worker that speaks, but never carries the stop out, is named at the deadline. */
+static void test_stop_has_a_deadline(void **state)
+{
+    struct kit *kit = kit_create(2);
+    int64_t until;
+
+    (void)state;
+    reach(kit, STAGE_TRAIN);
+    until = kit->now_ms + (int64_t)(kit->job.cluster.timeout * 1000) + 5000;
+    coordinator_interrupt(kit->c, kit->now_ms);
+    while (kit->memory->state.stage == STAGE_STOP && kit->now_ms < until) {
+        kit->now_ms += 500;
+        everyone_speaks(kit);
+        coordinator_tick(kit->c, kit->now_ms);
+    }
+    assert_int_equal(kit->memory->state.stage, STAGE_END);
+    assert_non_null(strstr(kit->memory->state.text, "worker 0 (rank"));
+    assert_non_null(strstr(kit->memory->state.text, "has not stopped within"));
+    kit_destroy(kit);
+}
+
 /* Under bsp all stop at one clock: who is behind is told to catch up, and everybody
  * goes on with what was its own. */
 static void test_bsp_stops_at_one_clock(void **state)
@@ -1235,6 +1256,7 @@ int main(void)
         cmocka_unit_test(test_every_position_once),
         cmocka_unit_test(test_view),
         cmocka_unit_test(test_bsp_stops_at_one_clock),
+        cmocka_unit_test(test_stop_has_a_deadline),
     };
 
     return cmocka_run_group_tests_name("coordinator", tests, NULL, NULL);

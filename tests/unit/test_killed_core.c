@@ -19,8 +19,8 @@
 #include "tests/unit/core_kit.h"
 
 enum {
-    ROWS = 40, /* of a part: more than two groups that are applied as one */
-    NEW = 3,   /* of them not seen before, in each push */
+    ROWS = 20, /* of a part: more than the 16 that are applied as one group */
+    NEW = 2,   /* of them not seen before, in each push */
     WIDTH = 8,
     STORES_MAX = 5000,
     TRAP_FLAG = 0x100,
