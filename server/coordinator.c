@@ -663,13 +663,17 @@ static void forgive(struct coordinator *c, int64_t now_ms)
         forgive_member(&c->worker[i], away, now_ms);
 }
 
-/* Ending a batch and getting it acknowledged must not take for ever. */
+/* Ending a batch and getting it acknowledged must not take for ever; but a worker that
+ * comes back has its data to read first, and others may wait for it. */
 static bool check_stop(struct coordinator *c, int64_t now_ms)
 {
     const struct coordinator_state *s = c->state;
     double timeout = c->plan.job->cluster.timeout;
     char text[ERR_TEXT_MAX];
 
+    for (uint32_t w = 0; w < c->plan.roster->workers; w++)
+        if (c->worker[w].status.phase == PHASE_LOADING)
+            c->stop_ms = now_ms;
     if (s->stage != STAGE_STOP || now_ms - c->stop_ms <= (int64_t)(timeout * 1000))
         return true;
     for (uint32_t w = 0; w < c->plan.roster->workers; w++) {

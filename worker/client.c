@@ -744,24 +744,17 @@ int client_wait(struct client *client, struct err *err)
     return wait_a_little(client, err);
 }
 
-int client_try_pull(struct client *client, struct batch *batch, struct err *err)
-{
-    int rc = batch->unanswered ? wait_a_little(client, err) : 0;
-
-    if (rc || batch->unanswered)
-        return rc;
-    client->pull_head = (client->pull_head + 1) % PULLS_MAX;
-    client->pulls--;
-    return 1;
-}
-
 int client_finish_pull(struct client *client, struct batch *batch, struct err *err)
 {
-    int rc;
+    while (batch->unanswered) {
+        int rc = wait_a_little(client, err);
 
-    while ((rc = client_try_pull(client, batch, err)) == 0)
-        ;
-    return rc < 0 ? rc : 0;
+        if (rc)
+            return rc;
+    }
+    client->pull_head = (client->pull_head + 1) % PULLS_MAX;
+    client->pulls--;
+    return 0;
 }
 
 int client_drain(struct client *client, struct err *err)

@@ -56,8 +56,6 @@ int client_begin_pull(struct client *client, struct batch *batch, struct err *er
 int client_wait(struct client *client, struct err *err);
 /* Waits until batch->rows are complete. Batches are finished in the order begun. */
 int client_finish_pull(struct client *client, struct batch *batch, struct err *err);
-/* The same for a moment: 1 finished, 0 not yet (others may hold this worker up). */
-int client_try_pull(struct client *client, struct batch *batch, struct err *err);
 
 /* Begins a training order: every clock up to `clock` is behind this worker. */
 void client_begin_order(struct client *client, uint64_t order, uint64_t clock);

@@ -101,10 +101,10 @@ is "$status $(json r.json 'd["epochs"][0]["examples"]')" "0 $left" 'which one pr
 
 # --- who does not come, who falls silent
 start -n missing "$MPIRUN" -n 2 "$ROWHOUSE" train job.yaml checkpoint.dir= \
-    cluster.timeout=2 : -n 1 sleep 55
+    cluster.timeout=4 : -n 1 sleep 55
 silence() { # NAME PROCESS: which stops moving
     mpi 4 train job.yaml cluster.servers=2 checkpoint.dir= train.batch=1 \
-        train.epochs=100000 cluster.timeout=$((2 * SLOW))
+        train.epochs=100000 cluster.timeout=$((4 * SLOW))
     start -n "$1" "${mpi[@]}"
     wait_for 20 said '^epoch 1/' "$1"
     kill -STOP $(ours "rowhouse child [0-9]+ $2" "$1")

@@ -41,13 +41,14 @@ unset ROWHOUSE_STATUS ROWHOUSE_TERMINAL
 # ours [REGEX [NAME]]: pids of this test's processes whose command line matches, of the
 # command that was started as NAME only. Wrappers that merely keep the time do not count.
 ours() {
-    local pid line
+    local file line words
 
-    for pid in $(env -u "${MARK%%=*}" grep -lsz "^$MARK${2:+-$2\$}" /proc/[0-9]*/environ |
-        cut -d/ -f3); do
-        line=$(tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline") || continue
+    for file in $(env -u "${MARK%%=*}" grep -lsz "^$MARK${2:+-$2\$}" /proc/[0-9]*/environ); do
+        file=${file%/environ}
+        { mapfile -d '' -t words < "$file/cmdline"; } 2> /dev/null || continue
+        line=${words[*]}
         [[ $line == timeout\ * || -z $line ]] && continue
-        [[ $line =~ ${1:-.} ]] && echo "$pid"
+        [[ $line =~ ${1:-.} ]] && echo "${file#/proc/}"
     done
 }
 

@@ -1187,6 +1187,23 @@ static void test_stop_has_a_deadline(void **state)
     kit_destroy(kit);
 }
 
+/* One that was restarted reads its data before it can stop, however long that takes. */
+static void test_stop_waits_for_data(void **state)
+{
+    struct kit *kit = kit_create(2);
+
+    (void)state;
+    reach(kit, STAGE_TRAIN);
+    coordinator_interrupt(kit->c, kit->now_ms);
+    kit->worker[1].status.phase = PHASE_LOADING;
+    pass_time(kit, 20000);
+    assert_int_equal(kit->memory->state.stage, STAGE_STOP);
+    kit->worker[1].status.phase = PHASE_TRAINING;
+    pass_time(kit, 6000);
+    assert_ended(kit, 1, "worker 0 (rank");
+    kit_destroy(kit);
+}
+
 /* Under bsp all stop at one clock: who is behind is told to catch up, and everybody
  * goes on with what was its own. */
 static void test_bsp_stops_at_one_clock(void **state)
@@ -1257,6 +1274,7 @@ int main(void)
         cmocka_unit_test(test_view),
         cmocka_unit_test(test_bsp_stops_at_one_clock),
         cmocka_unit_test(test_stop_has_a_deadline),
+        cmocka_unit_test(test_stop_waits_for_data),
     };
 
     return cmocka_run_group_tests_name("coordinator", tests, NULL, NULL);

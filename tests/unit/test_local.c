@@ -271,6 +271,26 @@ static void test_timed_cuts(void **state)
 /* --- interrupts
  * ------------------------------------------------------------------------- */
 
+/* Many workers, of whom some have seen that they are to stop and some wait for them. */
+static void test_cuts_of_many(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct kit kit;
+
+        kit_create(&kit);
+        set(&kit, "train.consistency=bsp");
+        set(&kit, "cluster.workers=16");
+        set(&kit, "cluster.servers=3");
+        set(&kit, "checkpoint.every=0.1 s");
+        set(&kit, "train.batch=4");
+        assert_status(&kit, run_apart(&kit, -1), 0);
+        assert_counts(&kit);
+        assert_int_equal(examples_of_epoch(&kit, 2), examples_of_epoch(&kit, 0));
+        kit_release(&kit);
+    }
+}
+
 /* Asked to stop at any moment, and resumed, until it is through. */
 static void interrupt_and_resume(const char *consistency, uint64_t seed)
 {
@@ -365,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_timed_cuts),
+        cmocka_unit_test(test_cuts_of_many),
         cmocka_unit_test(test_interrupts),
         cmocka_unit_test(test_interrupts_without_checkpoints),
         cmocka_unit_test(test_failures),
