@@ -120,6 +120,7 @@ test: deps-test
 check: $(PROGRAM) $(UNIT)
 	@CMOCKA_MESSAGE_OUTPUT=TAP OPENBLAS_NUM_THREADS=1 ROWHOUSE=$(abspath $(PROGRAM)) \
 		ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+		TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tools/tsan.supp \
 		prove --timer $(if $(filter 1,$(words $(UNIT))),,-j$(JOBS)) $(UNIT) $(if $(UNIT_ONLY),,$(SCRIPTS))
 
 ## mutants: remove one safeguard at a time; the tests must notice each

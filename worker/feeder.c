@@ -191,7 +191,8 @@ int feeder_begin(struct feeder *feeder, const struct part *part, const uint32_t 
     feeder->range = malloc((ranges ? ranges : 1) * sizeof *range);
     if (!feeder->range)
         return err_set(err, ERR_MEMORY, "no memory for %u ranges", ranges);
-    memcpy(feeder->range, range, ranges * sizeof *range);
+    if (ranges > 0)
+        memcpy(feeder->range, range, ranges * sizeof *range);
     feeder->ranges = ranges;
     feeder->part = part;
     feeder->order = order;

@@ -44,7 +44,7 @@ is "$(json r.json '(d["restarts"], d["pushes"]["sent"] - d["pushes"]["applied"])
 examples=$(json r.json 'd["epochs"][0]["examples"]')
 is "$(json r.json '{e["examples"] for e in d["epochs"]}')" "{$examples}" 'every epoch is complete'
 run "$ROWHOUSE" inspect shot --json
-epoch=$(json .out 'd["epoch"] + 2')
+epoch=$(json .out 'd["epoch"] + 8')
 mpi 4 train job.yaml cluster.servers=2 checkpoint.dir=shot --resume train.epochs="$epoch" \
     --report r.json
 start "${mpi[@]}"

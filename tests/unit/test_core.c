@@ -468,6 +468,31 @@ static void test_ssp_gate(void **state)
     core_kit_destroy(kit);
 }
 
+/* Pulls that a stop has cut off are nobody's: with the next order their memory is back. */
+static void test_pulls_of_an_order_that_is_over(void **state)
+{
+    struct core_kit *kit = kit_with(CONSISTENCY_SSP, 0);
+    uint64_t *key = calloc(KIT_BODY_BYTES / 8, sizeof *key);
+    struct buffer *large;
+
+    (void)state;
+    begin(kit, 1, 0, 2);
+    for (uint64_t i = 0; i < 48; i++) {
+        kit_pull(kit, 0, 2, 0, key, KIT_BODY_BYTES / 8);
+        kit->in.pull.request = 100 + i;
+        kit->in.pull.reach = (struct reach){1, 1, 0, false};
+        assert_int_equal(kit_handle(kit), -1);
+    }
+    assert_null(buffer_get(kit->pool, 32 << 20));
+    begin(kit, 2, 5, 2);
+    assert_int_equal(kit_next(kit), -1);
+    large = buffer_get(kit->pool, 32 << 20);
+    assert_non_null(large);
+    buffer_unref(large);
+    free(key);
+    core_kit_destroy(kit);
+}
+
 /* bsp: pushes of a clock are applied together, and a pull waits for all of them. */
 static void test_bsp_turns(void **state)
 {
@@ -554,6 +579,7 @@ int main(void)
         cmocka_unit_test(test_clocks_without_rows),
         cmocka_unit_test(test_ssp_gate),
         cmocka_unit_test(test_bsp_turns),
+        cmocka_unit_test(test_pulls_of_an_order_that_is_over),
         cmocka_unit_test(test_restored_rows),
         cmocka_unit_test(test_every_key_has_one_owner),
     };
