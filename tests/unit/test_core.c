@@ -468,7 +468,8 @@ static void test_ssp_gate(void **state)
     core_kit_destroy(kit);
 }
 
-/* Pulls that a stop has cut off are nobody's: with the next order their memory is back. */
+/* Pulls that a stop has cut off are nobody's: with the next order their memory is back.
+ */
 static void test_pulls_of_an_order_that_is_over(void **state)
 {
     struct core_kit *kit = kit_with(CONSISTENCY_SSP, 0);
