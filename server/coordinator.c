@@ -532,12 +532,6 @@ int coordinator_take(struct coordinator *c, struct peer from,
     return rc;
 }
 
-void coordinator_fail(struct coordinator *c, int code, const char *text, int64_t now_ms)
-{
-    fail(c, code, text, now_ms);
-    keep(c);
-}
-
 /* A worker gets its ranges, a server how much every worker has. */
 static void order_shares(const struct coordinator *c, struct peer to,
                          struct order *order)

@@ -118,9 +118,6 @@ void coordinator_order(const struct coordinator *coordinator, struct peer to,
 void coordinator_tick(struct coordinator *coordinator, int64_t now_ms);
 /* A person or the system asks to stop: save if there is something to save, then end. */
 void coordinator_interrupt(struct coordinator *coordinator, int64_t now_ms);
-/* The run cannot go on. The first reason counts. */
-void coordinator_fail(struct coordinator *coordinator, int code, const char *text,
-                      int64_t now_ms);
 
 /* The incarnation of a member that was heard last; 0 before. */
 uint32_t coordinator_incarnation(const struct coordinator *coordinator,

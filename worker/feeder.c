@@ -230,16 +230,6 @@ struct batch *feeder_next(struct feeder *feeder, bool wait)
     return batch;
 }
 
-bool feeder_at_end(struct feeder *feeder)
-{
-    bool end;
-
-    pthread_mutex_lock(&feeder->lock);
-    end = feeder->end && feeder->fulls == 0;
-    pthread_mutex_unlock(&feeder->lock);
-    return end;
-}
-
 void feeder_return(struct feeder *feeder, struct batch *batch)
 {
     pthread_mutex_lock(&feeder->lock);

@@ -25,8 +25,6 @@ int feeder_begin(struct feeder *feeder, const struct part *part, const uint32_t 
                  bool read_only, struct err *err);
 /* The next batch, cut; NULL at the end, or with !wait when none is ready. */
 struct batch *feeder_next(struct feeder *feeder, bool wait);
-/* Is the pass over: all batches taken by feeder_next()? */
-bool feeder_at_end(struct feeder *feeder);
 /* Gives a batch back to be filled again. */
 void feeder_return(struct feeder *feeder, struct batch *batch);
 /* Ends the pass, also in its middle; batches that are outside count as returned.
