@@ -63,6 +63,27 @@ enum consistency_kind { CONSISTENCY_ASYNC, CONSISTENCY_SSP, CONSISTENCY_BSP };
 enum update_kind { UPDATE_GRADIENT, UPDATE_DELTA };
 enum every_unit { EVERY_EPOCH, EVERY_SECOND };
 
+/* How servers apply gradients; server/optimizer.h has the rules. */
+struct job_optimizer {
+    int kind; /* enum optimizer_kind */
+    double rate;
+    double momentum;     /* momentum, nesterov */
+    double beta1, beta2; /* adam and its kin */
+    double rho;          /* adadelta, rmsprop */
+    double epsilon;
+    double beta;            /* ftrl */
+    double l1, l2;          /* per example; ftrl: once */
+    double decay;           /* decoupled, per push */
+    double clip;            /* of gradients by value; 0 = none, as the next two */
+    double clip_norm;       /* by a row's norm */
+    double max_norm;        /* of a row's weights */
+    double initial;         /* Adagrad: first value of the accumulator */
+    int schedule;           /* enum schedule_kind */
+    int64_t schedule_steps; /* clocks */
+    double schedule_factor;
+    int64_t warmup; /* clocks */
+};
+
 struct job_table {
     char name[JOB_NAME_MAX];
     int64_t dim;  /* embedding columns of a row */
@@ -100,25 +121,7 @@ struct job {
         char user[JOB_NAME_MAX]; /* tables of the two sides */
         char item[JOB_NAME_MAX];
     } model;
-    struct {
-        int kind; /* enum optimizer_kind */
-        double rate;
-        double momentum;     /* momentum, nesterov */
-        double beta1, beta2; /* adam and its kin */
-        double rho;          /* adadelta, rmsprop */
-        double epsilon;
-        double beta;            /* ftrl */
-        double l1, l2;          /* per example; ftrl: once */
-        double decay;           /* decoupled, per push */
-        double clip;            /* of gradients by value; 0 = none, as the next two */
-        double clip_norm;       /* by a row's norm */
-        double max_norm;        /* of a row's weights */
-        double initial;         /* Adagrad: first value of the accumulator */
-        int schedule;           /* enum schedule_kind */
-        int64_t schedule_steps; /* clocks */
-        double schedule_factor;
-        int64_t warmup; /* clocks */
-    } optimizer;
+    struct job_optimizer optimizer;
     struct {
         int64_t epochs;
         int64_t batch;

@@ -1,0 +1,293 @@
+/* What settings of a job must hold for each other. */
+#include <math.h>
+#include <string.h>
+
+#include "common/job.h"
+#include "common/metrics.h"
+
+static int check_name(const struct job *job, struct err *err)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789._-";
+
+    if (!job->name[0])
+        return err_set(err, ERR_INPUT, "name is not set");
+    if (job->name[strspn(job->name, allowed)] || job->name[0] == '.' ||
+        job->name[0] == '-')
+        return err_set(err, ERR_INPUT,
+                       "name is '%s', expected letters, digits, '.', '_' and '-', not "
+                       "beginning with '.' or '-'",
+                       job->name);
+    return 0;
+}
+
+static int check_data(const struct job *job, struct err *err)
+{
+    if (!job->data.train[0])
+        return err_set(err, ERR_INPUT,
+                       "data.train is not set: it names the files to "
+                       "train on");
+    if (!job->data.label[0])
+        return err_set(err, ERR_INPUT,
+                       "data.label is not set: it names the column to predict");
+    if (job->data.test[0] && job->data.split_test > 0)
+        return err_set(err, ERR_INPUT,
+                       "data.test and data.split.test are both set, expected one of "
+                       "them");
+    if (!isnan(job->data.positive_from) && job->model.loss != LOSS_LOGISTIC)
+        return err_set(err, ERR_INPUT,
+                       "data.positive_from is set, but it needs model.loss logistic");
+    return 0;
+}
+
+/* Each column belongs to a table that is there; a table has at most one title. */
+static int check_columns(const struct job *job, struct err *err)
+{
+    const struct job_column *title[JOB_TABLES_MAX] = {NULL};
+
+    for (int i = 0; i < job->data.columns; i++) {
+        const struct job_column *column = &job->data.column[i];
+        int table = job_table_index(job, column->table);
+
+        if (!column->table[0])
+            return err_set(
+                err, ERR_INPUT,
+                "data.columns.%s.table is not set: it names the column's table",
+                column->name);
+        if (table < 0)
+            return err_set(
+                err, ERR_INPUT,
+                "data.columns.%s.table is '%s', but there is no such table in "
+                "tables",
+                column->name, column->table);
+        if (column->as != COLUMN_TITLE)
+            continue;
+        if (title[table])
+            return err_set(err, ERR_INPUT,
+                           "the columns '%s' and '%s' are both titles of table '%s', "
+                           "expected one",
+                           title[table]->name, column->name, column->table);
+        title[table] = column;
+    }
+    return 0;
+}
+
+/* One of the model's two tables is there and has one key column. */
+static int check_side(const struct job *job, const char *setting, const char *table,
+                      struct err *err)
+{
+    const struct job_column *key = NULL;
+
+    if (job_table_index(job, table) < 0)
+        return err_set(err, ERR_INPUT,
+                       "%s is '%s', but there is no such table in tables", setting,
+                       table);
+    for (int i = 0; i < job->data.columns; i++) {
+        const struct job_column *column = &job->data.column[i];
+
+        if (column->as != COLUMN_KEY || strcmp(column->table, table))
+            continue;
+        if (key)
+            return err_set(err, ERR_INPUT,
+                           "the columns '%s' and '%s' are both keys of table '%s', "
+                           "expected one",
+                           key->name, column->name, table);
+        key = column;
+    }
+    if (!key)
+        return err_set(err, ERR_INPUT,
+                       "table '%s' has no key column: expected one in data.columns",
+                       table);
+    return 0;
+}
+
+static int check_model(const struct job *job, struct err *err)
+{
+    const struct job_table *user, *item;
+    int rc = check_side(job, "model.user", job->model.user, err);
+
+    if (!rc)
+        rc = check_side(job, "model.item", job->model.item, err);
+    if (rc)
+        return rc;
+    if (!strcmp(job->model.user, job->model.item))
+        return err_set(err, ERR_INPUT,
+                       "model.user and model.item are both '%s', expected two tables",
+                       job->model.user);
+    user = &job->table[job_table_index(job, job->model.user)];
+    item = &job->table[job_table_index(job, job->model.item)];
+    if (user->dim != item->dim)
+        return err_set(err, ERR_INPUT,
+                       "tables.%s.dim is %lld and tables.%s.dim is %lld, expected the "
+                       "same",
+                       user->name, (long long)user->dim, item->name,
+                       (long long)item->dim);
+    return 0;
+}
+
+static int check_penalties(const struct job *job, struct err *err)
+{
+    int kind = job->optimizer.kind;
+    bool has_l1 = kind == OPTIMIZER_SGD || kind == OPTIMIZER_ADAGRAD ||
+                  kind == OPTIMIZER_FTRL;
+    bool has_decay = kind != OPTIMIZER_ADAM && kind != OPTIMIZER_FTRL &&
+                     kind != OPTIMIZER_ADD;
+
+    if (job->optimizer.l1 > 0 && !has_l1)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.l1 is set, but it needs optimizer.kind sgd, adagrad "
+                       "or ftrl");
+    if (job->optimizer.l2 > 0 && kind == OPTIMIZER_ADAMW)
+        return err_set(
+            err, ERR_INPUT,
+            "optimizer.l2 is %g, but adamw has optimizer.decay in its place, "
+            "expected 0",
+            job->optimizer.l2);
+    if (job->optimizer.l2 > 0 && kind == OPTIMIZER_ADD)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.l2 is %g, but optimizer.kind add has no penalties, "
+                       "expected 0",
+                       job->optimizer.l2);
+    if (job->optimizer.decay > 0 && kind == OPTIMIZER_ADAM)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.decay is set with optimizer.kind adam, expected "
+                       "adamw");
+    if (job->optimizer.decay > 0 && !has_decay)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.decay is set, which does not go with optimizer.kind "
+                       "ftrl or add");
+    if (job->optimizer.decay == 0 && kind == OPTIMIZER_ADAMW)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.decay is 0, but optimizer.kind adamw needs it, for "
+                       "example 0.01");
+    if (job->optimizer.decay * job->optimizer.rate > 1)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.decay times optimizer.rate is %g, expected at most 1",
+                       job->optimizer.decay * job->optimizer.rate);
+    return 0;
+}
+
+static int check_schedule(const struct job *job, struct err *err)
+{
+    int schedule = job->optimizer.schedule;
+
+    if (schedule == SCHEDULE_CONSTANT && job->optimizer.schedule_steps > 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.schedule_steps is set, but optimizer.schedule is "
+                       "constant");
+    if (schedule != SCHEDULE_CONSTANT && job->optimizer.schedule_steps == 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.schedule_steps is not set: it says in how many "
+                       "batches the rate falls");
+    if ((schedule == SCHEDULE_STEP || schedule == SCHEDULE_EXPONENTIAL) &&
+        job->optimizer.schedule_factor == 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.schedule_factor is 0, expected more for this "
+                       "optimizer.schedule");
+    return 0;
+}
+
+static int check_optimizer(const struct job *job, struct err *err)
+{
+    int kind = job->optimizer.kind, rc = check_penalties(job, err);
+    bool scheduled = job->optimizer.schedule != SCHEDULE_CONSTANT ||
+                     job->optimizer.warmup > 0;
+
+    if (!rc)
+        rc = check_schedule(job, err);
+    if (rc)
+        return rc;
+    if (job->optimizer.clip > 0 && job->optimizer.clip_norm > 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.clip and optimizer.clip_norm are both set, expected "
+                       "one of them");
+    if (kind == OPTIMIZER_FTRL && job->optimizer.rate == 0)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.rate is 0, expected more with optimizer.kind ftrl");
+    if (scheduled && (kind == OPTIMIZER_FTRL || kind == OPTIMIZER_ADD))
+        return err_set(err, ERR_INPUT,
+                       "optimizer.schedule or optimizer.warmup is set, but the rate of "
+                       "optimizer.kind ftrl and add does not change");
+    if (job->optimizer.max_norm > 0 &&
+        (kind == OPTIMIZER_FTRL || kind == OPTIMIZER_ADD))
+        return err_set(err, ERR_INPUT,
+                       "optimizer.max_norm is set, which does not go with "
+                       "optimizer.kind ftrl or add");
+    if (kind == OPTIMIZER_ADD &&
+        (job->optimizer.clip > 0 || job->optimizer.clip_norm > 0))
+        return err_set(err, ERR_INPUT,
+                       "optimizer.clip or optimizer.clip_norm is set, but "
+                       "optimizer.kind add takes what is pushed as it is");
+    return 0;
+}
+
+/* Is `metric` named before `end` in the list already? */
+static bool named_before(const char *list, const char *end, const char *metric)
+{
+    char item[JOB_NAME_MAX];
+
+    while (list < end && job_list_next(&list, item, sizeof item)) {
+        if (list < end && !strcmp(item, metric))
+            return true;
+    }
+    return false;
+}
+
+static int check_metrics(const struct job *job, struct err *err)
+{
+    const char *cursor = job->evaluate.metrics;
+    char metric[JOB_NAME_MAX];
+
+    while (job_list_next(&cursor, metric, sizeof metric)) {
+        bool probability = false;
+
+        if (!metrics_known(metric, &probability))
+            return err_set(err, ERR_INPUT,
+                           "evaluate.metrics has '%s', expected rmse, mae, logloss or "
+                           "accuracy",
+                           metric);
+        if (probability && job->model.loss != LOSS_LOGISTIC)
+            return err_set(err, ERR_INPUT,
+                           "evaluate.metrics has %s, which needs model.loss logistic",
+                           metric);
+        if (named_before(job->evaluate.metrics, cursor, metric))
+            return err_set(err, ERR_INPUT, "evaluate.metrics has %s twice", metric);
+    }
+    return 0;
+}
+
+static int check_update(const struct job *job, struct err *err)
+{
+    if (job->train.update == UPDATE_DELTA && job->optimizer.kind != OPTIMIZER_SGD)
+        return err_set(err, ERR_INPUT,
+                       "train.update: delta needs optimizer.kind: sgd, whose steps the "
+                       "workers make themselves");
+    if (job->train.update == UPDATE_DELTA &&
+        (job->optimizer.l1 > 0 || job->optimizer.decay > 0 || job->optimizer.clip > 0 ||
+         job->optimizer.clip_norm > 0 || job->optimizer.max_norm > 0 ||
+         job->optimizer.schedule != SCHEDULE_CONSTANT || job->optimizer.warmup > 0))
+        return err_set(err, ERR_INPUT,
+                       "train.update: delta makes plain steps with optimizer.rate and "
+                       "optimizer.l2 alone: expected no l1, decay, clip, clip_norm, "
+                       "max_norm, schedule or warmup");
+    return 0;
+}
+
+int job_check(const struct job *job, struct err *err)
+{
+    int rc = check_name(job, err);
+
+    if (!rc)
+        rc = check_data(job, err);
+    if (!rc)
+        rc = check_columns(job, err);
+    if (!rc)
+        rc = check_model(job, err);
+    if (!rc)
+        rc = check_optimizer(job, err);
+    if (!rc)
+        rc = check_update(job, err);
+    if (!rc)
+        rc = check_metrics(job, err);
+    return rc;
+}
