@@ -7,45 +7,73 @@
  * decay and the step count are the row's own ("lazy"), counted in pushes that hold it.
  *
  *   g' = clip(g) + l2 * u * w                            (L2, once for each example)
- *   sgd              w -= rate * g'                      Robbins, Monro 1951
- *   momentum         m = momentum * m + g';  w -= rate * m                 Polyak 1964
- *   nesterov         m likewise;  w -= rate * (g' + momentum * m)
- *       Nesterov 1983, for the weights of the look-ahead as in Bengio, Boulanger-
- *       Lewandowski, Pascanu: "Advances in optimizing recurrent networks", 2012
- *   adagrad          s += g'^2;  w -= rate * g' / sqrt(s)
- *       Duchi, Hazan, Singer 2011; s starts at `initial`, which takes the place of an
- *       epsilon; while s is 0 there is no step
- *   rowwise_adagrad  one s for the row: s += mean(g'^2);  w likewise
- *       the row's share of Gupta, Bengio, Weston 2014, with the mean as in Naumov et
- *       al.: "Deep learning recommendation model", 2019
+ *
+ *   sgd              w -= rate * g'
+ *   momentum         m = momentum * m + g'
+ *                    w -= rate * m
+ *   nesterov         m = momentum * m + g'
+ *                    w -= rate * (g' + momentum * m)
+ *   adagrad          s += g'^2
+ *                    w -= rate * g' / sqrt(s)                no step while s is 0
+ *   rowwise_adagrad  s += mean(g'^2)                         one s for the row
+ *                    w -= rate * g' / sqrt(s)
  *   adadelta         s = rho * s + (1 - rho) * g'^2
  *                    d = sqrt(x + epsilon) / sqrt(s + epsilon) * g'
- *                    x = rho * x + (1 - rho) * d^2;  w -= rate * d
- *       Zeiler 2012, where rate is 1
- *   rmsprop          s = rho * s + (1 - rho) * g'^2;  w -= rate * g' / (sqrt(s) +
- * epsilon) Tieleman, Hinton: lecture 6.5, 2012; epsilon added adam             t += 1
- * (one for the row) m = beta1 * m + (1 - beta1) * g';  v = beta2 * v + (1 - beta2) *
- * g'^2 w -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) Kingma, Ba
- * 2015 adamw            adam with decay in the place of L2  Loshchilov, Hutter 2019
- *   amsgrad          m, v as adam;  x = max(x, v);  w -= rate * m / (sqrt(x) + epsilon)
- *       Reddi, Kale, Kumar 2018, algorithm 2, without Adam's corrections; epsilon added
- *   ftrl             r = (sqrt(n + g^2) - sqrt(n)) / rate;  n += g^2;  z += g - r * w
+ *                    x = rho * x + (1 - rho) * d^2
+ *                    w -= rate * d
+ *   rmsprop          s = rho * s + (1 - rho) * g'^2
+ *                    w -= rate * g' / (sqrt(s) + epsilon)
+ *   adam             t += 1                                  one t for the row
+ *                    m = beta1 * m + (1 - beta1) * g'
+ *                    v = beta2 * v + (1 - beta2) * g'^2
+ *                    w -= rate * M / (sqrt(V) + epsilon)
+ *                         with M = m / (1 - beta1^t), V = v / (1 - beta2^t)
+ *   adamw            as adam, with decay in the place of L2
+ *   amsgrad          m, v as adam
+ *                    x = max(x, v)
+ *                    w -= rate * m / (sqrt(x) + epsilon)
+ *   ftrl             r = (sqrt(n + g^2) - sqrt(n)) / rate
+ *                    n += g^2
+ *                    z += g - r * w
  *                    w = -shrink(z, l1) / ((beta + sqrt(n)) / rate + l2)
- *       FTRL-Proximal, McMahan et al.: "Ad click prediction", 2013, algorithm 1. There
- *       rows start at 0. A weight that starts elsewhere stays near: with its first
- *       gradient z starts at -w * beta / rate. l1 and l2 count once, not per example
- *   add              w += g, nothing else: no rate and no penalty
+ *   add              w += g                                  no rate, no penalty
  *
  *   shrink(x, a) = sign(x) * max(|x| - a, 0)
  *
+ * Where the rules are from, and where they differ:
+ *
+ *   sgd              Robbins, Monro: A stochastic approximation method, 1951
+ *   momentum         Polyak: Some methods of speeding up the convergence, 1964
+ *   nesterov         Nesterov 1983, for the weights of the look-ahead: Bengio,
+ *                    Boulanger-Lewandowski, Pascanu: Advances in optimizing recurrent
+ *                    networks, 2012
+ *   adagrad          Duchi, Hazan, Singer: Adaptive subgradient methods, 2011; s starts
+ *                    at `initial`, which takes the place of an epsilon
+ *   rowwise_adagrad  Gupta, Bengio, Weston: Training highly multiclass classifiers,
+ *                    2014, with the mean as in Naumov et al.: Deep learning
+ *                    recommendation model, 2019; s starts at `initial`
+ *   adadelta         Zeiler 2012, where rate is 1
+ *   rmsprop          Tieleman, Hinton: lecture 6.5, 2012; epsilon added
+ *   adam             Kingma, Ba: Adam, 2015, algorithm 1
+ *   adamw            Loshchilov, Hutter: Decoupled weight decay, 2019, algorithm 2
+ *   amsgrad          Reddi, Kale, Kumar: On the convergence of Adam, 2018, algorithm 2,
+ *                    which is without Adam's corrections; epsilon added
+ *   ftrl             McMahan et al.: Ad click prediction, 2013, algorithm 1. There rows
+ *                    start at 0. A weight that starts elsewhere stays near: with its
+ *                    first gradient z starts at -w * beta / rate. l1 and l2 count once,
+ *                    not per example
+ *
  * Around the step, where set:
- *   clip       g between -clip and clip; clip_norm: g * min(1, clip_norm / norm(g))
- *   decay      w -= rate * decay * w for the w before the step, once for each push
- *              (Loshchilov, Hutter 2019, with rate for their schedule)
- *   l1         after sgd w = shrink(w, rate * l1 * u), after adagrad
- *              shrink(w, rate * l1 * u / sqrt(s)): Duchi, Singer 2009, and Duchi,
- * Hazan, Singer 2011 max_norm   then w * min(1, max_norm / norm(w))       Srebro,
- * Rennie, Jaakkola 2005 schedule   rate is that of the push's clock: optimizer_rate()
+ *
+ *   clip_norm        g * min(1, clip_norm / norm(g)) for g
+ *   clip             g between -clip and clip
+ *   decay            w -= rate * decay * w for the w before the step, once for each
+ *                    push (Loshchilov, Hutter 2019, with rate for their schedule)
+ *   l1               after sgd w = shrink(w, rate * l1 * u), after adagrad
+ *                    shrink(w, rate * l1 * u / sqrt(s)): Duchi, Singer 2009, and
+ *                    Duchi, Hazan, Singer 2011
+ *   max_norm         then w * min(1, max_norm / norm(w)): Srebro, Rennie, Jaakkola 2005
+ *   schedule         rate is that of the push's clock: optimizer_rate()
  *
  * Kernels are compiled for x86-64-v2, -v3 and -v4 without contraction, so that all
  * three give the same bits; the best is chosen at start. */
