@@ -196,32 +196,45 @@ static void note_read(struct core *core, const struct pull *pull,
         core->staleness[section[i].table][stale]++;
 }
 
+/* Makes the rows of those of n keys that have none, and copies their first values.
+ * -ERR_MEMORY: not all could be made. */
+static int make_missing(struct core *core, struct table *table, const uint64_t *key,
+                        uint32_t n, const unsigned char *found, float *values)
+{
+    uint32_t missing = 0, width = table->spec.width;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (!found[i])
+            core->missing[missing++] = key[i];
+    if (table_find_or_make(table, core->missing, missing, core->row))
+        return -ERR_MEMORY;
+    missing = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!found[i])
+            memcpy(values + (size_t)i * width, core->row[missing++],
+                   width * sizeof(float));
+    return 0;
+}
+
 /* Copies the rows of one section's keys into the answer. */
 static int gather(struct core *core, const struct section *section, const uint64_t *key,
                   bool read_only, unsigned char *status, float *values)
 {
     struct table *table = &core->table[section->table];
-    size_t row_bytes = table->spec.width * sizeof(float);
+    unsigned char *found = core->found;
 
     for (uint32_t first = 0; first < section->rows; first += LOOKUP_ROWS) {
         uint32_t n = section->rows - first;
+        float *to = values + (size_t)first * table->spec.width;
 
         if (n > LOOKUP_ROWS)
             n = LOOKUP_ROWS;
-        if (read_only)
-            table_find(table, key + first, n, core->row);
-        else if (table_find_or_make(table, key + first, n, core->row))
+        table_copy(table, key + first, n, to, found);
+        if (!read_only && memchr(found, 0, n) &&
+            make_missing(core, table, key + first, n, found, to))
             return -ERR_MEMORY;
-        for (uint32_t i = 0; i < n; i++) {
-            float *to = values + (size_t)(first + i) * table->spec.width;
-
-            if (core->row[i])
-                memcpy(to, core->row[i], row_bytes);
-            else
-                memset(to, 0, row_bytes);
-            if (status)
-                status[first + i] = core->row[i] ? ROW_OK : ROW_ABSENT;
-        }
+        for (uint32_t i = 0; status && i < n; i++)
+            status[first + i] = found[i] ? ROW_OK : ROW_ABSENT;
     }
     return 0;
 }

@@ -104,7 +104,10 @@ struct core {
     struct answer *answer; /* ring */
     uint32_t answers, answer_first, answer_capacity;
     uint64_t staleness[JOB_TABLES_MAX][STALENESS_BUCKETS];
+    /* Of the rows that are looked up now. */
     float *row[LOOKUP_ROWS];
+    uint64_t missing[LOOKUP_ROWS];
+    unsigned char found[LOOKUP_ROWS];
 };
 
 static inline const struct standing *session_standing(const struct session *session)
