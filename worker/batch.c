@@ -3,6 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    PARTS_MORE = 16
+}; /* parts that there is room for at first, beside one a server */
+
 static int no_memory(uint32_t capacity, struct err *err)
 {
     return err_set(err, ERR_MEMORY, "no memory for batches of %u examples", capacity);
@@ -33,7 +37,9 @@ int batch_create(struct batch *batch, const uint32_t *width, uint32_t tables,
     batch->servers = servers;
     batch->capacity = capacity;
     batch->label = malloc(capacity * sizeof *batch->label);
-    if (!batch->label)
+    batch->parts_capacity = servers + PARTS_MORE;
+    batch->part = malloc(batch->parts_capacity * sizeof *batch->part);
+    if (!batch->label || !batch->part)
         rc = no_memory(capacity, err);
     for (; rc == 0 && batch->tables < tables; batch->tables++) {
         rc = create_table(batch, batch->tables, err);
@@ -62,7 +68,7 @@ static struct batch_part *new_part(struct batch *batch, uint32_t server,
     struct batch_part *part;
 
     if (batch->parts == batch->parts_capacity) {
-        uint32_t capacity = batch->parts_capacity ? batch->parts_capacity * 2 : 16;
+        uint32_t capacity = batch->parts_capacity * 2;
 
         part = realloc(batch->part, capacity * sizeof *part);
         if (!part)

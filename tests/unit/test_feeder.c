@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "common/rng.h"
+#include "tests/unit/heap_count.h"
 #include "worker/feeder.h"
 
 enum { EXAMPLES = 5000, BATCH = 64, AHEAD = 3, SERVERS = 2 };
@@ -278,6 +279,26 @@ static void test_too_large(void **state)
     kit_destroy(kit);
 }
 
+/* Batches keep their memory: between the first pass and the last nothing is asked for.
+ */
+static void test_second_pass_allocates_nothing(void **state)
+{
+    static const struct range all = {0, EXAMPLES};
+    struct kit *kit = kit_create(AHEAD);
+    uint64_t before;
+
+    (void)state;
+    begin(kit, false, &all, 1, 0);
+    read_all(kit, 1, 0);
+    end(kit);
+    begin(kit, false, &all, 1, 0);
+    before = heap_count();
+    read_all(kit, 1, 0);
+    assert_int_equal(heap_count(), before);
+    end(kit);
+    kit_destroy(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_without_waiting),
         cmocka_unit_test(test_read_only),
         cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_second_pass_allocates_nothing),
     };
 
     return cmocka_run_group_tests_name("feeder", tests, NULL, NULL);
