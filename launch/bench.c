@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "launch/bench_rows.h"
 #include "launch/bench_store.h"
+#include "launch/bench_wire.h"
 #include "launch/command.h"
 
 struct bench_row {
@@ -18,6 +19,8 @@ static const struct bench_row benches[] = {
      "--seconds T [--json]: pulls and pushes",
      bench_rows},
     {"store", "--rows N --dim D [--json]: a table alone, one thread", bench_store},
+    {"wire", "--transport tcp|ipc|inproc --bytes LIST --seconds T [--json]: messages",
+     bench_wire},
 };
 
 enum { BENCHES = sizeof benches / sizeof benches[0] };

@@ -254,17 +254,18 @@ static uint64_t body_bytes(const struct bench_worker *w)
     return counts->bytes_pulled + counts->bytes_pushed;
 }
 
-/* As a worker trains: pulls ahead, pushes that nobody waits for. The slice ends when
- * all that was begun is acknowledged. */
+/* As a worker trains: pulls ahead, pushes that nobody waits for. The slice has at least
+ * one batch, and ends when all that was begun is acknowledged. */
 static int turn_rows(struct bench_worker *w, uint32_t turn, struct slice *slice,
                      struct err *err)
 {
     const struct rig *rig = w->seat->rig;
     uint64_t bytes = body_bytes(w);
-    int rc = 0;
+    int rc;
 
     w->latency = &w->seat->loaded;
     slice->start = clock_seconds();
+    rc = ask_random(w, err);
     do {
         while (rc >= 0 && rig->acting == turn && w->count < w->slots)
             rc = ask_random(w, err);

@@ -1,7 +1,5 @@
 #include "launch/bench_rows.h"
 
-#include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/cpu.h"
+#include "launch/bench_options.h"
 #include "launch/bench_rig.h"
 #include "launch/network.h"
 
@@ -25,7 +24,7 @@ enum {
     ALONE_SHARE = 4, /* a slice of rows is this many times one of pulls alone */
 };
 
-static const char *const transports[] = {"tcp", "ipc", "inproc"};
+static const char *const transports[] = {"tcp", "ipc", "inproc", NULL};
 static const char *const seat_names[] = {"server", "sink", "worker", "source"};
 
 /* What came out of it. */
@@ -46,68 +45,20 @@ struct cpu {
 
 /* --- options ---------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    size_t offset;
-    uint64_t min, max;
-} numbers[] = {
-    {"--servers", offsetof(struct rig_options, servers), 1, RIG_SERVERS_MAX},
-    {"--workers", offsetof(struct rig_options, workers), 1, RIG_WORKERS_MAX},
-    {"--rows", offsetof(struct rig_options, rows), 1, ROWS_MAX},
-    {"--dim", offsetof(struct rig_options, dim), 1, 65536},
-    {"--batch", offsetof(struct rig_options, batch), 1, 1 << 20},
-    {"--inflight", offsetof(struct rig_options, inflight), 0, 64},
+static const struct bench_option option_list[] = {
+    {"--servers", BENCH_NUMBER, offsetof(struct rig_options, servers), 1,
+     RIG_SERVERS_MAX, NULL},
+    {"--workers", BENCH_NUMBER, offsetof(struct rig_options, workers), 1,
+     RIG_WORKERS_MAX, NULL},
+    {"--rows", BENCH_NUMBER, offsetof(struct rig_options, rows), 1, ROWS_MAX, NULL},
+    {"--dim", BENCH_NUMBER, offsetof(struct rig_options, dim), 1, 65536, NULL},
+    {"--batch", BENCH_NUMBER, offsetof(struct rig_options, batch), 1, 1 << 20, NULL},
+    {"--transport", BENCH_CHOICE, offsetof(struct rig_options, transport), 0, 0,
+     transports},
+    {"--inflight", BENCH_NUMBER, offsetof(struct rig_options, inflight), 0, 64, NULL},
+    {"--seconds", BENCH_REAL, offsetof(struct rig_options, seconds), 0.01, 3600, NULL},
+    {"--json", BENCH_SWITCH, offsetof(struct rig_options, json), 0, 0, NULL},
 };
-
-enum { NUMBERS = sizeof numbers / sizeof *numbers };
-
-/* Is `name` an option with a number? Then takes its value: 1. */
-static int take_number(const char *name, const char *text, struct rig_options *o,
-                       struct err *err)
-{
-    for (int i = 0; i < NUMBERS; i++) {
-        uint64_t *value = (uint64_t *)(void *)((char *)o + numbers[i].offset);
-        char *end;
-
-        if (strcmp(name, numbers[i].name) != 0)
-            continue;
-        errno = 0;
-        *value = text ? strtoull(text, &end, 10) : 0;
-        if (!text || *text < '0' || *text > '9' || *end || errno ||
-            *value < numbers[i].min || *value > numbers[i].max)
-            return err_set(
-                err, ERR_INPUT,
-                "bench rows: %s must be a number from %llu to %llu, not '%s'", name,
-                (unsigned long long)numbers[i].min, (unsigned long long)numbers[i].max,
-                text ? text : "");
-        return 1;
-    }
-    return 0;
-}
-
-static int take_transport(const char *text, struct rig_options *o, struct err *err)
-{
-    for (int t = 0; text && t <= TRANSPORT_INPROC; t++)
-        if (strcmp(text, transports[t]) == 0) {
-            o->transport = t;
-            return 1;
-        }
-    return err_set(err, ERR_INPUT,
-                   "bench rows: --transport must be tcp, ipc or inproc, not '%s'",
-                   text ? text : "");
-}
-
-static int take_seconds(const char *text, struct rig_options *o, struct err *err)
-{
-    char *end;
-
-    o->seconds = text ? strtod(text, &end) : 0;
-    if (text && *text && !*end && o->seconds >= 0.01 && o->seconds <= 3600)
-        return 1;
-    return err_set(err, ERR_INPUT,
-                   "bench rows: --seconds must be a number from 0.01 to 3600, not '%s'",
-                   text ? text : "");
-}
 
 static int check(const struct rig_options *o, struct err *err)
 {
@@ -128,33 +79,10 @@ static int check(const struct rig_options *o, struct err *err)
 
 static int parse(int argc, char **argv, struct rig_options *o, struct err *err)
 {
-    for (int i = 0; i < argc; i++) {
-        const char *name = argv[i];
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        int rc;
+    int rc = bench_parse("rows", option_list, sizeof option_list / sizeof *option_list,
+                         argc, argv, o, err);
 
-        if (strcmp(name, "--json") == 0) {
-            o->json = true;
-            continue;
-        }
-        if (strcmp(name, "--transport") == 0)
-            rc = take_transport(value, o, err);
-        else if (strcmp(name, "--seconds") == 0)
-            rc = take_seconds(value, o, err);
-        else
-            rc = take_number(name, value, o, err);
-        if (rc < 0)
-            return rc;
-        if (rc == 0)
-            return err_set(
-                err, ERR_INPUT,
-                "bench rows: unknown option '%s'; there are --servers, "
-                "--workers, --rows, --dim, --batch, --transport, --inflight, "
-                "--seconds and --json",
-                name);
-        i++;
-    }
-    return check(o, err);
+    return rc ? rc : check(o, err);
 }
 
 /* --- setting the rig up ----------------------------------------------------------- */
@@ -447,19 +375,6 @@ static int run_turns(struct rig *rig, struct cpu *cpu, struct err *err)
 
 /* --- results ---------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-    qsort(values, RIG_SLICES, sizeof *values, compare);
-    return values[RIG_SLICES / 2];
-}
-
 /* What all seats of a kind did in a slice, from the first one's start to the last one's
  * end. */
 static struct slice whole_slice(const struct rig *rig, enum seat_kind kind, uint32_t i)
@@ -507,9 +422,9 @@ static int evaluate(const struct rig *rig, const struct cpu *cpu, struct outcome
         all_stream += (double)raw.bytes;
     }
     *out = (struct outcome){
-        .rows = median(rows),
-        .payload = median(payload),
-        .stream = median(stream),
+        .rows = bench_median(rows, RIG_SLICES),
+        .payload = bench_median(payload, RIG_SLICES),
+        .stream = bench_median(stream, RIG_SLICES),
         .bytes_per_row = all_bytes / all_rows,
         .cpu_servers = cpu[TURN_ROWS].answering / all_rows,
         .cpu_workers = cpu[TURN_ROWS].acting / all_rows,
@@ -578,20 +493,15 @@ static int print_json(const struct rig_options *o, const struct outcome *r, FILE
         latency_quantile(&r->alone, 0.99), "cpu_seconds_per_gb", r->cpu_rows * 1e9,
         "stream_cpu_seconds_per_gb", r->cpu_stream * 1e9);
     json_t *settings = settings_json(o);
-    int rc = 0;
 
     if (json && o->transport != TRANSPORT_INPROC)
         json_object_set_new(json, "cpu_us_per_row",
                             json_pack("{s:f, s:f}", "servers", r->cpu_servers * 1e6,
                                       "workers", r->cpu_workers * 1e6));
-    if (!json || !settings || json_object_update(json, settings) ||
-        json_dumpf(json, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6)))
-        rc = err_set(err, ERR_SYSTEM, "the results could not be written");
-    else
-        fputc('\n', out);
-    json_decref(json);
+    if (json && settings)
+        json_object_update(json, settings);
     json_decref(settings);
-    return rc;
+    return bench_print_json(json, out, err);
 }
 
 int bench_rows(int argc, char **argv, FILE *out, struct err *err)

@@ -1,7 +1,5 @@
 #include "launch/bench_store.h"
 
-#include <errno.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -13,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/rng.h"
+#include "launch/bench_options.h"
 #include "server/optimizer.h"
 #include "server/table.h"
 
@@ -28,7 +27,8 @@ enum {
 
 struct options {
     uint64_t rows, dim, repeat;
-    bool memfd, json;
+    int memfd; /* or anonymous memory */
+    bool json;
 };
 
 /* What one run measured. */
@@ -54,61 +54,21 @@ struct bench {
 
 /* --- options --------------------------------------------------------------------- */
 
-static int parse_number(const char *name, const char *text, uint64_t max,
-                        uint64_t *value, struct err *err)
-{
-    char *end;
+static const char *const memories[] = {"anonymous", "memfd", NULL};
 
-    errno = 0;
-    *value = text ? strtoull(text, &end, 10) : 0;
-    if (!text || *text < '0' || *text > '9' || *end || errno || *value < 1 ||
-        *value > max)
-        return err_set(err, ERR_INPUT,
-                       "bench store: %s must be a number from 1 to %llu, not '%s'",
-                       name, (unsigned long long)max, text ? text : "");
-    return 0;
-}
-
-static int parse_memory(const char *text, bool *memfd, struct err *err)
-{
-    *memfd = text && strcmp(text, "memfd") == 0;
-    if (*memfd || (text && strcmp(text, "anonymous") == 0))
-        return 0;
-    return err_set(err, ERR_INPUT,
-                   "bench store: --memory must be anonymous or memfd, not '%s'",
-                   text ? text : "");
-}
+static const struct bench_option option_list[] = {
+    {"--rows", BENCH_NUMBER, offsetof(struct options, rows), 1, UINT32_MAX - 1, NULL},
+    {"--dim", BENCH_NUMBER, offsetof(struct options, dim), 1, 65536, NULL},
+    {"--repeat", BENCH_NUMBER, offsetof(struct options, repeat), 1, REPEAT_MAX, NULL},
+    {"--memory", BENCH_CHOICE, offsetof(struct options, memfd), 0, 0, memories},
+    {"--json", BENCH_SWITCH, offsetof(struct options, json), 0, 0, NULL},
+};
 
 static int parse(int argc, char **argv, struct options *o, struct err *err)
 {
     *o = (struct options){.rows = 10000000, .dim = 32, .repeat = 3};
-    for (int i = 0; i < argc; i++) {
-        const char *name = argv[i];
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        int rc;
-
-        if (strcmp(name, "--json") == 0) {
-            o->json = true;
-            continue;
-        }
-        if (strcmp(name, "--rows") == 0)
-            rc = parse_number(name, value, UINT32_MAX - 1, &o->rows, err);
-        else if (strcmp(name, "--dim") == 0)
-            rc = parse_number(name, value, 65536, &o->dim, err);
-        else if (strcmp(name, "--repeat") == 0)
-            rc = parse_number(name, value, REPEAT_MAX, &o->repeat, err);
-        else if (strcmp(name, "--memory") == 0)
-            rc = parse_memory(value, &o->memfd, err);
-        else
-            rc = err_set(err, ERR_INPUT,
-                         "bench store: unknown option '%s'; there are --rows, --dim, "
-                         "--repeat, --memory and --json",
-                         name);
-        if (rc)
-            return rc;
-        i++;
-    }
-    return 0;
+    return bench_parse("store", option_list, sizeof option_list / sizeof *option_list,
+                       argc, argv, o, err);
 }
 
 /* --- a run ----------------------------------------------------------------------- */
@@ -315,19 +275,6 @@ static void pass_apply(struct bench *b)
     }
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n)
-{
-    qsort(values, n, sizeof *values, compare);
-    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 static double timed(struct bench *b, void (*pass)(struct bench *))
 {
     double start = clock_seconds();
@@ -356,7 +303,7 @@ static void measure_passes(struct bench *b, struct numbers *numbers)
         for (int k = 0; k < KINDS; k++)
             result[k][i] = timed(b, kind[k].pass);
     for (int k = 0; k < KINDS; k++)
-        *kind[k].median = median(result[k], TIMES);
+        *kind[k].median = bench_median(result[k], TIMES);
 }
 
 static int run(const struct options *options, bool longest, struct numbers *numbers,
@@ -452,14 +399,8 @@ static int print_json(const struct options *o, const struct numbers *n, FILE *ou
                              n->overhead, "gather_limit_per_second", n->gather_far,
                              "gather_16_ahead_per_second", n->gather_near,
                              "longest_insert_microseconds", n->longest);
-    int rc = 0;
 
-    if (!json || json_dumpf(json, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6)))
-        rc = err_set(err, ERR_SYSTEM, "bench store: the results could not be written");
-    else
-        fputc('\n', out);
-    json_decref(json);
-    return rc;
+    return bench_print_json(json, out, err);
 }
 
 /* The median over the runs of one of their numbers, which is at `offset`. */
@@ -469,7 +410,7 @@ static double median_of(const struct numbers *numbers, size_t n, size_t offset)
 
     for (size_t i = 0; i < n; i++)
         memcpy(&values[i], (const char *)&numbers[i] + offset, sizeof values[i]);
-    return median(values, n);
+    return bench_median(values, n);
 }
 
 int bench_store(int argc, char **argv, FILE *out, struct err *err)

@@ -283,20 +283,21 @@ static int source_take(struct stream *s, struct err *err)
     return rc;
 }
 
-/* Streams for a turn (turn 0: once forth and back), until all is answered. */
+/* Streams for a turn, at least once forth and back (turn 0: no more than that), until
+ * all is answered. */
 static int source_turn(struct stream *s, uint32_t turn, struct slice *slice,
                        struct err *err)
 {
     const struct rig *rig = s->seat->rig;
     double heard = clock_seconds();
-    uint64_t bytes = s->bytes;
+    uint64_t bytes = s->bytes, before = s->answers + s->acks;
     int rc = 0;
 
     slice->start = heard;
     while (rc == 0) {
         uint64_t answered = s->answers + s->acks;
 
-        if (turn ? rig->acting == turn : answered == 0)
+        if ((turn && rig->acting == turn) || answered == before)
             rc = source_pump(s, err);
         else if (s->pulls + s->pushes == answered)
             break;

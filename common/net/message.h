@@ -26,7 +26,7 @@ enum {
     MESSAGE_HEADER_MAX = 64 * 1024,
     MESSAGE_BODY_MAX = 64 * 1024 * 1024, /* ZMQ_MAXMSGSIZE follows from it */
     MESSAGE_WIDTH_MAX = 65536,
-    MESSAGE_INLINE_MAX = 4096, /* a body up to this travels in frame 0 */
+    MESSAGE_INLINE_MAX = 8192, /* a body up to this travels in frame 0 */
     PART_BYTES = 1024 * 1024,  /* a part of a pull or push carries at most this */
     STALENESS_BUCKETS = 64,    /* the last one counts all above */
     METRIC_SUMS = 16,

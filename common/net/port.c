@@ -39,6 +39,7 @@ struct port {
     struct net *net; /* borrowed */
     struct port *next;
     bool listens;
+    size_t inline_max; /* bodies up to this travel in frame 0 */
     struct sender self;
     char endpoint[ENDPOINT_MAX];
     unsigned char header[MESSAGE_HEADER_MAX]; /* of the message that is being sent */
@@ -194,6 +195,7 @@ static int port_create(struct net *net, bool listens, struct peer self, uint64_t
         return err_set(err, ERR_MEMORY, "no memory for a socket");
     port->net = net;
     port->listens = listens;
+    port->inline_max = MESSAGE_INLINE_MAX;
     port->self = (struct sender){job, self.role, self.index, self.incarnation};
     port->socket = zmq_socket(net->context, listens ? ZMQ_ROUTER : ZMQ_DEALER);
     if (!port->socket) {
@@ -337,11 +339,11 @@ static void drop_body(void *data, void *buffer)
     buffer_unref(buffer);
 }
 
-/* Frame 0, with the body when it is small. */
+/* Frame 0, with the body when there is one. */
 static int make_head(zmq_msg_t *head, const unsigned char *header, size_t header_bytes,
                      const struct buffer *body, struct err *err)
 {
-    size_t inlined = body && body->used <= MESSAGE_INLINE_MAX ? body->used : 0;
+    size_t inlined = body ? body->used : 0;
     unsigned char *to;
 
     if (zmq_msg_init_size(head, LENGTH_BYTES + header_bytes + inlined))
@@ -392,6 +394,11 @@ static int send_routing_id(const struct port *port, const struct routing_id *to,
     return 0;
 }
 
+void port_set_inline(struct port *port, size_t bytes)
+{
+    port->inline_max = bytes;
+}
+
 /* Sends all frames of a message. ZeroMQ sees to it that this is all or nothing: a
  * ROUTER asks for room when it gets the routing id and takes the rest then, a DEALER
  * asks with frame 0, and both take a begun message back when the connection breaks. */
@@ -410,13 +417,13 @@ static int send_to(struct port *port, const struct routing_id *to,
                    const struct message *message, struct buffer *body, struct err *err)
 {
     size_t header_bytes = message_encode_from(&port->self, message, port->header);
-    bool large = body && body->used > MESSAGE_INLINE_MAX;
+    bool large = body && body->used > port->inline_max;
     zmq_msg_t head, tail;
     int rc;
 
     if (large && make_tail(&tail, body, err))
         return -err->code;
-    rc = make_head(&head, port->header, header_bytes, body, err);
+    rc = make_head(&head, port->header, header_bytes, large ? NULL : body, err);
     if (!rc) {
         rc = send_frames(port, to, &head, large ? &tail : NULL, err);
         zmq_msg_close(&head); /* what ZeroMQ has taken is empty now */

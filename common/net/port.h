@@ -62,6 +62,11 @@ void port_close(struct port *port);
 /* The endpoint that peers connect to, with the real port number. */
 const char *port_endpoint(const struct port *port);
 
+/* From now on bodies of up to `bytes` travel in frame 0 with the header, where the
+ * program has MESSAGE_INLINE_MAX. For the benchmark that measures what is best; peers
+ * need not know. */
+void port_set_inline(struct port *port, size_t bytes);
+
 /* Sends `message` (its job and sender are filled in here) with the first body->used
  * bytes of `body`, or without a body when NULL. A large body is not copied: the port
  * takes its own reference, and the bytes must not change until all references are

@@ -102,10 +102,46 @@ run "$ROWHOUSE" bench store --rows no
 refused 2 'and refuses nonsense' "--rows must be a number"
 no_leftovers
 
+# --- wire
+for transport in tcp ipc inproc; do
+    run "$ROWHOUSE" bench wire --transport $transport --bytes 64,8200 --seconds 0.2 --json
+    ended 0 "bench wire runs over $transport"
+    ways="one_frame two_frames raw"
+    json "$T/.out" 'd["sizes"][1]' | tr "'" '"' > "$T/size"
+    for way in $ways; do
+        is "$(fields "$T/size" $way.round_trip_us.p50 $way.round_trip_us.p99 \
+            $way.messages_per_second $way.gb_per_second $way.cpu_us_per_message 2>&1)" '' \
+            "and prints numbers for $way"
+    done
+    is "$(json "$T/.out" 'd["transport"], [s["bytes"] for s in d["sizes"]]')" \
+        "('$transport', [64, 8200])" 'for the sizes that were asked for'
+    near "$("$PYTHON" -c 'import json, sys; w = json.load(open(sys.argv[1]))["raw"]
+print(w["messages_per_second"] * 8200 / w["gb_per_second"] / 1e9)' "$T/size")" 1 0.001 \
+        'which fit together'
+    no_leftovers
+done
+run "$ROWHOUSE" bench wire --bytes 65536 --seconds 0.2
+ended 0 'without --json it prints lines'
+like "$out" 'messages over tcp.*raw.* 65536 .*(as fast as one|one frame is faster).*above 8192 bytes' \
+    'for people'
+while IFS='|' read -r arguments regex; do
+    run "$ROWHOUSE" bench wire $arguments
+    refused 2 "bench wire $arguments" "$regex"
+done << 'END'
+--bytes 32|--bytes must be up to 32 numbers from 64 to 8388608 .* not '32'
+--bytes 64,,72|--bytes must be
+--bytes 64,|--bytes must be
+--bytes 100|--bytes must be multiples of 8, not 100
+--bytes|--bytes must be .* not ''
+--transport udp|--transport must be tcp, ipc or inproc, not 'udp'
+--seconds 0|--seconds must be a number from 0.01 to 3600, not '0'
+--rows 1|unknown option '--rows'; there are --transport, --bytes, --seconds and --json
+END
+
 # --- bench
 run "$ROWHOUSE" bench nothing
 ended 2 'an unknown benchmark is refused' "there is no benchmark 'nothing'"
 run "$ROWHOUSE" bench --help
 ended 0 'bench --help'
-like "$out" 'bench rows .*bench store' 'names them all'
+like "$out" 'bench rows .*bench store.*bench wire' 'names them all'
 done_testing
