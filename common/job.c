@@ -1,6 +1,7 @@
 #include "common/job.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +73,10 @@ static const struct setting rows[] = {
      .doc = "Of tables.NAME.init: the constant, the half width of uniform, or the "
             "standard deviation of normal (of truncated_normal before it is "
             "truncated). xavier and he do without."},
+#define ROW(field, kind, value, ...) \
+    {"tables.*.optimizer." #field, SETTING_##kind, AT_TABLE(optimizer.field), \
+     .like = "optimizer." #field, __VA_ARGS__},
+#include "common/job_optimizer.h"
 
     {"model.kind", SETTING_CHOICE, AT(model.kind), .choices = "mf", .preset = "mf",
      .doc = "The model: mf, matrix factorisation."},
@@ -86,80 +91,9 @@ static const struct setting rows[] = {
     {"model.item", SETTING_TEXT, AT(model.item), .preset = "item",
      .doc = "The table of what is rated and recommended."},
 
-    {"optimizer.kind", SETTING_CHOICE, AT(optimizer.kind),
-     .choices = "sgd|adagrad|momentum|nesterov|rowwise_adagrad|adadelta|rmsprop|adam|"
-                "adamw|amsgrad|ftrl|add",
-     .preset = "adagrad",
-     .doc = "How servers apply gradients: plain steps (sgd), steps that shrink where "
-            "gradients were large (adagrad), and so on; server/optimizer.h has each "
-            "rule and its source. A row's moments and steps move only when a push "
-            "holds it. add adds what is pushed to the weights: no rate, no penalty."},
-    {"optimizer.rate", SETTING_REAL, AT(optimizer.rate), .min = 0, .max = 1000,
-     .preset = "0.05",
-     .doc = "Length of a step. 0.001 is usual with adam and its kin, 1 with adadelta; "
-            "with ftrl it is alpha."},
-    {"optimizer.momentum", SETTING_REAL, AT(optimizer.momentum), .min = 0,
-     .max = 0.999999, .preset = "0.9",
-     .doc = "With momentum and nesterov: share of the last step that goes on."},
-    {"optimizer.beta1", SETTING_REAL, AT(optimizer.beta1), .min = 0, .max = 0.999999,
-     .preset = "0.9",
-     .doc = "With adam, adamw and amsgrad: share of the mean of gradients that stays."},
-    {"optimizer.beta2", SETTING_REAL, AT(optimizer.beta2), .min = 0, .max = 0.999999,
-     .preset = "0.999",
-     .doc = "With adam, adamw and amsgrad: share of the mean of squared gradients that "
-            "stays."},
-    {"optimizer.rho", SETTING_REAL, AT(optimizer.rho), .min = 0, .max = 0.999999,
-     .preset = "0.9",
-     .doc = "With adadelta and rmsprop: share of the mean of squared gradients that "
-            "stays."},
-    {"optimizer.epsilon", SETTING_REAL, AT(optimizer.epsilon), .min = 1e-20, .max = 1,
-     .preset = "1e-08",
-     .doc = "With adadelta, rmsprop, adam, adamw and amsgrad: keeps divisors from 0. "
-            "adadelta begins faster with 1e-6."},
-    {"optimizer.beta", SETTING_REAL, AT(optimizer.beta), .min = 0, .max = 1e6,
-     .preset = "1",
-     .doc = "With ftrl: larger ones make the first steps shorter."},
-    {"optimizer.l1", SETTING_REAL, AT(optimizer.l1), .min = 0, .max = 1000,
-     .preset = "0",
-     .doc = "With sgd, adagrad and ftrl: penalty on weights other than 0, which makes "
-            "many of them 0. Per example as optimizer.l2; with ftrl once."},
-    {"optimizer.l2", SETTING_REAL, AT(optimizer.l2), .min = 0, .max = 1000,
-     .preset = "0.02",
-     .doc = "Penalty on large weights, per example: a row's counts once for each "
-            "example that uses it; with ftrl once. 0 with adamw and add."},
-    {"optimizer.decay", SETTING_REAL, AT(optimizer.decay), .min = 0, .max = 1000,
-     .preset = "0",
-     .doc = "Share of a weight, times the rate, that each push to its row takes away "
-            "besides the step. Not with adam (there it is adamw), ftrl and add."},
-    {"optimizer.clip", SETTING_REAL, AT(optimizer.clip), .min = 0, .max = 1e9,
-     .preset = "0",
-     .doc = "Cut each value of a pushed gradient to between -clip and clip; 0: do not."},
-    {"optimizer.clip_norm", SETTING_REAL, AT(optimizer.clip_norm), .min = 0, .max = 1e9,
-     .preset = "0",
-     .doc = "Shorten a row's gradient in a push to this length; 0: do not."},
-    {"optimizer.max_norm", SETTING_REAL, AT(optimizer.max_norm), .min = 0, .max = 1e9,
-     .preset = "0",
-     .doc = "Shorten a row, its bias included, to this length after a step; 0: do "
-            "not."},
-    {"optimizer.initial", SETTING_REAL, AT(optimizer.initial), .min = 1e-10, .max = 1e6,
-     .preset = "0.1",
-     .doc = "With adagrad and rowwise_adagrad: first value of the sum of squared "
-            "gradients. Larger ones make the first steps shorter."},
-    {"optimizer.schedule", SETTING_CHOICE, AT(optimizer.schedule),
-     .choices = "constant|step|exponential|inverse_sqrt|cosine", .preset = "constant",
-     .doc = "What becomes of the rate t batches of a worker after warm-up: rate * "
-            "factor^floor(t/steps), rate * factor^(t/steps), rate / sqrt(1 + t/steps), "
-            "or along a cosine to rate * factor in `steps` batches. Factor and steps "
-            "are the next two settings."},
-    {"optimizer.schedule_steps", SETTING_INTEGER, AT(optimizer.schedule_steps),
-     .min = 0, .max = 1e15, .preset = "0", .unit = "batches",
-     .doc = "See optimizer.schedule, which needs it unless it is constant."},
-    {"optimizer.schedule_factor", SETTING_REAL, AT(optimizer.schedule_factor), .min = 0,
-     .max = 1, .preset = "0.1",
-     .doc = "See optimizer.schedule."},
-    {"optimizer.warmup", SETTING_INTEGER, AT(optimizer.warmup), .min = 0, .max = 1e15,
-     .preset = "0", .unit = "batches",
-     .doc = "The rate rises evenly over so many first batches of a worker."},
+#define ROW(field, kind, value, ...) \
+    {"optimizer." #field, SETTING_##kind, AT(optimizer.field), .preset = value, __VA_ARGS__},
+#include "common/job_optimizer.h"
 
     {"train.epochs", SETTING_INTEGER, AT(train.epochs), .min = 1, .max = 1e6,
      .preset = "10", .may_change = true,
@@ -324,6 +258,34 @@ int job_continues(const struct job *job, const char *lines, struct err *err)
 void job_print_settings(FILE *out, bool markdown)
 {
     settings_print(&job_settings, out, markdown);
+}
+
+/* Has a table a value of its own? By type of the setting. */
+static bool own_INTEGER(int64_t value)
+{
+    return value != SETTING_NO_INTEGER;
+}
+
+static bool own_REAL(double value)
+{
+    return !isnan(value);
+}
+
+static bool own_CHOICE(int value)
+{
+    return value != SETTING_NO_CHOICE;
+}
+
+struct job_optimizer job_table_optimizer(const struct job *job, int table)
+{
+    const struct job_optimizer *own = &job->table[table].optimizer;
+    struct job_optimizer result = job->optimizer;
+
+#define ROW(field, kind, value, ...)                                                   \
+    if (own_##kind(own->field))                                                        \
+        result.field = own->field;
+#include "common/job_optimizer.h"
+    return result;
 }
 
 int job_table_index(const struct job *job, const char *name)

@@ -89,6 +89,7 @@ struct job_table {
     int64_t dim;  /* embedding columns of a row */
     int init;     /* enum init_kind */
     double scale; /* of the initialiser: half width, deviation or constant */
+    struct job_optimizer optimizer; /* its own settings: see job_table_optimizer() */
 };
 
 struct job_column {
@@ -182,6 +183,9 @@ int job_from_lines(struct job *job, const char *lines, struct err *err);
  * -ERR_INPUT names the first setting that differs and may not (cluster.*,
  * train.epochs, checkpoint.*, report.*, and paths may). */
 int job_continues(const struct job *job, const char *lines, struct err *err);
+
+/* The optimizer of a table: its own settings, the job's where it has none. */
+struct job_optimizer job_table_optimizer(const struct job *job, int table);
 
 /* Index of a table by name, or -1. */
 int job_table_index(const struct job *job, const char *name);

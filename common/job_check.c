@@ -125,99 +125,113 @@ static int check_model(const struct job *job, struct err *err)
     return 0;
 }
 
-static int check_penalties(const struct job *job, struct err *err)
+static int check_penalties(const struct job_optimizer *o, struct err *err)
 {
-    int kind = job->optimizer.kind;
+    int kind = o->kind;
     bool has_l1 = kind == OPTIMIZER_SGD || kind == OPTIMIZER_ADAGRAD ||
                   kind == OPTIMIZER_FTRL;
     bool has_decay = kind != OPTIMIZER_ADAM && kind != OPTIMIZER_FTRL &&
                      kind != OPTIMIZER_ADD;
 
-    if (job->optimizer.l1 > 0 && !has_l1)
+    if (o->l1 > 0 && !has_l1)
         return err_set(err, ERR_INPUT,
                        "optimizer.l1 is set, but it needs optimizer.kind sgd, adagrad "
                        "or ftrl");
-    if (job->optimizer.l2 > 0 && kind == OPTIMIZER_ADAMW)
+    if (o->l2 > 0 && kind == OPTIMIZER_ADAMW)
         return err_set(
             err, ERR_INPUT,
             "optimizer.l2 is %g, but adamw has optimizer.decay in its place, "
             "expected 0",
-            job->optimizer.l2);
-    if (job->optimizer.l2 > 0 && kind == OPTIMIZER_ADD)
+            o->l2);
+    if (o->l2 > 0 && kind == OPTIMIZER_ADD)
         return err_set(err, ERR_INPUT,
                        "optimizer.l2 is %g, but optimizer.kind add has no penalties, "
                        "expected 0",
-                       job->optimizer.l2);
-    if (job->optimizer.decay > 0 && kind == OPTIMIZER_ADAM)
+                       o->l2);
+    if (o->decay > 0 && kind == OPTIMIZER_ADAM)
         return err_set(err, ERR_INPUT,
                        "optimizer.decay is set with optimizer.kind adam, expected "
                        "adamw");
-    if (job->optimizer.decay > 0 && !has_decay)
+    if (o->decay > 0 && !has_decay)
         return err_set(err, ERR_INPUT,
                        "optimizer.decay is set, which does not go with optimizer.kind "
                        "ftrl or add");
-    if (job->optimizer.decay == 0 && kind == OPTIMIZER_ADAMW)
+    if (o->decay == 0 && kind == OPTIMIZER_ADAMW)
         return err_set(err, ERR_INPUT,
                        "optimizer.decay is 0, but optimizer.kind adamw needs it, for "
                        "example 0.01");
-    if (job->optimizer.decay * job->optimizer.rate > 1)
+    if (o->decay * o->rate > 1)
         return err_set(err, ERR_INPUT,
                        "optimizer.decay times optimizer.rate is %g, expected at most 1",
-                       job->optimizer.decay * job->optimizer.rate);
+                       o->decay * o->rate);
     return 0;
 }
 
-static int check_schedule(const struct job *job, struct err *err)
+static int check_schedule(const struct job_optimizer *o, struct err *err)
 {
-    int schedule = job->optimizer.schedule;
+    int schedule = o->schedule;
 
-    if (schedule == SCHEDULE_CONSTANT && job->optimizer.schedule_steps > 0)
+    if (schedule == SCHEDULE_CONSTANT && o->schedule_steps > 0)
         return err_set(err, ERR_INPUT,
                        "optimizer.schedule_steps is set, but optimizer.schedule is "
                        "constant");
-    if (schedule != SCHEDULE_CONSTANT && job->optimizer.schedule_steps == 0)
+    if (schedule != SCHEDULE_CONSTANT && o->schedule_steps == 0)
         return err_set(err, ERR_INPUT,
                        "optimizer.schedule_steps is not set: it says in how many "
                        "batches the rate falls");
     if ((schedule == SCHEDULE_STEP || schedule == SCHEDULE_EXPONENTIAL) &&
-        job->optimizer.schedule_factor == 0)
+        o->schedule_factor == 0)
         return err_set(err, ERR_INPUT,
                        "optimizer.schedule_factor is 0, expected more for this "
                        "optimizer.schedule");
     return 0;
 }
 
-static int check_optimizer(const struct job *job, struct err *err)
+static int check_optimizer(const struct job_optimizer *o, struct err *err)
 {
-    int kind = job->optimizer.kind, rc = check_penalties(job, err);
-    bool scheduled = job->optimizer.schedule != SCHEDULE_CONSTANT ||
-                     job->optimizer.warmup > 0;
+    int kind = o->kind, rc = check_penalties(o, err);
+    bool scheduled = o->schedule != SCHEDULE_CONSTANT || o->warmup > 0;
 
     if (!rc)
-        rc = check_schedule(job, err);
+        rc = check_schedule(o, err);
     if (rc)
         return rc;
-    if (job->optimizer.clip > 0 && job->optimizer.clip_norm > 0)
+    if (o->clip > 0 && o->clip_norm > 0)
         return err_set(err, ERR_INPUT,
                        "optimizer.clip and optimizer.clip_norm are both set, expected "
                        "one of them");
-    if (kind == OPTIMIZER_FTRL && job->optimizer.rate == 0)
+    if (kind == OPTIMIZER_FTRL && o->rate == 0)
         return err_set(err, ERR_INPUT,
                        "optimizer.rate is 0, expected more with optimizer.kind ftrl");
     if (scheduled && (kind == OPTIMIZER_FTRL || kind == OPTIMIZER_ADD))
         return err_set(err, ERR_INPUT,
                        "optimizer.schedule or optimizer.warmup is set, but the rate of "
                        "optimizer.kind ftrl and add does not change");
-    if (job->optimizer.max_norm > 0 &&
-        (kind == OPTIMIZER_FTRL || kind == OPTIMIZER_ADD))
+    if (o->max_norm > 0 && (kind == OPTIMIZER_FTRL || kind == OPTIMIZER_ADD))
         return err_set(err, ERR_INPUT,
                        "optimizer.max_norm is set, which does not go with "
                        "optimizer.kind ftrl or add");
-    if (kind == OPTIMIZER_ADD &&
-        (job->optimizer.clip > 0 || job->optimizer.clip_norm > 0))
+    if (kind == OPTIMIZER_ADD && (o->clip > 0 || o->clip_norm > 0))
         return err_set(err, ERR_INPUT,
                        "optimizer.clip or optimizer.clip_norm is set, but "
                        "optimizer.kind add takes what is pushed as it is");
+    return 0;
+}
+
+/* Each table's optimizer as it comes together from its own settings and the job's. */
+static int check_optimizers(const struct job *job, struct err *err)
+{
+    for (int t = 0; t < job->tables; t++) {
+        const struct job_optimizer optimizer = job_table_optimizer(job, t);
+        struct err same = {0, ""};
+
+        if (check_optimizer(&optimizer, err) == 0)
+            continue;
+        check_optimizer(&job->optimizer, &same);
+        return strcmp(err->text, same.text)
+                   ? err_prefix(err, "table %s", job->table[t].name)
+                   : -err->code;
+    }
     return 0;
 }
 
@@ -256,20 +270,31 @@ static int check_metrics(const struct job *job, struct err *err)
     return 0;
 }
 
+/* Workers make the steps, all tables' with one rate and penalty. */
 static int check_update(const struct job *job, struct err *err)
 {
-    if (job->train.update == UPDATE_DELTA && job->optimizer.kind != OPTIMIZER_SGD)
-        return err_set(err, ERR_INPUT,
-                       "train.update: delta needs optimizer.kind: sgd, whose steps the "
-                       "workers make themselves");
-    if (job->train.update == UPDATE_DELTA &&
-        (job->optimizer.l1 > 0 || job->optimizer.decay > 0 || job->optimizer.clip > 0 ||
-         job->optimizer.clip_norm > 0 || job->optimizer.max_norm > 0 ||
-         job->optimizer.schedule != SCHEDULE_CONSTANT || job->optimizer.warmup > 0))
-        return err_set(err, ERR_INPUT,
-                       "train.update: delta makes plain steps with optimizer.rate and "
-                       "optimizer.l2 alone: expected no l1, decay, clip, clip_norm, "
-                       "max_norm, schedule or warmup");
+    for (int t = 0; t < job->tables && job->train.update == UPDATE_DELTA; t++) {
+        const struct job_optimizer o = job_table_optimizer(job, t);
+
+        if (o.kind != OPTIMIZER_SGD)
+            return err_set(err, ERR_INPUT,
+                           "train.update: delta needs optimizer.kind: sgd, whose "
+                           "steps the workers make themselves, also for table %s",
+                           job->table[t].name);
+        if (o.l1 > 0 || o.decay > 0 || o.clip > 0 || o.clip_norm > 0 ||
+            o.max_norm > 0 || o.schedule != SCHEDULE_CONSTANT || o.warmup > 0)
+            return err_set(
+                err, ERR_INPUT,
+                "train.update: delta makes plain steps with optimizer.rate and "
+                "optimizer.l2 alone: expected no l1, decay, clip, clip_norm, "
+                "max_norm, schedule or warmup");
+        if (o.rate != job->optimizer.rate || o.l2 != job->optimizer.l2)
+            return err_set(err, ERR_INPUT,
+                           "tables.%s.optimizer has a rate or l2 of its own, but "
+                           "train.update: delta makes its steps with optimizer.rate "
+                           "and optimizer.l2",
+                           job->table[t].name);
+    }
     return 0;
 }
 
@@ -284,7 +309,7 @@ int job_check(const struct job *job, struct err *err)
     if (!rc)
         rc = check_model(job, err);
     if (!rc)
-        rc = check_optimizer(job, err);
+        rc = check_optimizers(job, err);
     if (!rc)
         rc = check_update(job, err);
     if (!rc)

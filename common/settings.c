@@ -63,25 +63,33 @@ static int find_element(const struct settings_group *group, const void *object,
 
 static void set_preset(const struct setting *row, void *base)
 {
-    bool done = setting_parse(row, row->preset ? row->preset : "", base);
+    bool done = setting_parse(row, setting_preset(row), base);
 
     /* A default outside its own limits is a mistake in the table. */
     assert(done);
     (void)done;
 }
 
+/* Element `i` of the group, with all defaults and without a name. */
+static char *clear_element(const struct settings *set,
+                           const struct settings_group *group, void *object, int i)
+{
+    char *element = (char *)object + group->offset + (size_t)i * group->stride;
+
+    memset(element, 0, group->stride);
+    for (size_t r = 0; r < set->rows; r++) {
+        if (group_of(set, &set->row[r]) == group)
+            set_preset(&set->row[r], element);
+    }
+    return element;
+}
+
 static void add_element(const struct settings *set, const struct settings_group *group,
                         void *object, const char *name, size_t length)
 {
     int *count = group_count(group, object);
-    char *element = (char *)object + group->offset + (size_t)*count * group->stride;
 
-    memset(element, 0, group->stride);
-    memcpy(element, name, length);
-    for (size_t i = 0; i < set->rows; i++) {
-        if (group_of(set, &set->row[i]) == group)
-            set_preset(&set->row[i], element);
-    }
+    memcpy(clear_element(set, group, object, *count), name, length);
     ++*count;
 }
 
@@ -121,6 +129,26 @@ static int check_element(const struct settings_group *group, const void *object,
 
 /* --- names --------------------------------------------------------------------- */
 
+/* How much of `rest`, what follows a group's prefix, names the element: all of it, or
+ * what is before its first dot if that leads to settings of a plain name. */
+static size_t element_length(const struct settings *set,
+                             const struct settings_group *group, const char *rest)
+{
+    size_t first = strcspn(rest, "."), part;
+
+    if (!group->plain_names || !rest[first])
+        return strlen(rest);
+    part = 1 + strcspn(rest + first + 1, ".");
+    for (size_t i = 0; i < set->rows; i++) {
+        const char *below = strchr(set->row[i].name, '*');
+
+        if (group_of(set, &set->row[i]) == group &&
+            !strncmp(below + 1, rest + first, part) && below[1 + part] == '.')
+            return first;
+    }
+    return strlen(rest);
+}
+
 /* Does `name` fit the row's name? The element is what lies between the text before
  * the '*' and the text after it, so it may hold dots. */
 static bool row_matches(const struct setting *row, const char *name,
@@ -146,10 +174,12 @@ static bool find_place(const struct settings *set, const char *name,
                        struct place *place)
 {
     for (size_t i = 0; i < set->rows; i++) {
-        if (row_matches(&set->row[i], name, place)) {
-            place->group = group_of(set, place->row);
+        if (!row_matches(&set->row[i], name, place))
+            continue;
+        place->group = group_of(set, place->row);
+        if (!place->group ||
+            element_length(set, place->group, place->element) >= place->length)
             return true;
-        }
     }
     return false;
 }
@@ -194,12 +224,25 @@ static const char *last_part(const char *name)
     return dot ? dot + 1 : name;
 }
 
+/* The length of text[0..length) without its last parts, one for each dot of `tail`, as
+ * long as there is one left. */
+static size_t without_tail(const char *text, size_t length, const char *tail)
+{
+    for (tail = strchr(tail, '.'); tail; tail = strchr(tail + 1, '.')) {
+        const char *dot = memrchr(text, '.', length);
+
+        length = dot ? (size_t)(dot - text) : length;
+    }
+    return length;
+}
+
 /* The row's name with the '*' replaced by what stands in its place in `name`, or by
  * "NAME" if `name` has too few parts. */
-static void candidate(const struct setting *row, const char *name, char *text)
+static void candidate(const struct settings *set, const struct setting *row,
+                      const char *name, char *text)
 {
     const char *star = strchr(row->name, '*'), *element = name;
-    int length;
+    size_t length = 0;
 
     if (!star) {
         snprintf(text, SETTING_NAME_MAX, "%s", row->name);
@@ -211,15 +254,17 @@ static void candidate(const struct setting *row, const char *name, char *text)
             element += element != NULL;
         }
     }
-    length = element ? (int)(strrchr(name, '.') - element) : 0;
-    if (length < 0) /* `name` ends with the element */
-        length = (int)strlen(element);
+    if (element) {
+        length = element_length(set, group_of(set, row), element);
+        if (!element[length])
+            length = without_tail(element, length, star);
+    }
     if (length == 0) {
         element = "NAME";
         length = 4;
     }
     snprintf(text, SETTING_NAME_MAX, "%.*s%.*s%s", (int)(star - row->name), row->name,
-             length, element, star + 1);
+             (int)length, element, star + 1);
 }
 
 /* How far `name` is from `known`: the letters that differ; or those of the last part,
@@ -238,9 +283,11 @@ static int name_distance(const char *name, const char *known)
     return 2 * (size_t)whole <= last ? whole : COMPARED_MAX;
 }
 
-/* The known name nearest to an unknown one, "" if none is within 3 letters. */
+/* The known name nearest to an unknown one, "" if none is within 3 letters. Of two as
+ * near, the first, but rather a setting of its own than one that inherits. */
 static void nearest_name(const struct settings *set, const char *name, char *nearest)
 {
+    const struct setting *found = NULL;
     int best = 4;
 
     nearest[0] = '\0';
@@ -248,10 +295,12 @@ static void nearest_name(const struct settings *set, const char *name, char *nea
         char known[SETTING_NAME_MAX];
         int distance;
 
-        candidate(&set->row[i], name, known);
+        candidate(set, &set->row[i], name, known);
         distance = name_distance(name, known);
-        if (distance < best) {
+        if (distance < best ||
+            (distance == best && found && found->like && !set->row[i].like)) {
             best = distance;
+            found = &set->row[i];
             snprintf(nearest, SETTING_NAME_MAX, "%s", known);
         }
     }
@@ -264,7 +313,7 @@ static bool is_section(const struct settings *set, const char *name, char *first
     size_t length = strlen(name);
 
     for (size_t i = 0; i < set->rows; i++) {
-        candidate(&set->row[i], name, first);
+        candidate(set, &set->row[i], name, first);
         if (!strncmp(first, name, length) && first[length] == '.')
             return true;
     }
@@ -307,7 +356,9 @@ static int mention(const struct settings *set, void *object, const char *name,
 
         if (strncmp(name, group->prefix, skip))
             continue;
-        length = strlen(name + skip);
+        length = element_length(set, group, name + skip);
+        if (name[skip + length] && !is_section(set, name, first))
+            break;
         if (length > 0 && find_element(group, object, name + skip, length) >= 0)
             return 0;
         rc = check_element(group, object, name + skip, length, where, err);
@@ -373,8 +424,14 @@ int settings_set(const struct settings *set, void *object, const char *name,
 
 void settings_init(const struct settings *set, void *object)
 {
-    for (size_t i = 0; i < set->groups; i++)
-        *group_count(&set->group[i], object) = 0;
+    for (size_t i = 0; i < set->groups; i++) {
+        const struct settings_group *group = &set->group[i];
+        char *first = clear_element(set, group, object, 0);
+
+        *group_count(group, object) = 0;
+        for (int k = 1; k < group->max; k++)
+            memcpy(first + (size_t)k * group->stride, first, group->stride);
+    }
     for (size_t i = 0; i < set->rows; i++) {
         if (!group_of(set, &set->row[i]))
             set_preset(&set->row[i], object);
@@ -399,6 +456,8 @@ static void write_line(FILE *out, const struct setting *row, const void *base)
 {
     char name[SETTING_NAME_MAX], value[SETTING_VALUE_MAX];
 
+    if (setting_inherits(row, base))
+        return;
     full_name(row, base, name);
     setting_format(row, base, value);
     for (const char *s = name; *s; s++) {

@@ -3,12 +3,15 @@
  *
  * A row says where its value lies in a plain struct ("the object"). A '*' in a row's
  * name stands for the name of one element of an array in the object ("tables.*.dim");
- * its group says where that array is. This file knows no setting by name. */
+ * its group says where that array is. An element's setting may be `like` one of the
+ * object: it has that one's value as long as it has none of its own. This file knows no
+ * setting by name. */
 #ifndef ROWHOUSE_COMMON_SETTINGS_H
 #define ROWHOUSE_COMMON_SETTINGS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "common/err.h"
@@ -33,6 +36,11 @@ enum setting_type {
     SETTING_PATH,    /* char[size]: any bytes but control characters */
 };
 
+/* What the field of a setting holds that is `like` another and has no value of its own:
+ * NaN, or one of these. Its text is "inherit". */
+enum { SETTING_NO_CHOICE = -1 };
+#define SETTING_NO_INTEGER INT64_MIN
+
 enum setting_every { SETTING_EVERY_EPOCH, SETTING_EVERY_SECOND };
 
 struct setting {
@@ -47,10 +55,13 @@ struct setting {
     const char *unit;    /* "seconds"; NULL = none */
     const char *doc;     /* a sentence or two */
     bool may_change;     /* on --resume */
+    const char *like;    /* name of the object's setting to inherit from; the default,
+                            range and sentence are its. Integers, reals, choices */
 };
 
 /* The array that a '*' selects from. An element starts with its name, char[name_size],
- * and begins as zeros with the rows' defaults. */
+ * and begins as zeros with the rows' defaults. A plain name ends at its dot where
+ * settings lie below what follows ("tables.user.optimizer"). */
 struct settings_group {
     const char *prefix; /* "tables.": the name up to the '*' */
     const char *word;   /* "table" */
@@ -78,7 +89,8 @@ struct settings {
     size_t sections;
 };
 
-/* Puts every default in place and empties every group. */
+/* Puts every default in place, in elements that are yet to come too, and empties every
+ * group. */
 void settings_init(const struct settings *set, void *object);
 
 /* Sets `name` from text. `where` begins the sentence: "job.yaml line 3: train.epochs is
@@ -89,9 +101,9 @@ void settings_init(const struct settings *set, void *object);
 int settings_set(const struct settings *set, void *object, const char *name,
                  const char *value, const char *where, struct err *err);
 
-/* One line "name=value" for each setting, values in canonical text, list items
- * separated by tabs, '=' and '\' in names with a '\' before them. The caller frees it;
- * NULL without memory. */
+/* One line "name=value" for each setting that is not inherited, values in canonical
+ * text, list items separated by tabs, '=' and '\' in names with a '\' before them. The
+ * caller frees it; NULL without memory. */
 char *settings_to_lines(const struct settings *set, const void *object);
 
 /* Defaults, then the lines. Reads back exactly what settings_to_lines() wrote; anything

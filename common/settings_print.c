@@ -84,6 +84,33 @@ static void print_row_markdown(FILE *out, const struct setting *row)
     fputs(" |\n", out);
 }
 
+/* Settings that inherit from one section are alike: one line for them all. */
+static bool begins_like(const struct setting *row, const struct settings *set)
+{
+    return row->like && (row == set->row || !row[-1].like);
+}
+
+/* "tables.NAME.optimizer.*" and "optimizer.*" */
+static void shown_run(const struct setting *row, char *name, char *like)
+{
+    char one[SETTING_NAME_MAX];
+
+    shown_name(row, one);
+    snprintf(name, SETTING_NAME_MAX, "%.*s.*", (int)(strrchr(one, '.') - one), one);
+    snprintf(like, SETTING_NAME_MAX, "%.*s.*", (int)strcspn(row->like, "."), row->like);
+}
+
+static void print_run_markdown(FILE *out, const struct setting *row)
+{
+    char name[SETTING_NAME_MAX], like[SETTING_NAME_MAX];
+
+    shown_run(row, name, like);
+    fprintf(out,
+            "| `%s` | as `%s` | `inherit` |  |  |  | The settings `%s` for this one "
+            "alone; those that are not given, or `inherit`, are as there. |\n",
+            name, like, like);
+}
+
 /* Writes words from column *at on, breaking lines before WIDTH. */
 static void put_words(FILE *out, const char *text, int *at)
 {
@@ -129,6 +156,30 @@ static void print_row_plain(FILE *out, const struct setting *row)
     putc('\n', out);
 }
 
+static void print_run_plain(FILE *out, const struct setting *row)
+{
+    char name[SETTING_NAME_MAX], like[SETTING_NAME_MAX], text[SETTING_NAME_MAX + 128];
+    int at = INDENT;
+
+    shown_run(row, name, like);
+    snprintf(text, sizeof text,
+             "the settings %s for this one alone; those that are not given, or "
+             "'inherit', are as there",
+             like);
+    fprintf(out, "  %-*s", INDENT - 2, name);
+    put_words(out, text, &at);
+    putc('\n', out);
+}
+
+static void print_row(FILE *out, const struct settings *set, const struct setting *row,
+                      bool markdown)
+{
+    if (begins_like(row, set))
+        (markdown ? print_run_markdown : print_run_plain)(out, row);
+    if (!row->like)
+        (markdown ? print_row_markdown : print_row_plain)(out, row);
+}
+
 static void print_section(const struct settings *set,
                           const struct settings_section *section, FILE *out,
                           bool markdown)
@@ -144,12 +195,8 @@ static void print_section(const struct settings *set,
                 *section->name ? section->name : "The job");
     }
     for (size_t i = 0; i < set->rows; i++) {
-        if (!in_section(&set->row[i], section))
-            continue;
-        if (markdown)
-            print_row_markdown(out, &set->row[i]);
-        else
-            print_row_plain(out, &set->row[i]);
+        if (in_section(&set->row[i], section))
+            print_row(out, set, &set->row[i], markdown);
     }
 }
 

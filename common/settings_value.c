@@ -280,6 +280,58 @@ static bool in_range(const struct setting *row, double value)
     return true;
 }
 
+/* The word for no value at all; NULL if there must be one. */
+static const char *word_for_none(const struct setting *row)
+{
+    if (row->like)
+        return "inherit";
+    return row->preset && !strcmp(row->preset, "none") ? "none" : NULL;
+}
+
+const char *setting_preset(const struct setting *row)
+{
+    return row->like ? word_for_none(row) : row->preset ? row->preset : "";
+}
+
+static bool has_value(const struct setting *row, const void *base)
+{
+    const void *from = const_field(row, base);
+
+    switch (row->type) {
+    case SETTING_INTEGER:
+        return *(const int64_t *)from != SETTING_NO_INTEGER;
+    case SETTING_REAL:
+        return !isnan(*(const double *)from);
+    case SETTING_CHOICE:
+        return *(const int *)from != SETTING_NO_CHOICE;
+    default:
+        return true;
+    }
+}
+
+bool setting_inherits(const struct setting *row, const void *base)
+{
+    return row->like && !has_value(row, base);
+}
+
+/* False: such a setting must have a value. */
+static bool clear_value(const struct setting *row, void *to)
+{
+    switch (row->type) {
+    case SETTING_INTEGER:
+        *(int64_t *)to = SETTING_NO_INTEGER;
+        return true;
+    case SETTING_REAL:
+        *(double *)to = NAN;
+        return true;
+    case SETTING_CHOICE:
+        *(int *)to = SETTING_NO_CHOICE;
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool parse_integer(const struct setting *row, const char *text, int64_t *to)
 {
     const char *digits = text + (*text == '-' || *text == '+');
@@ -295,19 +347,10 @@ static bool parse_integer(const struct setting *row, const char *text, int64_t *
     return true;
 }
 
-static bool optional(const struct setting *row)
-{
-    return row->preset && !strcmp(row->preset, "none");
-}
-
 static bool parse_real(const struct setting *row, const char *text, double *to)
 {
     double value;
 
-    if (optional(row) && !strcmp(text, "none")) {
-        *to = NAN;
-        return true;
-    }
     if (!take_number(&text, &value) || *text || !in_range(row, value))
         return false;
     *to = value + 0.0; /* no negative zero */
@@ -368,9 +411,12 @@ static bool parse_every(const struct setting *row, const char *text, void *base)
 
 bool setting_parse(const struct setting *row, const char *text, void *base)
 {
+    const char *none = word_for_none(row);
     void *to = field(row, base);
     int index;
 
+    if (none && !strcmp(text, none))
+        return clear_value(row, to);
     switch (row->type) {
     case SETTING_INTEGER:
         return parse_integer(row, text, to);
@@ -406,10 +452,6 @@ bool setting_parse(const struct setting *row, const char *text, void *base)
 /* The shortest of the forms that read back as the same double. */
 static void format_real(double value, char *text, size_t size)
 {
-    if (isnan(value)) {
-        snprintf(text, size, "none");
-        return;
-    }
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, size, "%.*g", digits, value);
         if (strtod(text, NULL) == value)
@@ -454,9 +496,14 @@ static void format_every(const struct setting *row, const void *base, char *text
 
 void setting_format(const struct setting *row, const void *base, char *text)
 {
+    const char *none = word_for_none(row);
     const void *from = const_field(row, base);
     size_t size = SETTING_VALUE_MAX;
 
+    if (none && !has_value(row, base)) {
+        snprintf(text, size, "%s", none);
+        return;
+    }
     switch (row->type) {
     case SETTING_INTEGER:
         snprintf(text, size, "%lld", (long long)*(const int64_t *)from);
@@ -552,16 +599,23 @@ void setting_range(const struct setting *row, char *text)
 void setting_expected(const struct setting *row, char *text)
 {
     size_t size = SETTING_SENTENCE_MAX;
+    const char *none = word_for_none(row);
     char range[SETTING_SENTENCE_MAX];
 
     setting_range(row, range);
+    if (none) {
+        int used = snprintf(text, size, "%s%s", none,
+                            row->type == SETTING_CHOICE ? ", " : " or ");
+
+        text += used;
+        size -= (size_t)used;
+    }
     switch (row->type) {
     case SETTING_INTEGER:
         snprintf(text, size, "a whole number from %.200s", range);
         break;
     case SETTING_REAL:
-        snprintf(text, size, "%sa number from %.200s", optional(row) ? "none or " : "",
-                 range);
+        snprintf(text, size, "a number from %.200s", range);
         break;
     case SETTING_BOOLEAN:
         snprintf(text, size, "true or false");

@@ -17,6 +17,12 @@ bool setting_parse(const struct setting *row, const char *text, void *base);
  * `text` has SETTING_VALUE_MAX bytes. */
 void setting_format(const struct setting *row, const void *base, char *text);
 
+/* The default's text. */
+const char *setting_preset(const struct setting *row);
+
+/* Is it `like` another, without a value of its own? */
+bool setting_inherits(const struct setting *row, const void *base);
+
 /* What setting_parse() takes: "a whole number from 1 to 8", "tsv or csv". `text` has
  * SETTING_SENTENCE_MAX bytes. */
 void setting_expected(const struct setting *row, char *text);

@@ -12,7 +12,7 @@ void core_table_spec(const struct job *job, uint32_t table, struct table_spec *s
     bool has_bias = job->model.bias && (strcmp(t->name, job->model.user) == 0 ||
                                         strcmp(t->name, job->model.item) == 0);
 
-    optimizer_init(&optimizer, job);
+    optimizer_init(&optimizer, job, table);
     *spec = (struct table_spec){
         .id = table,
         .dim = (uint32_t)t->dim,
@@ -44,6 +44,7 @@ static int core_open_tables(struct core *core, bool fresh, struct err *err)
             return err_prefix(err, "table %s", core->job->table[i].name);
         core->tables[i] = &core->table[i];
         core->names[i] = core->job->table[i].name;
+        optimizer_init(&core->optimizer[i], core->job, (uint32_t)i);
     }
     return 0;
 }
@@ -64,7 +65,6 @@ int core_create(const struct job *job, uint32_t index, uint32_t servers,
     core->index = index;
     core->servers = servers;
     core->workers = workers;
-    optimizer_init(&core->optimizer, job);
     rc = region_formatted(region) ? region_open(region, err)
                                   : region_format(region, err);
     if (rc == 0)

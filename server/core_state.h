@@ -91,7 +91,7 @@ struct core {
     struct region *region;    /* borrowed */
     struct buffer_pool *pool; /* borrowed */
     uint32_t index, servers, workers;
-    struct optimizer optimizer;
+    struct optimizer optimizer[JOB_TABLES_MAX];
     struct table table[JOB_TABLES_MAX];
     const struct table *tables[JOB_TABLES_MAX];
     const char *names[JOB_TABLES_MAX];

@@ -15,34 +15,34 @@ static void square_up(double power[OPTIMIZER_STEP_BITS + 1], float base)
         power[i] = power[i - 1] * power[i - 1];
 }
 
-void optimizer_init(struct optimizer *optimizer, const struct job *job)
+void optimizer_init(struct optimizer *optimizer, const struct job *job, uint32_t table)
 {
+    const struct job_optimizer from = job_table_optimizer(job, (int)table);
     /* Where workers make the steps, servers add them. */
-    int kind = job->train.update == UPDATE_DELTA ? OPTIMIZER_ADD : job->optimizer.kind;
+    int kind = job->train.update == UPDATE_DELTA ? OPTIMIZER_ADD : from.kind;
     bool has_initial = kind == OPTIMIZER_ADAGRAD || kind == OPTIMIZER_ROWWISE_ADAGRAD;
 
     *optimizer = (struct optimizer){
         .kind = kind,
-        .extras = job->optimizer.clip > 0 || job->optimizer.clip_norm > 0 ||
-                  job->optimizer.decay > 0,
-        .l1 = (float)job->optimizer.l1,
-        .l2 = (float)job->optimizer.l2,
-        .initial = has_initial ? (float)job->optimizer.initial : 0.0f,
-        .momentum = (float)job->optimizer.momentum,
-        .beta1 = (float)job->optimizer.beta1,
-        .beta2 = (float)job->optimizer.beta2,
-        .rho = (float)job->optimizer.rho,
-        .epsilon = (float)job->optimizer.epsilon,
-        .beta = (float)job->optimizer.beta,
-        .clip = (float)job->optimizer.clip,
-        .clip_norm = (float)job->optimizer.clip_norm,
-        .max_norm = (float)job->optimizer.max_norm,
-        .rate = job->optimizer.rate,
-        .decay = job->optimizer.decay,
-        .schedule = job->optimizer.schedule,
-        .schedule_steps = (double)job->optimizer.schedule_steps,
-        .schedule_factor = job->optimizer.schedule_factor,
-        .warmup = (double)job->optimizer.warmup,
+        .extras = from.clip > 0 || from.clip_norm > 0 || from.decay > 0,
+        .l1 = (float)from.l1,
+        .l2 = (float)from.l2,
+        .initial = has_initial ? (float)from.initial : 0.0f,
+        .momentum = (float)from.momentum,
+        .beta1 = (float)from.beta1,
+        .beta2 = (float)from.beta2,
+        .rho = (float)from.rho,
+        .epsilon = (float)from.epsilon,
+        .beta = (float)from.beta,
+        .clip = (float)from.clip,
+        .clip_norm = (float)from.clip_norm,
+        .max_norm = (float)from.max_norm,
+        .rate = from.rate,
+        .decay = from.decay,
+        .schedule = from.schedule,
+        .schedule_steps = (double)from.schedule_steps,
+        .schedule_factor = from.schedule_factor,
+        .warmup = (double)from.warmup,
         .level = (int)cpu_level(),
     };
     if (job->train.update == UPDATE_DELTA) { /* the steps have it all in them */

@@ -92,7 +92,7 @@ enum {
     OPTIMIZER_STEPS_MAX = 1 << OPTIMIZER_STEP_BITS,
 };
 
-/* The job's settings as kernels want them. Plain data. */
+/* A table's settings as kernels want them. Plain data. */
 struct optimizer {
     int kind;    /* enum optimizer_kind */
     bool extras; /* clip, clip_norm or decay is set */
@@ -108,8 +108,8 @@ struct optimizer {
     int level; /* enum cpu_level of the kernels; any gives the same bits */
 };
 
-/* From the job's settings and this processor's level. */
-void optimizer_init(struct optimizer *optimizer, const struct job *job);
+/* From the job's settings for one of its tables and this processor's level. */
+void optimizer_init(struct optimizer *optimizer, const struct job *job, uint32_t table);
 /* Floats of state that a row of `width` weights needs; their first value is `initial`.
  */
 uint32_t optimizer_state_width(const struct optimizer *optimizer, uint32_t width);

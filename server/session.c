@@ -152,8 +152,8 @@ static void apply_group(struct core *core, uint32_t worker,
 
     arm_undo(core, worker, row, n,
              (spec->width + spec->state_width) * (uint32_t)sizeof(float));
-    optimizer_apply(&core->optimizer, standing->under_way, row, gradient, weight, n,
-                    section->width);
+    optimizer_apply(&core->optimizer[section->table], standing->under_way, row,
+                    gradient, weight, n, section->width);
     standing->row += n;
     if (!core->undo)
         return;

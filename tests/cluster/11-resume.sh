@@ -69,13 +69,30 @@ refused 2 'nothing in there to resume' "$T/empty"
 train --resume checkpoint.dir=
 refused 2 'nowhere to resume from' checkpoint.dir
 for setting in optimizer.rate=0.2 tables.user.dim=8,tables.item.dim=8 train.batch=32 \
-    model.loss=logistic train.seed=2 data.split.seed=2 tables.item.scale=0.2; do
+    model.loss=logistic train.seed=2 data.split.seed=2 tables.item.scale=0.2 \
+    tables.user.optimizer.rate=0.2 tables.item.optimizer.kind=adam; do
     train --resume ${setting//,/ }
     refused 2 "another $setting" "${setting%%=*}" "$C"
 done
 is "$(inspect 'd["number"]')" 6 'none of this has touched the checkpoints'
 train --resume train.epochs=7 checkpoint.keep=2 cluster.memory_max=100MiB --quiet
 ended 0 'what may change may'
+
+# --- tables with optimizers of their own
+own='tables.item.optimizer.kind=adam tables.item.optimizer.rate=0.01'
+run "$ROWHOUSE" train "$T/job.yaml" checkpoint.dir="$T/own" $own train.inflight=0 train.epochs=4
+is "$status $(inspect '[d["tables"][t]["state_width"] for t in ("user", "item")]' "$T/own")" \
+    '0 [5, 11]' 'a table has the state of its own optimizer'
+is "$(inspect 'd["settings"]["tables.item.optimizer.kind"]' "$T/own")" adam \
+    'and inspect shows it'
+own_rmse=$(value rmse)
+run "$ROWHOUSE" train "$T/job.yaml" checkpoint.dir="$T/own2" $own train.inflight=0 train.epochs=1
+run "$ROWHOUSE" train "$T/job.yaml" checkpoint.dir="$T/own2" $own train.inflight=0 \
+    train.epochs=4 --resume cluster.servers=2
+is "$status $(value rmse)" "0 $own_rmse" 'a run in two parts comes to the same numbers'
+run "$ROWHOUSE" train "$T/job.yaml" checkpoint.dir="$T/own2" train.inflight=0 train.epochs=4 \
+    --resume
+refused 2 'going on without it' 'tables.item.optimizer.kind is inherit' 'made with adam'
 
 # --- how many, how often
 is "$(ls "$C" | tr '\n' ' ')" 'checkpoint-0000000006 checkpoint-0000000007 ' \

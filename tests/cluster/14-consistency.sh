@@ -27,6 +27,18 @@ for servers in 1 2 3 7; do
     is "$(json "$T/report.json" "d['staleness']['user']['max']")" 0 "... reads nothing stale"
 done
 
+own='tables.user.optimizer.kind=adam tables.user.optimizer.rate=0.01
+    tables.item.optimizer.kind=ftrl tables.item.optimizer.l1=0.01'
+for servers in 1 2 3 7; do
+    run "$ROWHOUSE" train "$T/job.yaml" --quiet $own cluster.servers=$servers \
+        cluster.workers=2 checkpoint.dir="$T/own-$servers"
+    ended 0 "an optimizer for each table, with $servers servers"
+    [ $servers -eq 1 ] && other=$(bits "$T/own-1")
+    is "$(bits "$T/own-$servers")" "$other" "... gives the same bits"
+done
+[ "$other" != "$wanted" ]
+ok $? '... but not those of another optimizer'
+
 mpi 5 train "$T/job.yaml" --quiet cluster.servers=3 checkpoint.dir="$T/ranks"
 run -t 40 "${mpi[@]}"
 ended 0 "bsp with 3 servers and 2 workers as processes"

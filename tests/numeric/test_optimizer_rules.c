@@ -188,7 +188,7 @@ static void agrees_with_reference(const struct job *job, uint32_t width)
     double g[WIDTH_MAX];
     struct optimizer o;
 
-    optimizer_init(&o, job);
+    optimizer_init(&o, job, 0);
     assert_true(o.initial == (has_initial ? (float)job->optimizer.initial : 0));
     for (uint32_t i = 0; i < width + optimizer_state_width(&o, width); i++)
         row[i] = i < width ? (float)random_at(1, i) : o.initial;
@@ -300,7 +300,7 @@ static void all_levels_give_the_same_bits(void **state)
                 for (int level = CPU_V3; level <= (int)cpu_level(); level++) {
                     uint32_t floats;
 
-                    optimizer_init(&o, job);
+                    optimizer_init(&o, job, 0);
                     floats = widths[i] + optimizer_state_width(&o, widths[i]);
                     run_rows(&o, CPU_V2, widths[i], one);
                     run_rows(&o, level, widths[i], two);
@@ -335,7 +335,7 @@ static void state_has_its_width(void **state)
     (void)state;
     for (int kind = 0; kind < KINDS; kind++) {
         job_of(&job, kind);
-        optimizer_init(&o, &job);
+        optimizer_init(&o, &job, 0);
         assert_int_equal(optimizer_state_width(&o, 10), expected[kind]);
     }
 }
@@ -382,7 +382,7 @@ static void each_finds_the_bottom(void **state)
         job.optimizer.l1 = job.optimizer.l2 = job.optimizer.decay = 0;
         job.optimizer.rate = rate[kind];
         job.optimizer.epsilon = kind == OPTIMIZER_ADADELTA ? 1e-6 : 1e-8;
-        optimizer_init(&o, &job);
+        optimizer_init(&o, &job, 0);
         for (uint32_t i = 0; i < WIDTH + optimizer_state_width(&o, WIDTH); i++)
             row[i] = i < WIDTH ? 0 : o.initial;
         first = bowl(row, g, WIDTH);
@@ -412,7 +412,7 @@ static void nesterov_looks_ahead(void **state)
     job.optimizer.l2 = 0;
     job.optimizer.rate = rate;
     mu = job.optimizer.momentum;
-    optimizer_init(&o, &job);
+    optimizer_init(&o, &job, 0);
     for (uint64_t clock = 1; clock <= 30; clock++) {
         float g = 0.5f * row[0];
 
@@ -434,7 +434,7 @@ static void adam_counts_each_row_for_itself(void **state)
     job_of(&job, OPTIMIZER_ADAM);
     job.optimizer.l2 = 0;
     job.optimizer.rate = 0.125;
-    optimizer_init(&o, &job);
+    optimizer_init(&o, &job, 0);
     for (uint64_t clock = 1; clock <= 500; clock++)
         optimizer_apply(&o, clock, &at, &g, &u, 1, 1);
     assert_true(old[3] == 500);
@@ -454,7 +454,7 @@ static void adams_count_is_bounded(void **state)
 
     (void)state;
     job_of(&job, OPTIMIZER_ADAM);
-    optimizer_init(&o, &job);
+    optimizer_init(&o, &job, 0);
     for (size_t i = 0; i < sizeof count / sizeof *count; i++) {
         float row[] = {1, 0.5f, 0.25f, count[i], 77}, g = 0, u = 0, *at = row;
 
@@ -476,7 +476,7 @@ static void without_a_gradient_nothing_moves(void **state)
 
         job_of(&job, kind);
         job.optimizer.decay = job.optimizer.initial = 0;
-        optimizer_init(&o, &job);
+        optimizer_init(&o, &job, 0);
         for (uint32_t i = 0; i < 9 + optimizer_state_width(&o, 9); i++)
             row[i] = i < 9 ? (float)random_at(2, i) : 0;
         for (uint64_t clock = 1; clock < 4; clock++)
@@ -498,7 +498,7 @@ static void not_a_number_stays_none(void **state)
             float *at = row;
             struct optimizer o;
 
-            optimizer_init(&o, &job);
+            optimizer_init(&o, &job, 0);
             optimizer_apply(&o, 1, &at, g, &u, 1, 8);
             assert_true(isnan(row[3]));
         }
@@ -517,7 +517,7 @@ static void penalties_make_zeros(void **state)
         job_of(&job, kinds[k]);
         job.optimizer.l1 = kinds[k] == OPTIMIZER_FTRL ? 5 : 0.1;
         job.optimizer.l2 = 0;
-        optimizer_init(&o, &job);
+        optimizer_init(&o, &job, 0);
         row[2] = row[3] = o.initial;
         for (uint64_t clock = 1; clock <= 200; clock++) {
             g[0] = clock % 2 ? 0.05f : -0.04f; /* little more than noise */
@@ -539,7 +539,7 @@ static void ftrl_starts_where_the_row_is(void **state)
     (void)state;
     job_of(&job, OPTIMIZER_FTRL);
     job.optimizer.l1 = job.optimizer.l2 = 0;
-    optimizer_init(&o, &job);
+    optimizer_init(&o, &job, 0);
     optimizer_apply(&o, 1, &at, &g, &u, 1, 1);
     assert_float_equal(row[0], 0.75 - 0.05 * 1e-4, 1e-6);
 }
@@ -553,7 +553,7 @@ static void add_adds_whole_numbers(void **state)
     (void)state;
     job_init(&job); /* with the l2 that others have */
     job.optimizer.kind = OPTIMIZER_ADD;
-    optimizer_init(&o, &job);
+    optimizer_init(&o, &job, 0);
     optimizer_apply(&o, 1, &at, g, &u, 1, 3);
     assert_true(row[0] == 7 && row[1] == -1 && row[2] == 0x1p23f + 1);
 }
@@ -604,7 +604,7 @@ static void schedules_follow_the_clock(void **state)
         job.optimizer.schedule_steps = cases[i].steps;
         job.optimizer.schedule_factor = cases[i].factor;
         job.optimizer.warmup = cases[i].warmup;
-        optimizer_init(&o, &job);
+        optimizer_init(&o, &job, 0);
         if (fabs((double)optimizer_rate(&o, cases[i].clock) - cases[i].rate) > 1e-6)
             fail_msg("case %zu: rate %g, expected %g", i,
                      (double)optimizer_rate(&o, cases[i].clock), cases[i].rate);

@@ -59,6 +59,8 @@ static void fill_job(struct job *job)
     job->optimizer.rate = 0.1;
     job->optimizer.l2 = 0.01;
     job->optimizer.initial = 0.1;
+    job->table[1].optimizer.kind = OPTIMIZER_ADAM; /* rows of another length */
+    job->table[1].optimizer.l2 = 0;
     job->cluster.memory_max = REGION_BYTES / 2;
 }
 

@@ -53,13 +53,14 @@ static inline void kit_core_open(struct core_kit *kit)
         fail_msg("%s", err.text);
 }
 
-/* Server 0 of `servers`. */
-static inline struct core_kit *core_kit_create(uint32_t servers, uint32_t workers)
+/* Server 0 of `servers`, for a job made from that of kit_job_init(). */
+static inline struct core_kit *core_kit_create_for(const struct job *job,
+                                                   uint32_t servers, uint32_t workers)
 {
     struct core_kit *kit = calloc(1, sizeof *kit);
 
     assert_non_null(kit);
-    kit_job_init(&kit->job);
+    kit->job = *job;
     kit->servers = servers;
     kit->workers = workers;
     kit->pool = buffer_pool_create(64 << 20);
@@ -71,6 +72,14 @@ static inline struct core_kit *core_kit_create(uint32_t servers, uint32_t worker
     assert_true(kit->region.base != MAP_FAILED);
     kit_core_open(kit);
     return kit;
+}
+
+static inline struct core_kit *core_kit_create(uint32_t servers, uint32_t workers)
+{
+    static struct job job;
+
+    kit_job_init(&job);
+    return core_kit_create_for(&job, servers, workers);
 }
 
 static inline void core_kit_destroy(struct core_kit *kit)

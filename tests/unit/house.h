@@ -11,7 +11,9 @@
 struct shelf {
     char name[16];
     int64_t width;
-    int colour;
+    int colour, roof;
+    int64_t rooms;
+    double height;
 };
 
 struct house {
@@ -70,6 +72,12 @@ static const struct setting rows[] = {
      .doc = "How wide."},
     {"shelves.*.colour", SETTING_CHOICE, IN(colour), .choices = "red|blue",
      .preset = "blue", .doc = "How loud."},
+    {"shelves.*.plan.rooms", SETTING_INTEGER, IN(rooms), .min = -3, .max = 1e6,
+     .like = "plan.rooms", .doc = "How many."},
+    {"shelves.*.plan.height", SETTING_REAL, IN(height), .min = 0, .max = 10,
+     .like = "plan.height", .doc = "How high."},
+    {"shelves.*.plan.roof", SETTING_CHOICE, IN(roof), .choices = "flat|gable|hip",
+     .like = "plan.roof", .doc = "Above."},
     {"life.old.*.width", SETTING_INTEGER, IN(width), .min = 1, .max = 9, .preset = "3",
      .doc = "How wide once."},
 };

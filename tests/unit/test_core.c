@@ -296,6 +296,36 @@ static void test_rate_of_the_clock(void **state)
     core_kit_destroy(kit);
 }
 
+/* A table's rows are changed by its own rule, and have the state that it needs. */
+static void test_each_table_has_its_optimizer(void **state)
+{
+    static struct job job;
+    const struct table *side;
+    const uint64_t key = 9;
+    struct core_kit *kit;
+    uint32_t tables;
+    float *row;
+
+    (void)state;
+    kit_job_init(&job);
+    job.table[1].optimizer.kind = OPTIMIZER_ADAGRAD;
+    job.table[1].optimizer.rate = 0.5;
+    job.table[1].optimizer.initial = 7;
+    kit = core_kit_create_for(&job, 1, 1);
+    assert_int_equal(core_tables(kit->core, &tables)[0]->spec.state_width, 0);
+    side = core_tables(kit->core, &tables)[1];
+    assert_int_equal(side->spec.state_width, 4);
+    push(kit, 0, (struct push){1, 0, 0, 1}, key, 3, ack_of(1, 0, false));
+    kit_push(kit, 0, (struct push){2, 1, 0, 1}, 1, &key, 1, 3);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_true(value_of(kit, key) == 3); /* rate 1 */
+    table_find(side, &key, 1, &row);
+    assert_non_null(row);
+    assert_true(row[4] == 16);                 /* 7 + 3^2 */
+    assert_true(row[0] == 0.5f * 3.0f / 4.0f); /* and its root */
+    core_kit_destroy(kit);
+}
+
 static void test_sessions_survive(void **state)
 {
     struct core_kit *kit = core_kit_create(1, 2);
@@ -573,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_push_order),
         cmocka_unit_test(test_parts_in_order),
         cmocka_unit_test(test_rate_of_the_clock),
+        cmocka_unit_test(test_each_table_has_its_optimizer),
         cmocka_unit_test(test_sessions_survive),
         cmocka_unit_test(test_other_settings),
         cmocka_unit_test(test_staleness_of_one_held_back),

@@ -220,6 +220,33 @@ static void the_whole_job_file_is_read(void **state)
     assert_int_equal(job->checkpoint.keep, 1);
 }
 
+/* What a table does not give is the job's. */
+static void tables_have_optimizers(void **state)
+{
+    struct fixture *f = *state;
+    struct job_optimizer user, item;
+
+    loads(f, "data: {train: a.tsv, label: rating, columns: {u: {table: user},\n"
+             "                                             i: {table: item}}}\n"
+             "optimizer: {kind: momentum, rate: 0.25, momentum: 0.5, warmup: 9}\n"
+             "tables:\n"
+             "  user: {optimizer: {}}\n"
+             "  item: {optimizer: {kind: adam, rate: 0.001, schedule: cosine,\n"
+             "                     schedule_steps: 70, l2: 0}}\n");
+    user = job_table_optimizer(&f->job, 0);
+    item = job_table_optimizer(&f->job, 1);
+    assert_int_equal(user.kind, OPTIMIZER_MOMENTUM);
+    assert_true(user.rate == 0.25 && user.momentum == 0.5 && user.l2 == 0.02);
+    assert_int_equal(user.schedule, SCHEDULE_CONSTANT);
+    assert_int_equal(user.warmup, 9);
+    assert_int_equal(item.kind, OPTIMIZER_ADAM);
+    assert_true(item.rate == 0.001 && item.momentum == 0.5 && item.l2 == 0);
+    assert_int_equal(item.schedule, SCHEDULE_COSINE);
+    assert_int_equal(item.schedule_steps, 70);
+    assert_int_equal(item.warmup, 9);
+    assert_true(f->job.optimizer.rate == 0.25);
+}
+
 static void column_names_may_hold_dots_and_spaces(void **state)
 {
     struct fixture *f = *state;
@@ -442,6 +469,8 @@ static void the_nearest_name_is_offered(void **state)
         {"evaluate.metric", "evaluate.metrics"},
         {"chekpoint.dir", "checkpoint.dir"},
         {"frobnicate", NULL},
+        {"tables.user.optimizer.rat", "tables.user.optimizer.rate"},
+        {"tables.user.optimizer.dim", "tables.user.dim"},
     };
     struct job job;
     struct err err;
@@ -494,7 +523,8 @@ static void lines_come_back_exactly(void **state)
         f,
         "data: {train: [a.tsv, 'b,c'], label: 'r = 1', positive_from: 3.5, columns: {\n"
         "  'u=\\id.x': {table: user}, i: {table: item}}}\n"
-        "tables: {item: {dim: 8, scale: 0.3}, user: {dim: 8}}\n"
+        "tables: {item: {dim: 8, scale: 0.3, optimizer: {rate: 0.7, warmup: 3}},\n"
+        "  user: {dim: 8}}\n"
         "model: {loss: logistic}\n"
         "optimizer: {rate: 0.30000000000000004}\n"
         "checkpoint: {every: 1.5 s, dir: a b}\n");
@@ -509,6 +539,9 @@ static void lines_come_back_exactly(void **state)
     assert_string_equal(again.data.column[0].name, "u=\\id.x");
     assert_int_equal(job_table_index(&again, "item"), 0);
     assert_true(again.optimizer.rate == 0.30000000000000004);
+    assert_true(job_table_optimizer(&again, 0).rate == 0.7);
+    assert_int_equal(job_table_optimizer(&again, 0).warmup, 3);
+    assert_true(job_table_optimizer(&again, 1).rate == 0.30000000000000004);
     assert_true(again.checkpoint.every == 1.5);
     twice = job_to_lines(&again);
     assert_string_equal(lines, twice);
@@ -572,6 +605,9 @@ static void some_settings_may_change_on_resume(void **state)
         f, "tables.user.scale=0.2",
         "tables.user.scale is 0.2, the checkpoint was made with 0.1; this cannot "
         "change on --resume");
+    continuing(f, "tables.item.optimizer.kind=adam",
+               "tables.item.optimizer.kind is adam, the checkpoint was made with "
+               "inherit; this cannot change on --resume");
     continuing(f, "tables.films.dim=8",
                "tables.films is new, the checkpoint was made without it; this cannot "
                "change on --resume");
@@ -674,6 +710,7 @@ int main(void)
         cmocka_unit_test(defaults),
         cmocka_unit_test(defaults_of_cluster_checkpoint_and_tables),
         TEST(the_whole_job_file_is_read),
+        TEST(tables_have_optimizers),
         TEST(column_names_may_hold_dots_and_spaces),
         TEST(sentences_name_file_and_line),
         TEST(choices_are_listed),

@@ -343,16 +343,68 @@ static void delta_makes_plain_steps(void **state)
     accepts(f, "optimizer.kind=sgd", "train.update=delta");
 }
 
+/* What counts is what comes together for a table. */
+static void each_table_has_a_good_optimizer(void **state)
+{
+    struct fixture *f = *state;
+
+    accepts(f, "tables.item.optimizer.kind=adam", "tables.user.optimizer.kind=ftrl");
+    check_refuses(f, "tables.item.optimizer.kind=adamw", NULL,
+                  "table item: optimizer.l2 is 0.02, but adamw has optimizer.decay in "
+                  "its place, expected 0");
+    check_refuses(f, "tables.user.optimizer.schedule=step", NULL,
+                  "table user: optimizer.schedule_steps is not set: it says in how "
+                  "many batches the rate falls");
+    accepts(f, "optimizer.schedule_steps=5", "optimizer.schedule=step");
+    check_refuses(
+        f, "optimizer.kind=adamw", "tables.user.optimizer.kind=sgd",
+        "optimizer.l2 is 0.02, but adamw has optimizer.decay in its place, expected "
+        "0");
+    check_refuses(f, "optimizer.kind=sgd", "tables.item.optimizer.decay=50",
+                  "table item: optimizer.decay times optimizer.rate is 2.5, expected "
+                  "at most 1");
+}
+
+static void delta_is_the_same_for_all_tables(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+
+    accepts(f, "optimizer.kind=sgd", "tables.user.optimizer.kind=adam");
+    f->job.train.update = UPDATE_DELTA;
+    assert_int_equal(job_check(&f->job, &err), -ERR_INPUT);
+    assert_string_equal(err.text,
+                        "train.update: delta needs optimizer.kind: sgd, whose steps "
+                        "the workers make themselves, also for table user");
+    accepts(f, "optimizer.kind=sgd", "tables.item.optimizer.l2=0.1");
+    f->job.train.update = UPDATE_DELTA;
+    assert_int_equal(job_check(&f->job, &err), -ERR_INPUT);
+    assert_string_equal(err.text,
+                        "tables.item.optimizer has a rate or l2 of its own, but "
+                        "train.update: delta makes its steps with optimizer.rate and "
+                        "optimizer.l2");
+    accepts(f, "tables.user.optimizer.kind=sgd", "tables.item.optimizer.kind=sgd");
+    f->job.train.update = UPDATE_DELTA;
+    assert_int_equal(job_check(&f->job, &err), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, drop_fixture)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_name_comes_from_the_file),   TEST(checks_of_the_data),
-        TEST(checks_of_the_columns),          TEST(checks_of_the_model),
-        TEST(checks_of_the_metrics),          TEST(checks_of_penalties),
-        TEST(checks_of_limits_and_schedules), TEST(add_takes_all_as_it_is),
-        TEST(delta_makes_plain_steps),        TEST(the_example_is_a_good_job),
+        TEST(the_name_comes_from_the_file),
+        TEST(checks_of_the_data),
+        TEST(checks_of_the_columns),
+        TEST(checks_of_the_model),
+        TEST(checks_of_the_metrics),
+        TEST(checks_of_penalties),
+        TEST(checks_of_limits_and_schedules),
+        TEST(add_takes_all_as_it_is),
+        TEST(delta_makes_plain_steps),
+        TEST(each_table_has_a_good_optimizer),
+        TEST(delta_is_the_same_for_all_tables),
+        TEST(the_example_is_a_good_job),
     };
 
     return cmocka_run_group_tests_name("job_check", tests, NULL, NULL);

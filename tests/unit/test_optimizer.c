@@ -144,11 +144,12 @@ static void test_from_job(void **state)
     struct optimizer o;
 
     (void)state;
+    job_init(job);
     job->optimizer.kind = OPTIMIZER_ADAGRAD;
     job->optimizer.rate = 0.5;
     job->optimizer.l2 = 0.25;
     job->optimizer.initial = 2;
-    optimizer_init(&o, job);
+    optimizer_init(&o, job, 0);
     assert_int_equal(o.kind, OPTIMIZER_ADAGRAD);
     assert_true(o.rate == 0.5f && o.l2 == 0.25f && o.initial == 2);
     assert_int_equal(o.level, cpu_level());
@@ -167,11 +168,12 @@ static void test_differences_are_added(void **state)
     struct optimizer o;
 
     (void)state;
+    job_init(job);
     job->train.update = UPDATE_DELTA;
     job->optimizer.kind = OPTIMIZER_SGD;
     job->optimizer.rate = 0.125;
     job->optimizer.l2 = 0.5;
-    optimizer_init(&o, job);
+    optimizer_init(&o, job, 0);
     optimizer_apply(&o, 1, &row, difference, weight, 1, 2);
     assert_true(block[0] == 1.5f && block[1] == -2);
     free(job);

@@ -219,6 +219,41 @@ static void elements_have_limits(void **state)
     assert_string_equal(err.text, "here: more than 2 relics");
 }
 
+/* What an element has no value for is the object's business. */
+static void elements_inherit(void **state)
+{
+    struct house house = init();
+    char *lines;
+
+    (void)state;
+    assert_int_equal(house.shelf[2].width, 2); /* also before there is one */
+    assert_int_equal(house.shelf[2].rooms, SETTING_NO_INTEGER);
+    sets(&house, "shelves.a.plan", NULL);
+    sets(&house, "shelves.b.plan.rooms", "7");
+    sets(&house, "shelves.c.plan.height", "1.5");
+    sets(&house, "shelves.c.plan.roof", "flat");
+    assert_int_equal(house.shelves, 3);
+    assert_string_equal(house.shelf[0].name, "a");
+    assert_int_equal(house.shelf[0].rooms, SETTING_NO_INTEGER);
+    assert_int_equal(house.shelf[0].roof, SETTING_NO_CHOICE);
+    assert_true(isnan(house.shelf[0].height));
+    assert_int_equal(house.shelf[1].rooms, 7);
+    assert_true(house.shelf[2].height == 1.5);
+    assert_int_equal(house.shelf[2].roof, 0);
+    lines = settings_to_lines(&set, &house);
+    assert_non_null(lines);
+    assert_non_null(strstr(lines, "\nshelves.a.width=2\nshelves.a.colour=blue\n"
+                                  "shelves.b.width=2\nshelves.b.colour=blue\n"
+                                  "shelves.b.plan.rooms=7\nshelves.c.width=2\n"));
+    free(lines);
+    sets(&house, "shelves.b.plan.rooms", "inherit");
+    sets(&house, "shelves.c.plan.height", "inherit");
+    sets(&house, "shelves.c.plan.roof", "inherit");
+    assert_int_equal(house.shelf[1].rooms, SETTING_NO_INTEGER);
+    assert_true(isnan(house.shelf[2].height));
+    assert_int_equal(house.shelf[2].roof, SETTING_NO_CHOICE);
+}
+
 /* Everything at once, among it names and values that need care in a line. */
 static struct house furnished(void)
 {
@@ -346,6 +381,39 @@ static void elements_must_stay(void **state)
                "this cannot change on --resume");
 }
 
+static void what_inherits_has_its_sentences(void **state)
+{
+    struct house now = furnished();
+
+    (void)state;
+    refuses("shelves.a.plan.rooms", "many",
+            "f line 3: shelves.a.plan.rooms is 'many', expected inherit or a whole "
+            "number from -3 to 1000000");
+    refuses("shelves.a.plan.height", "11",
+            "f line 3: shelves.a.plan.height is '11', expected inherit or a number "
+            "from 0 to 10");
+    refuses("shelves.a.plan.roof", "tin",
+            "f line 3: shelves.a.plan.roof is 'tin', expected inherit, flat, gable or "
+            "hip");
+    refuses("plan.rooms", "inherit",
+            "f line 3: plan.rooms is 'inherit', expected a whole number from -3 to "
+            "1000000");
+    refuses("shelves.a.plan", "5",
+            "f line 3: shelves.a.plan is '5', expected settings below it, such as "
+            "shelves.a.plan.rooms");
+    refuses("shelves.a.plan.romos", "5",
+            "f line 3: unknown setting 'shelves.a.plan.romos'; did you mean "
+            "'shelves.a.plan.rooms'?");
+    refuses("shelves.a.plan.width", "5",
+            "f line 3: unknown setting 'shelves.a.plan.width'; did you mean "
+            "'shelves.a.width'?");
+    refuses("shelves.a.plan.cellar", NULL,
+            "f line 3: unknown setting 'shelves.a.plan.cellar'");
+    sets(&now, "shelves.a.plan.rooms", "4");
+    continuing(&now, "shelves.a.plan.rooms is 4, the checkpoint was made with inherit; "
+                     "this cannot change on --resume");
+}
+
 static char *page(bool markdown)
 {
     char *text = NULL;
@@ -363,6 +431,12 @@ static void pages_show_every_setting(void **state)
     char *markdown = page(true), *plain = page(false);
 
     (void)state;
+    assert_non_null(strstr(markdown, "\n| `shelves.NAME.plan.*` | as `plan.*` | "
+                                     "`inherit` | "));
+    assert_null(strstr(markdown, "NAME.plan.rooms"));
+    assert_non_null(
+        strstr(plain, "\n  shelves.NAME.plan.*       the settings plan.* "));
+    assert_null(strstr(plain, "NAME.plan.rooms"));
     for (size_t i = 0; i < set.rows; i++) {
         assert_non_null(strstr(plain, rows[i].doc));
         assert_true(strstr(markdown, rows[i].doc) || strchr(rows[i].doc, '|'));
@@ -394,6 +468,8 @@ int main(void)
         cmocka_unit_test(sections_take_no_value),
         cmocka_unit_test(a_mention_makes_an_element),
         cmocka_unit_test(elements_have_limits),
+        cmocka_unit_test(elements_inherit),
+        cmocka_unit_test(what_inherits_has_its_sentences),
         cmocka_unit_test(lines_come_back_exactly),
         cmocka_unit_test(damaged_lines_are_refused),
         cmocka_unit_test(some_settings_may_change),
