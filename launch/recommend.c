@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/key.h"
 #include "common/log.h"
+#include "common/textfile.h"
 #include "launch/recommend_data.h"
 #include "launch/trained.h"
 #include "worker/stream/examples.h"
-#include "worker/stream/textfile.h"
 
 enum { LIKED = 5, TITLE_COLUMNS = 58, TOP_DEFAULT = 10 };
 

@@ -5,10 +5,11 @@
  * them (run from the project's directory). As a fuzzer:
  *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
  *       tests/fuzz/test_fuzz_examples.c worker/stream/[!d]*.c \
- *       common/{job,settings,settings_value,settings_print}.c \
- *       common/{yaml,file,err,metrics}.c -lyaml -lz -lzstd -lxxhash -lm -o /tmp/fuzz
- *   mkdir /tmp/found && /tmp/fuzz /tmp/found tests/fuzz/corpus/examples
- * A file that it finds joins the corpus together with the fix. */
+ *       common/{unpack,textfile,number,wording,key,job,job_check,settings}.c \
+ *       common/{settings_value,settings_print,yaml,file,err,metrics}.c -lyaml -lz
+ * -lzstd -lxxhash -lm -o /tmp/fuzz mkdir /tmp/found && /tmp/fuzz /tmp/found
+ * tests/fuzz/corpus/examples A file that it finds joins the corpus together with the
+ * fix. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/key.h"
 #include "worker/stream/examples.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

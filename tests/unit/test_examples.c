@@ -6,12 +6,9 @@
 #include <math.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <xxhash.h>
 
-#include "common/rng.h"
+#include "common/key.h"
 #include "worker/stream/examples.h"
-#include "worker/stream/number.h"
-#include "worker/stream/wording.h"
 
 /* A job with the columns userId and movieId, a title for the latter, and a rating. */
 static void fill_job(struct job *job, enum data_format format)
@@ -81,150 +78,6 @@ static void expect_error(enum data_format format, const char *files, int code,
     assert_int_equal(err.code, code);
     if (!strstr(err.text, sentence))
         fail_msg("'%s' has no '%s'", err.text, sentence);
-}
-
-/* --- keys and numbers ------------------------------------------------------------ */
-
-static void expect_number_key(const char *text, uint64_t key)
-{
-    if (key_of_text(text, strlen(text)) != key)
-        fail_msg("%s", text);
-}
-
-static void test_integers_are_keys_as_they_are(void **state)
-{
-    char text[32];
-
-    (void)state;
-    expect_number_key("0", 0);
-    expect_number_key("1", 1);
-    expect_number_key("9999999999999999999", 9999999999999999999u);
-    expect_number_key("18446744073709551615", UINT64_MAX);
-    expect_number_key("-1", UINT64_MAX);
-    expect_number_key("-9223372036854775808", (uint64_t)1 << 63);
-    expect_number_key("-9223372036854775807", ((uint64_t)1 << 63) + 1);
-    for (uint64_t i = 0; i < 10000; i++) {
-        uint64_t key = rng_at(1, 0, i) >> rng_below(rng_at(1, 1, i), 64);
-
-        snprintf(text, sizeof text, "%llu", (unsigned long long)key);
-        expect_number_key(text, key);
-        snprintf(text, sizeof text, "%lld", (long long)key);
-        expect_number_key(text, key);
-    }
-}
-
-static void test_other_texts_are_hashed(void **state)
-{
-    static const char *const texts[] = {
-        "",
-        "-",
-        "+1",
-        "007",
-        "-0",
-        "00",
-        "1.0",
-        "1 ",
-        " 1",
-        "1a",
-        "a",
-        "--1",
-        "0x10",
-        "Amélie",
-        "1e3",
-        "-01",
-        "٣",
-        "²",
-        "1,000",
-        "1\t",
-        "18446744073709551616",
-        "99999999999999999999",
-        "100000000000000000000",
-        "-9223372036854775809",
-        "-18446744073709551615",
-        "a text that is much longer than any number can be, as titles are"};
-
-    (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        expect_number_key(texts[i], XXH3_64bits(texts[i], strlen(texts[i])));
-}
-
-static void expect_float(const char *text)
-{
-    float value = -77, expected = strtof(text, NULL);
-    enum number_found found = number_parse(text, strlen(text), &value);
-
-    if (found != NUMBER_GOOD || memcmp(&value, &expected, sizeof value) != 0)
-        fail_msg("%s: %d %.9g", text, (int)found, (double)value);
-}
-
-static void test_numbers_are_rounded_correctly(void **state)
-{
-    static const char *const texts[] = {
-        "0",
-        "-0",
-        "4",
-        "+4",
-        "3.5",
-        "-3.5",
-        ".5",
-        "5.",
-        "-.5",
-        "0.1",
-        "16777216",
-        "16777217",
-        "0.3",
-        "00012",
-        "0.000000",
-        "1e3",
-        "1E-3",
-        "1.5e+10",
-        "1e-60",
-        "3.4028e38",
-        "1e-45",
-        "123456789",
-        "999999999",
-        "16777219e-10",
-        "0.000000000000000000000000000000000000000000000000000000001",
-        "100000000000000000000000000000000000",
-        "1.00000005960464477539062500000000000000000000000000000000001",
-        "0.50000002980232238769531249999999999999999999999999999999999"};
-    char text[64];
-
-    (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        expect_float(texts[i]);
-    for (uint64_t i = 0; i < 200000; i++) {
-        uint64_t digits = rng_at(3, 0, i) >> (24 + rng_below(rng_at(3, 1, i), 40));
-
-        snprintf(text, sizeof text, "%llu.%llu",
-                 (unsigned long long)(digits >> rng_below(rng_at(3, 2, i), 30)),
-                 (unsigned long long)rng_below(rng_at(3, 3, i), 1000000));
-        expect_float(text);
-        snprintf(text, sizeof text, "%.*g", 1 + (int)rng_below(rng_at(3, 4, i), 12),
-                 rng_unit(rng_at(3, 5, i)));
-        expect_float(text);
-    }
-}
-
-static void test_what_is_no_number(void **state)
-{
-    static const char *const texts[] = {
-        "",     "-",   "+",   ".",     "-.",  "e5",  "1e",   "1e+",  "four",
-        "4x",   "4 ",  " 4",  "0x4",   "inf", "nan", "--4",  "4-4",  "1.2.3",
-        "1..2", "1,5", "NaN", "4e1.5", "INF", "NA",  "1e5e", "1_000"};
-    static const char *const large[] = {"1e39", "-1e39", "3.5e38",
-                                        "1e999999999999999999999",
-                                        "1000000000000000000000000000000000000000"};
-    float value = 7;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (number_parse(texts[i], strlen(texts[i]), &value) != NUMBER_NONE)
-            fail_msg("'%s'", texts[i]);
-    for (size_t i = 0; i < sizeof large / sizeof *large; i++)
-        if (number_parse(large[i], strlen(large[i]), &value) != NUMBER_TOO_LARGE)
-            fail_msg("'%s'", large[i]);
-    assert_true(value == 7);
 }
 
 /* --- good files ------------------------------------------------------------------ */
@@ -634,40 +487,9 @@ static void test_jobs_without_columns(void **state)
     examples_close(NULL);
 }
 
-static void test_words_in_sentences(void **state)
-{
-    char shown[WORDING_SHOWN_MAX], text[200];
-
-    (void)state;
-    assert_string_equal(wording_shown("Amélie\t\r\x7f", shown), "Amélie???");
-    assert_string_equal(
-        wording_shown("Am\xe9lie \xc2\x9b \xf0\x9f\x98\x80 \xff\x80 \xe2\x82", shown),
-        "Am?lie ?? \xf0\x9f\x98\x80 ?? ??");
-    for (size_t before = 0; before < 4; before++) { /* never half a character */
-        memset(text, 'x', before);
-        text[before] = '\0';
-        for (int i = 0; i < 30; i++)
-            strcat(text, "\u20ac");
-        wording_shown(text, shown);
-        assert_true(strlen(shown) > 55);
-        assert_int_equal((strlen(shown) - before - 3) % 3, 0);
-        assert_string_equal(shown + strlen(shown) - 3, "...");
-    }
-    assert_int_equal(wording_distance("", "abc"), 3);
-    assert_int_equal(wording_distance("movieId", "movie_id"), 1);
-    assert_int_equal(wording_distance("kitten", "sitting"), 3);
-    memset(text, 'x', 199);
-    text[199] = '\0';
-    assert_true(wording_distance(text, text) > 100);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_integers_are_keys_as_they_are),
-        cmocka_unit_test(test_other_texts_are_hashed),
-        cmocka_unit_test(test_numbers_are_rounded_correctly),
-        cmocka_unit_test(test_what_is_no_number),
         cmocka_unit_test(test_tsv),
         cmocka_unit_test(test_csv),
         cmocka_unit_test(test_lists_and_globs),
@@ -683,7 +505,6 @@ int main(void)
         cmocka_unit_test(test_files_that_are_not_there),
         cmocka_unit_test(test_a_file_that_goes_away),
         cmocka_unit_test(test_jobs_without_columns),
-        cmocka_unit_test(test_words_in_sentences),
     };
 
     return cmocka_run_group_tests_name("examples", tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include <zstd.h>
 
 #include "common/rng.h"
-#include "worker/stream/textfile.h"
+#include "common/textfile.h"
 
 enum { PACKED_MAX = 4 << 20 };
 

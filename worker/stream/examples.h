@@ -1,9 +1,7 @@
 /* Examples: rows of TSV or CSV files (with a header) as keys, label and texts.
  *
- * A key is a 64-bit integer in plain decimal notation (-2^63 .. 2^64-1; no '+', no
- * zeros in front), taken as it is, or any other text, hashed with XXH3-64. How rows are
- * laid out is in worker/stream/records.h, what a list of files may be in filelist.h.
- * One thread for each reader. */
+ * What key a text is says common/key.h, how rows are laid out worker/stream/records.h,
+ * what a list of files may be filelist.h. One thread for each reader. */
 #ifndef ROWHOUSE_WORKER_STREAM_EXAMPLES_H
 #define ROWHOUSE_WORKER_STREAM_EXAMPLES_H
 
@@ -43,8 +41,5 @@ int examples_next(struct examples *examples, struct example *example, struct err
 /* "file line N" of the example last returned; valid until the next call with
  * `examples`. */
 const char *examples_where(struct examples *examples);
-
-/* The key of a text: integers as they are, anything else hashed. Any thread. */
-uint64_t key_of_text(const char *text, size_t length);
 
 #endif

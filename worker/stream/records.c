@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/stream/textfile.h"
+#include "common/textfile.h"
 
 struct records {
     struct textfile *file; /* owned */

@@ -1,4 +1,4 @@
-#include "worker/stream/wording.h"
+#include "common/wording.h"
 
 #include <ctype.h>
 #include <stdbool.h>

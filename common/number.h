@@ -1,6 +1,6 @@
 /* Numbers in text. Any thread. */
-#ifndef ROWHOUSE_WORKER_STREAM_NUMBER_H
-#define ROWHOUSE_WORKER_STREAM_NUMBER_H
+#ifndef ROWHOUSE_COMMON_NUMBER_H
+#define ROWHOUSE_COMMON_NUMBER_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* Text from files, made fit for sentences about errors. Any thread. */
-#ifndef ROWHOUSE_WORKER_STREAM_WORDING_H
-#define ROWHOUSE_WORKER_STREAM_WORDING_H
+#ifndef ROWHOUSE_COMMON_WORDING_H
+#define ROWHOUSE_COMMON_WORDING_H
 
 #include <stddef.h>
 

@@ -1,11 +1,11 @@
-#include "worker/stream/textfile.h"
+#include "common/textfile.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/stream/unpack.h"
+#include "common/unpack.h"
 
 enum { TEXT_BYTES = 256 * 1024 }; /* the buffer at first; it doubles for long lines */
 

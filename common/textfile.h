@@ -1,7 +1,7 @@
 /* Lines of a text file: plain, gzip or Zstandard (told by the first bytes, not by the
  * name), streamed through a buffer. One thread. */
-#ifndef ROWHOUSE_WORKER_STREAM_TEXTFILE_H
-#define ROWHOUSE_WORKER_STREAM_TEXTFILE_H
+#ifndef ROWHOUSE_COMMON_TEXTFILE_H
+#define ROWHOUSE_COMMON_TEXTFILE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* The bytes of a file, unpacked: plain, gzip (any number of members) or Zstandard (any
  * number of frames), told by the first bytes and not by the name. Pipes work too. One
  * thread. */
-#ifndef ROWHOUSE_WORKER_STREAM_UNPACK_H
-#define ROWHOUSE_WORKER_STREAM_UNPACK_H
+#ifndef ROWHOUSE_COMMON_UNPACK_H
+#define ROWHOUSE_COMMON_UNPACK_H
 
 #include <stddef.h>
 

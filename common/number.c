@@ -1,4 +1,4 @@
-#include "worker/stream/number.h"
+#include "common/number.h"
 
 #include <math.h>
 #include <stdbool.h>

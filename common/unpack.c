@@ -1,4 +1,4 @@
-#include "worker/stream/unpack.h"
+#include "common/unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
