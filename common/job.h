@@ -59,6 +59,7 @@ enum schedule_kind {
     SCHEDULE_INVERSE_SQRT,
     SCHEDULE_COSINE,
 };
+enum stale_rate_kind { STALE_RATE_SAME, STALE_RATE_INVERSE };
 enum consistency_kind { CONSISTENCY_ASYNC, CONSISTENCY_SSP, CONSISTENCY_BSP };
 enum update_kind { UPDATE_GRADIENT, UPDATE_DELTA };
 enum every_unit { EVERY_EPOCH, EVERY_SECOND };
@@ -81,7 +82,9 @@ struct job_optimizer {
     int schedule;           /* enum schedule_kind */
     int64_t schedule_steps; /* clocks */
     double schedule_factor;
-    int64_t warmup; /* clocks */
+    int64_t warmup;    /* clocks */
+    int stale_rate;    /* enum stale_rate_kind: of pushes that come late */
+    double compensate; /* for what has changed since the pull; 0 = not */
 };
 
 struct job_table {

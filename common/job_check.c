@@ -215,6 +215,15 @@ static int check_optimizer(const struct job_optimizer *o, struct err *err)
         return err_set(err, ERR_INPUT,
                        "optimizer.clip or optimizer.clip_norm is set, but "
                        "optimizer.kind add takes what is pushed as it is");
+    if (o->stale_rate != STALE_RATE_SAME &&
+        (kind == OPTIMIZER_FTRL || kind == OPTIMIZER_ADD))
+        return err_set(err, ERR_INPUT,
+                       "optimizer.stale_rate is inverse, but the rate of "
+                       "optimizer.kind ftrl and add does not change");
+    if (o->compensate > 0 && kind == OPTIMIZER_ADD)
+        return err_set(err, ERR_INPUT,
+                       "optimizer.compensate is set, but optimizer.kind add takes what "
+                       "is pushed as it is");
     return 0;
 }
 
@@ -282,17 +291,34 @@ static int check_update(const struct job *job, struct err *err)
                            "steps the workers make themselves, also for table %s",
                            job->table[t].name);
         if (o.l1 > 0 || o.decay > 0 || o.clip > 0 || o.clip_norm > 0 ||
-            o.max_norm > 0 || o.schedule != SCHEDULE_CONSTANT || o.warmup > 0)
+            o.max_norm > 0 || o.schedule != SCHEDULE_CONSTANT || o.warmup > 0 ||
+            o.stale_rate != STALE_RATE_SAME || o.compensate > 0)
             return err_set(
                 err, ERR_INPUT,
                 "train.update: delta makes plain steps with optimizer.rate and "
                 "optimizer.l2 alone: expected no l1, decay, clip, clip_norm, "
-                "max_norm, schedule or warmup");
+                "max_norm, schedule, warmup, stale_rate or compensate");
         if (o.rate != job->optimizer.rate || o.l2 != job->optimizer.l2)
             return err_set(err, ERR_INPUT,
                            "tables.%s.optimizer has a rate or l2 of its own, but "
                            "train.update: delta makes its steps with optimizer.rate "
                            "and optimizer.l2",
+                           job->table[t].name);
+    }
+    return 0;
+}
+
+/* The cures for gradients that come late. */
+static int check_cures(const struct job *job, struct err *err)
+{
+    for (int t = 0; t < job->tables && job->train.consistency == CONSISTENCY_BSP; t++) {
+        const struct job_optimizer o = job_table_optimizer(job, t);
+
+        if (o.stale_rate != STALE_RATE_SAME || o.compensate > 0)
+            return err_set(err, ERR_INPUT,
+                           "optimizer.%s is set for table %s, but with "
+                           "train.consistency bsp no push is late",
+                           o.compensate > 0 ? "compensate" : "stale_rate",
                            job->table[t].name);
     }
     return 0;
@@ -312,6 +338,8 @@ int job_check(const struct job *job, struct err *err)
         rc = check_optimizers(job, err);
     if (!rc)
         rc = check_update(job, err);
+    if (!rc)
+        rc = check_cures(job, err);
     if (!rc)
         rc = check_metrics(job, err);
     return rc;

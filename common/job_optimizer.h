@@ -58,5 +58,14 @@ ROW(schedule_factor, REAL, "0.1", .min = 0, .max = 1,
     .doc = "See optimizer.schedule.")
 ROW(warmup, INTEGER, "0", .min = 0, .max = 1e15, .unit = "batches",
     .doc = "The rate rises evenly over so many first batches of a worker.")
+ROW(stale_rate, CHOICE, "same", .choices = "same|inverse",
+    .doc = "Rate of a push that comes late: the same as of any other, or divided by "
+           "the number of pushes that its server has applied since it answered the "
+           "pull (staleness-aware SGD). Not with bsp, where nothing is late, nor with "
+           "ftrl and add.")
+ROW(compensate, REAL, "0", .min = 0, .max = 1000,
+    .doc = "How much of the guessed change of a gradient since its pull is added to "
+           "it: lambda of DC-ASGD (server/optimizer.h has the rule); 0: none. Not "
+           "with bsp, where nothing is late, nor with add.")
 /* clang-format on */
 #undef ROW

@@ -141,15 +141,17 @@ int report_write(const struct run_request *request, const struct roster *roster,
         (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
         epochs(state), "test", test_metrics(job, state));
     json_t *rest = json_pack(
-        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:{s:o, s:I, s:f}}",
+        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:I, s:{s:o, s:I, "
+        "s:f}}",
         "seconds", seconds, "cpu_seconds", cpu_seconds, "bytes", "pulled",
         (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed,
         "pushes", "sent", (json_int_t)view->pushes_sent, "applied",
         (json_int_t)view->pushes_applied, "duplicates_dropped",
         (json_int_t)view->pushes_duplicate, "resent", (json_int_t)view->pushes_resent,
-        "staleness", staleness(job, view), "restarts", (json_int_t)state->restarts,
-        "checkpoint", "dir", word(job->checkpoint.dir), "bytes",
-        (json_int_t)state->checkpoint_bytes, "seconds", state->checkpoint_seconds);
+        "uncompensated", (json_int_t)view->pushes_uncompensated, "staleness",
+        staleness(job, view), "restarts", (json_int_t)state->restarts, "checkpoint",
+        "dir", word(job->checkpoint.dir), "bytes", (json_int_t)state->checkpoint_bytes,
+        "seconds", state->checkpoint_seconds);
     char *dump = NULL;
     int rc;
 

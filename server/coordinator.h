@@ -136,6 +136,7 @@ struct run_view {
     double seconds_left;               /* negative: not known */
     uint64_t bytes_pulled, bytes_pushed;
     uint64_t pushes_sent, pushes_resent, pushes_applied, pushes_duplicate;
+    uint64_t pushes_uncompensated;
     double member_cpu_seconds; /* summed over members, each a process of its own */
     uint32_t tables;
     struct table_facts table[STATUS_TABLES_MAX];

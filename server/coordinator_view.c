@@ -10,6 +10,7 @@ static void view_servers(const struct coordinator *c, struct run_view *view)
 
         view->pushes_applied += s->pushes_applied;
         view->pushes_duplicate += s->pushes_duplicate;
+        view->pushes_uncompensated += s->pushes_uncompensated;
         view->member_cpu_seconds += s->cpu_seconds;
         for (uint32_t t = 0; t < s->tables && t < STATUS_TABLES_MAX; t++) {
             if (t >= view->tables)

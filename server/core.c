@@ -71,6 +71,8 @@ int core_create(const struct job *job, uint32_t index, uint32_t servers,
         rc = core_open_tables(core, fresh, err);
     if (rc == 0)
         rc = session_open(core, fresh, err);
+    if (rc == 0)
+        rc = stale_open(core, err);
     if (rc) {
         core_destroy(core);
         return err_prefix(err, "server %u", index);
@@ -93,6 +95,7 @@ void core_destroy(struct core *core)
         core->answers--;
         buffer_unref(body);
     }
+    stale_release(core);
     session_release(core);
     free(core->parked);
     free(core->answer);
@@ -294,6 +297,7 @@ int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
     answer->sections = sections;
     memcpy(answer->section, described, sections * sizeof described[0]);
     answer->body = body;
+    stale_note_answer(core, to.index, pull, section, sections, keys, body);
     return 0;
 }
 
@@ -396,6 +400,7 @@ int core_begin_training(struct core *core, uint64_t order, uint64_t clock,
     }
     __atomic_store_n(&sessions->order, order, __ATOMIC_RELEASE);
     gate_forget_before(core, order);
+    stale_forget_before(core, order);
     for (uint32_t w = 0; w < core->workers; w++)
         gate_settle(core, w);
     return gate_release(core, err);
@@ -442,11 +447,13 @@ void core_fill_status(const struct core *core, struct status *status)
 {
     status->pushes_applied = 0;
     status->pushes_duplicate = 0;
+    status->pushes_uncompensated = 0;
     for (uint32_t w = 0; w < core->workers; w++) {
         const struct session *s = &core->sessions->session[w];
 
         status->pushes_applied += session_standing(s)->pushes_applied;
         status->pushes_duplicate += s->duplicates;
+        status->pushes_uncompensated += s->uncompensated;
     }
     status->tables = (uint32_t)core->job->tables;
     for (uint32_t i = 0; i < status->tables; i++) {

@@ -1,5 +1,6 @@
 /* What a server core consists of, shared by core.c (tables, pulls, what comes in),
- * session.c (pushes) and gate.c (consistency). Nobody else includes this. */
+ * session.c (pushes), gate.c (consistency) and stale.c (pushes that come late). Nobody
+ * else includes this. */
 #ifndef ROWHOUSE_SERVER_CORE_STATE_H
 #define ROWHOUSE_SERVER_CORE_STATE_H
 
@@ -8,8 +9,10 @@
 enum {
     LOOKUP_ROWS = 4096, /* rows looked up at a time */
     GROUP_ROWS = 16,    /* rows that are applied under one undo record */
+    ANSWERED_MAX = 256, /* pulls and pushes of a worker under way are fewer */
     ROOT_SESSIONS = 0,
     ROOT_UNDO = 1,
+    ROOT_ANSWERED = 2,
     ROOT_TABLES = 8, /* and the ones after it */
 };
 
@@ -23,6 +26,12 @@ struct standing {
     uint64_t pushes_applied;
 };
 
+/* How many pushes this server had applied when it answered the pull of a clock; in the
+ * region. */
+struct answered {
+    uint64_t clock, pushes;
+};
+
 /* One worker's session; in the region. Two standings written in turn, so that one is
  * always whole; the rest are single words. */
 struct session {
@@ -31,6 +40,7 @@ struct session {
     uint64_t through; /* every clock up to it is applied, with rows here or without */
     uint64_t idle_order; /* the training order in which it has no data left */
     uint64_t duplicates;
+    uint64_t uncompensated; /* parts */
 };
 
 /* The rows of one group as they were, while they are being changed; in the region. */
@@ -74,6 +84,26 @@ struct parked {
     struct buffer *keys;
 };
 
+/* The answer to a pull, kept until the push of its clock. */
+struct reply {
+    uint64_t order, clock;
+    uint64_t keys; /* their hash */
+    struct buffer *body;
+};
+
+/* One worker's, in any order. */
+struct replies {
+    struct reply *reply;
+    uint32_t count, capacity;
+};
+
+/* How a part of a push is applied. */
+struct application {
+    float rate[MESSAGE_SECTIONS_MAX];
+    const struct buffer *reply; /* borrowed; NULL: there is no compensation */
+    struct section_layout pulled[MESSAGE_SECTIONS_MAX]; /* of the reply */
+};
+
 /* An answer on its way out. */
 struct answer {
     struct peer to;
@@ -103,6 +133,12 @@ struct core {
     uint32_t parks, parks_capacity;
     struct answer *answer; /* ring */
     uint32_t answers, answer_first, answer_capacity;
+    uint64_t pushes;           /* applied in full, of all workers */
+    struct answered *answered; /* in the region, [workers][ANSWERED_MAX], at clock %
+                                  ANSWERED_MAX; NULL: nobody asks */
+    struct replies *replies;   /* [workers]; NULL: nothing is compensated */
+    size_t kept_bytes, kept_max;
+    float *compensated; /* the gradients of one group */
     uint64_t staleness[JOB_TABLES_MAX][STALENESS_BUCKETS];
     /* Of the rows that are looked up now. */
     float *row[LOOKUP_ROWS];
@@ -131,6 +167,29 @@ int session_take_push(struct core *core, const struct message *message,
 /* bsp: applies every clock whose pushes are all there, in worker order. */
 int session_apply_pending(struct core *core);
 void session_release(struct core *core);
+
+/* stale.c */
+int stale_open(struct core *core, struct err *err); /* behind session_open() */
+void stale_release(struct core *core);
+/* A pull has been answered by `body`. */
+void stale_note_answer(struct core *core, uint32_t worker, const struct pull *pull,
+                       const struct section *section, uint32_t sections,
+                       const unsigned char *keys, struct buffer *body);
+/* How a part of the push of `clock` is to be applied; valid until the next answer. */
+void stale_look(struct core *core, uint32_t worker, uint64_t clock,
+                const struct section *section, uint32_t sections,
+                const unsigned char *body, struct application *how);
+/* The gradients to apply to a group of at most GROUP_ROWS rows, which are those of the
+ * section from `standing` on: `gradient`, or what compensation has made of it. */
+const float *stale_compensate(struct core *core, const struct application *how,
+                              const struct section *section,
+                              const struct standing *standing, float *const *row,
+                              const float *gradient, const float *weight, uint32_t n);
+/* A worker's pushes up to `clock` are applied. */
+void stale_forget_applied(struct core *core, uint32_t worker, uint64_t clock);
+/* What was pulled in earlier orders and not pushed will not be. Workers may be in the
+ * new one already. */
+void stale_forget_before(struct core *core, uint64_t order);
 
 /* gate.c */
 uint64_t gate_slowest(const struct core *core);

@@ -7,6 +7,8 @@
 
 static optimizer_rows *const kernels[CPU_V4 + 1] = {
     optimizer_rows_v2, optimizer_rows_v3, optimizer_rows_v4};
+static compensate_rows *const compensations[CPU_V4 + 1] = {
+    compensate_rows_v2, compensate_rows_v3, compensate_rows_v4};
 
 static void square_up(double power[OPTIMIZER_STEP_BITS + 1], float base)
 {
@@ -43,6 +45,8 @@ void optimizer_init(struct optimizer *optimizer, const struct job *job, uint32_t
         .schedule_steps = (double)from.schedule_steps,
         .schedule_factor = from.schedule_factor,
         .warmup = (double)from.warmup,
+        .slows = from.stale_rate == STALE_RATE_INVERSE,
+        .compensate = (float)from.compensate,
         .level = (int)cpu_level(),
     };
     if (job->train.update == UPDATE_DELTA) { /* the steps have it all in them */
@@ -106,10 +110,30 @@ float optimizer_rate(const struct optimizer *optimizer, uint64_t clock)
     return (float)(optimizer->rate * schedule_at(optimizer, now > 0 ? now : 0));
 }
 
+float optimizer_late_rate(const struct optimizer *optimizer, float rate, uint64_t late)
+{
+    return optimizer->slows && late > 1 ? (float)((double)rate / (double)late) : rate;
+}
+
+void optimizer_compensate(const struct optimizer *optimizer, float *const *row,
+                          const float *pulled, const float *gradient,
+                          const float *weight, uint32_t n, uint32_t width, float *out)
+{
+    compensations[optimizer->level](optimizer->compensate, row, pulled, gradient,
+                                    weight, n, width, out);
+}
+
 void optimizer_apply(const struct optimizer *optimizer, uint64_t clock,
                      float *const *row, const float *gradient, const float *weight,
                      uint32_t n, uint32_t width)
 {
-    kernels[optimizer->level](optimizer, optimizer_rate(optimizer, clock), row,
-                              gradient, weight, n, width);
+    optimizer_apply_at(optimizer, optimizer_rate(optimizer, clock), row, gradient,
+                       weight, n, width);
+}
+
+void optimizer_apply_at(const struct optimizer *optimizer, float rate,
+                        float *const *row, const float *gradient, const float *weight,
+                        uint32_t n, uint32_t width)
+{
+    kernels[optimizer->level](optimizer, rate, row, gradient, weight, n, width);
 }

@@ -75,6 +75,18 @@
  *   max_norm         then w * min(1, max_norm / norm(w)): Srebro, Rennie, Jaakkola 2005
  *   schedule         rate is that of the push's clock: optimizer_rate()
  *
+ * Before the step, where set, against gradients that come late (server/stale.c says
+ * what a server knows of that):
+ *
+ *   stale_rate       inverse: rate / max(tau, 1) for a push that comes tau pushes late:
+ *                    Zhang, Gupta, Lian, Liu: Staleness-aware async-SGD, 2016
+ *   compensate       g + compensate / u * g^2 * (w - w_pulled) for g, where w_pulled is
+ *                    what the worker was given: Zheng et al.: Asynchronous stochastic
+ *                    gradient descent with delay compensation, 2017 (DC-ASGD). There g
+ *                    is the mean over a batch, G; here it is the sum over the u
+ *                    examples of the row, u * G, so that u * (G + compensate * G^2 *
+ *                    (w - w_pulled)) is this. Comes before clipping
+ *
  * Kernels are compiled for x86-64-v2, -v3 and -v4 without contraction, so that all
  * three give the same bits; the best is chosen at start. */
 #ifndef ROWHOUSE_SERVER_OPTIMIZER_H
@@ -103,6 +115,8 @@ struct optimizer {
     double rate, decay;
     int schedule; /* enum schedule_kind */
     double schedule_steps, schedule_factor, warmup;
+    bool slows;       /* the rate of late pushes is smaller */
+    float compensate; /* 0 = do not */
     /* beta1 and beta2 to the power of 2^i */
     double beta1_power[OPTIMIZER_STEP_BITS + 1], beta2_power[OPTIMIZER_STEP_BITS + 1];
     int level; /* enum cpu_level of the kernels; any gives the same bits */
@@ -123,6 +137,17 @@ uint32_t optimizer_state_width(const struct optimizer *optimizer, uint32_t width
  *   cosine        from rate to rate * factor in `steps` clocks, then constant */
 float optimizer_rate(const struct optimizer *optimizer, uint64_t clock);
 
+/* The rate of a push that comes `late` pushes late, if on time it is `rate`. */
+float optimizer_late_rate(const struct optimizer *optimizer, float rate, uint64_t late);
+
+/* The gradients out[n][width] that are to be applied in the place of
+ * gradient[n][width]: compensated for what has changed since the rows were
+ * pulled[n][width]. weight[n]; one that is not above 0 is taken for 1. `out` overlaps
+ * nothing. Any thread, as long as nobody changes the rows. */
+void optimizer_compensate(const struct optimizer *optimizer, float *const *row,
+                          const float *pulled, const float *gradient,
+                          const float *weight, uint32_t n, uint32_t width, float *out);
+
 /* Applies n gradients of the push with `clock` in order: row[i] points to `width`
  * weights with the state behind them and is not NULL; gradient[n][width]; weight[n].
  * Rows may repeat. The result depends on nothing but the arguments. Never fails; the
@@ -131,5 +156,9 @@ float optimizer_rate(const struct optimizer *optimizer, uint64_t clock);
 void optimizer_apply(const struct optimizer *optimizer, uint64_t clock,
                      float *const *row, const float *gradient, const float *weight,
                      uint32_t n, uint32_t width);
+/* The same with a rate that is known. */
+void optimizer_apply_at(const struct optimizer *optimizer, float rate,
+                        float *const *row, const float *gradient, const float *weight,
+                        uint32_t n, uint32_t width);
 
 #endif

@@ -420,3 +420,21 @@ void LEVEL(optimizer_rows)(const struct optimizer *optimizer, float rate,
         break;
     }
 }
+
+/* --- gradients that come late ---------------------------------------------------- */
+
+void LEVEL(compensate_rows)(float factor, float *const *row, const float *pulled,
+                            const float *gradient, const float *weight, uint32_t n,
+                            uint32_t width, float *out)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const float *restrict w = row[i];
+        const float *restrict old = pulled + (uint64_t)i * width;
+        const float *restrict g = gradient + (uint64_t)i * width;
+        float *restrict to = out + (uint64_t)i * width;
+        float share = weight[i] > 0.0f ? factor / weight[i] : factor;
+
+        for (uint32_t j = 0; j < width; j++)
+            to[j] = g[j] + share * (g[j] * g[j]) * (w[j] - old[j]);
+    }
+}

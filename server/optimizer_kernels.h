@@ -15,4 +15,11 @@ typedef void optimizer_rows(const struct optimizer *optimizer, float rate,
 
 optimizer_rows optimizer_rows_v2, optimizer_rows_v3, optimizer_rows_v4;
 
+/* As optimizer_compensate(), with its factor. */
+typedef void compensate_rows(float factor, float *const *row, const float *pulled,
+                             const float *gradient, const float *weight, uint32_t n,
+                             uint32_t width, float *out);
+
+compensate_rows compensate_rows_v2, compensate_rows_v3, compensate_rows_v4;
+
 #endif

@@ -144,16 +144,17 @@ void session_release(struct core *core)
 
 /* Applies a group of rows and notes it in one step. */
 static void apply_group(struct core *core, uint32_t worker,
-                        const struct section *section, float *const *row,
-                        const float *gradient, const float *weight, uint32_t n,
-                        struct standing *standing)
+                        const struct application *how, const struct section *section,
+                        float *const *row, const float *gradient, const float *weight,
+                        uint32_t n, struct standing *standing)
 {
     const struct table_spec *spec = &core->table[section->table].spec;
 
     arm_undo(core, worker, row, n,
              (spec->width + spec->state_width) * (uint32_t)sizeof(float));
-    optimizer_apply(&core->optimizer[section->table], standing->under_way, row,
-                    gradient, weight, n, section->width);
+    gradient = stale_compensate(core, how, section, standing, row, gradient, weight, n);
+    optimizer_apply_at(&core->optimizer[section->table], how->rate[standing->section],
+                       row, gradient, weight, n, section->width);
     standing->row += n;
     if (!core->undo)
         return;
@@ -166,8 +167,9 @@ static void apply_group(struct core *core, uint32_t worker,
 
 /* Applies what is left of one section from standing->row on. */
 static int apply_section(struct core *core, uint32_t worker,
-                         const struct section *section, const unsigned char *body,
-                         const struct section_layout *at, struct standing *standing)
+                         const struct application *how, const struct section *section,
+                         const unsigned char *body, const struct section_layout *at,
+                         struct standing *standing)
 {
     const uint64_t *key = (const uint64_t *)(body + at->keys);
     const float *weight = (const float *)(body + at->weights);
@@ -175,14 +177,14 @@ static int apply_section(struct core *core, uint32_t worker,
 
     while (standing->row < section->rows) {
         uint32_t first = standing->row, n = section->rows - first;
-        uint32_t group = core->undo ? GROUP_ROWS : LOOKUP_ROWS;
+        uint32_t group = core->undo || how->reply ? GROUP_ROWS : LOOKUP_ROWS;
 
         if (n > LOOKUP_ROWS)
             n = LOOKUP_ROWS;
         if (table_find_or_make(&core->table[section->table], key + first, n, core->row))
             return -ERR_MEMORY;
         for (uint32_t i = 0; i < n; i += group)
-            apply_group(core, worker, section, core->row + i,
+            apply_group(core, worker, how, section, core->row + i,
                         gradient + (size_t)(first + i) * section->width,
                         weight + first + i, n - i < group ? n - i : group, standing);
     }
@@ -197,16 +199,18 @@ static int apply_part(struct core *core, uint32_t worker, uint64_t clock,
     struct section_layout at[MESSAGE_SECTIONS_MAX];
     struct session *s = session_of(core, worker);
     struct standing standing = *session_standing(s);
+    struct application how;
 
     if (standing.under_way != clock) {
         standing.under_way = clock;
         standing.parts_applied = standing.section = standing.row = 0;
     }
     message_layout(MESSAGE_PUSH, section, sections, at);
+    stale_look(core, worker, clock, section, sections, body, &how);
     while (standing.section < sections) {
         uint32_t i = standing.section;
 
-        if (apply_section(core, worker, &section[i], body, &at[i], &standing)) {
+        if (apply_section(core, worker, &how, &section[i], body, &at[i], &standing)) {
             *full = section[i].table;
             return -ERR_MEMORY;
         }
@@ -220,6 +224,8 @@ static int apply_part(struct core *core, uint32_t worker, uint64_t clock,
         standing.under_way = 0;
         standing.parts_applied = 0;
         standing.pushes_applied++;
+        core->pushes++;
+        stale_forget_applied(core, worker, clock);
     }
     write_standing(s, &standing);
     gate_settle(core, worker);

@@ -58,6 +58,11 @@ void buffer_pool_destroy(struct buffer_pool *pool)
     free(pool);
 }
 
+size_t buffer_pool_bound(const struct buffer_pool *pool)
+{
+    return pool->bytes_max;
+}
+
 uint64_t buffer_pool_allocations(const struct buffer_pool *pool)
 {
     return __atomic_load_n(&pool->allocations, __ATOMIC_RELAXED);

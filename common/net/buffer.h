@@ -32,6 +32,7 @@ struct buffer {
 struct buffer_pool *buffer_pool_create(size_t bytes_max);
 /* All buffers must be back. NULL is fine. */
 void buffer_pool_destroy(struct buffer_pool *pool);
+size_t buffer_pool_bound(const struct buffer_pool *pool);
 /* How often the pool had to ask for memory: constant in a steady step. Any thread. */
 uint64_t buffer_pool_allocations(const struct buffer_pool *pool);
 

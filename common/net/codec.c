@@ -175,6 +175,7 @@ static void put_status(Wire__Status *wire, const struct status *status,
     wire->pushes_resent = status->pushes_resent;
     wire->pushes_applied = status->pushes_applied;
     wire->pushes_duplicate = status->pushes_duplicate;
+    wire->pushes_uncompensated = status->pushes_uncompensated;
     wire->cpu_seconds = status->cpu_seconds;
     wire->data = put_data(&status->data, parts);
     wire->n_metric = METRIC_SUMS;
@@ -501,6 +502,7 @@ static void take_status_numbers(const Wire__Status *wire, struct status *status)
     status->pushes_resent = wire->pushes_resent;
     status->pushes_applied = wire->pushes_applied;
     status->pushes_duplicate = wire->pushes_duplicate;
+    status->pushes_uncompensated = wire->pushes_uncompensated;
     status->cpu_seconds = wire->cpu_seconds;
     take_data(wire->data, &status->data);
     status->shard_bytes = wire->shard_bytes;

@@ -128,6 +128,7 @@ struct status {
     uint64_t bytes_pulled, bytes_pushed;
     uint64_t pushes_sent, pushes_resent;       /* worker */
     uint64_t pushes_applied, pushes_duplicate; /* server */
+    uint64_t pushes_uncompensated;             /* server: parts */
     double cpu_seconds;
     struct data_facts data;     /* worker, once loaded */
     double metric[METRIC_SUMS]; /* worker: sums of an evaluation (common/metrics.h) */

@@ -69,7 +69,8 @@ want(abs(d["test"]["rmse"] - rmse) <= 1e-6 and 0 < d["test"]["mae"] < rmse, "tes
 want(d["seconds"] > 0 and d["cpu_seconds"] > 0, "seconds")
 want(set(d["bytes"]) == {"pulled", "pushed"} and min(d["bytes"].values()) > 0, "bytes")
 p = d["pushes"]
-want(set(p) == {"sent", "applied", "duplicates_dropped", "resent"}, "fields of pushes")
+want(set(p) == {"sent", "applied", "duplicates_dropped", "resent",
+              "uncompensated"}, "fields of pushes")
 want(p["sent"] == p["applied"] == 4 * -(-d["epochs"][0]["examples"] // 64), "pushes %s" % p)
 want(p["duplicates_dropped"] == p["resent"] == 0, "no push was lost: %s" % p)
 for t in ("user", "item"):

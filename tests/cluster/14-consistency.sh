@@ -1,6 +1,6 @@
 #!/bin/bash
 # Consistency: bsp gives the same bits for any number of servers, as threads and as
-# processes, also when processes are killed; ssp keeps its bound; deltas are exact.
+# processes, also when processes are killed; ssp keeps its bound; cures and deltas.
 . "$(dirname "$0")/lib.sh"
 
 ratings 400 300 60 > "$T/d.tsv"
@@ -97,6 +97,22 @@ for k in 0 1 3; do
     is "$(json "$T/report.json" "d['staleness']['item']['max'] <= $k")" True \
         "... is never more stale"
 done
+
+# Cures for what comes late: none for a worker that has all its pushes in what it pulls.
+cures='optimizer.stale_rate=inverse optimizer.compensate=2'
+for with in '' "$cures"; do
+    run "$ROWHOUSE" train "$T/job.yaml" --quiet train.consistency=async train.inflight=0 $with \
+        cluster.servers=2 checkpoint.dir="$T/punctual$with"
+    ended 0 "one worker, nothing pulled ahead, ${with:-no cures}"
+done
+is "$(bits "$T/punctual$cures")" "$(bits "$T/punctual")" "... gives the same bits"
+mpi 5 train "$T/job.yaml" --quiet train.consistency=async $cures cluster.servers=2 \
+    checkpoint.dir= --report "$T/report.json"
+run -t 40 "${mpi[@]}"
+ended 0 "cures with 2 servers and 3 workers as processes"
+is "$(json "$T/report.json" "d['pushes']['uncompensated']")" 0 "... all servers knew what was pulled"
+run "$ROWHOUSE" train "$T/job.yaml" optimizer.compensate=2 checkpoint.dir=
+refused 2 "no cures with bsp" 'with train.consistency bsp no push is late'
 
 # One worker's own steps do not depend on how they are cut into batches.
 for batch in 256 4096; do

@@ -120,6 +120,13 @@ static inline void wire_sample(enum message_kind kind, struct message *message)
         wire_sample_order(&message->order);
 }
 
+/* A server's status when pushes could not be compensated. */
+static inline void wire_sample_late(struct message *message)
+{
+    wire_sample(MESSAGE_STATUS, message);
+    message->status.pushes_uncompensated = 1ull << 33;
+}
+
 static inline bool wire_sections_equal(const struct message *a, const struct message *b)
 {
     if (a->sections != b->sections)

@@ -9,6 +9,10 @@
 #include <stdint.h>
 
 #include "common/job.h"
+#include "common/net/buffer.h"
+#include "common/net/message.h"
+#include "common/net/port.h"
+#include "server/core.h"
 
 /* How bad the network and the machines are. Chances are in 1/1000 for each message. */
 struct sim_faults {
@@ -27,6 +31,18 @@ struct sim_result {
     char text[512]; /* what a client complained of, or "" */
 };
 
+/* Sees what servers take and give. */
+struct sim_watch {
+    /* After a server has taken a message, before its answers. */
+    void (*taken)(void *context, uint32_t server, const struct message *message);
+    /* Of every answer, also of those that get lost. */
+    void (*answered)(void *context, uint32_t server, struct peer to,
+                     const struct message *answer, const struct buffer *body);
+    void (*died)(void *context, uint32_t server);
+    void (*ended)(void *context, uint32_t server, const struct core *core);
+    void *context;
+};
+
 struct sim_setup {
     uint64_t seed;
     uint32_t servers, workers, batches, keys, batch, dim;
@@ -34,6 +50,9 @@ struct sim_setup {
     uint32_t staleness; /* ssp */
     bool rough; /* gradients whose sum depends on the order; rows are not checked */
     uint32_t slow_ms; /* worker 0 takes so long for each batch */
+    int stale_rate;   /* enum stale_rate_kind; with it or with `compensate` */
+    float compensate; /* rows are not checked */
+    const struct sim_watch *watch; /* borrowed; NULL: nobody watches */
     struct sim_faults faults;
 };
 

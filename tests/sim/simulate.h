@@ -168,6 +168,9 @@ static void send_answers(struct sim *sim, uint32_t s)
     struct peer to;
 
     while (core_next(sim->core[s], &to, &sim->answer, &body)) {
+        if (sim->setup->watch)
+            sim->setup->watch->answered(sim->setup->watch->context, s, to, &sim->answer,
+                                        body);
         put_packet(sim, false, s, to, &sim->answer, body);
         buffer_unref(body);
     }
@@ -212,6 +215,8 @@ static void serve(struct sim *sim, const struct packet *p)
         /* It dies with the message in hand; another goes on over the same region. */
         sim->result->deaths++;
         note_staleness(sim, p->server);
+        if (sim->setup->watch)
+            sim->setup->watch->died(sim->setup->watch->context, p->server);
         core_destroy(sim->core[p->server]);
         start_server(sim, p->server);
         return;
@@ -222,6 +227,8 @@ static void serve(struct sim *sim, const struct packet *p)
     sim->message.body_bytes = p->body_bytes;
     if (core_handle(sim->core[p->server], &sim->message, &err))
         fail_msg("server %u: %s", p->server, err.text);
+    if (sim->setup->watch)
+        sim->setup->watch->taken(sim->setup->watch->context, p->server, &sim->message);
     send_answers(sim, p->server);
 }
 
@@ -542,6 +549,8 @@ static void count(struct sim *sim)
         static struct status status;
 
         note_staleness(sim, s);
+        if (sim->setup->watch)
+            sim->setup->watch->ended(sim->setup->watch->context, s, sim->core[s]);
         core_fill_status(sim->core[s], &status);
         sim->result->pushes_applied += status.pushes_applied;
         sim->result->duplicates += status.pushes_duplicate;
@@ -567,6 +576,8 @@ static void fill_job(struct sim *sim)
         job->optimizer.rate = 1;
         job->optimizer.l2 = 0;
     }
+    job->optimizer.stale_rate = sim->setup->stale_rate;
+    job->optimizer.compensate = (double)sim->setup->compensate;
     job->train.consistency = sim->setup->consistency;
     job->train.staleness = sim->setup->staleness;
     job->cluster.timeout = 300;

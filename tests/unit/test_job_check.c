@@ -323,11 +323,40 @@ static void add_takes_all_as_it_is(void **state)
                                   "this optimizer.schedule");
 }
 
+static void cures_are_for_what_is_late(void **state)
+{
+    static const char *const modes[] = {"train.consistency=async",
+                                        "train.consistency=ssp"};
+    struct fixture *f = *state;
+
+    for (int i = 0; i < 2; i++) {
+        accepts(f, modes[i], "optimizer.stale_rate=inverse");
+        accepts(f, modes[i], "tables.user.optimizer.compensate=0.5");
+    }
+    check_refuses(f, "optimizer.stale_rate=inverse", "train.consistency=bsp",
+                  "optimizer.stale_rate is set for table user, but with "
+                  "train.consistency bsp no push is late");
+    check_refuses(f, "tables.item.optimizer.compensate=0.5", "train.consistency=bsp",
+                  "optimizer.compensate is set for table item, but with "
+                  "train.consistency bsp no push is late");
+    check_refuses(f, "optimizer.kind=ftrl", "optimizer.stale_rate=inverse",
+                  "optimizer.stale_rate is inverse, but the rate of optimizer.kind "
+                  "ftrl and add does not change");
+    accepts(f, "optimizer.kind=ftrl", "optimizer.compensate=0.5");
+    accepts(f, "optimizer.kind=add", "optimizer.l2=0");
+    f->job.optimizer.compensate = 0.5;
+    assert_int_equal(job_check(&f->job, &f->err), -ERR_INPUT);
+    assert_string_equal(f->err.text,
+                        "optimizer.compensate is set, but optimizer.kind add takes "
+                        "what is pushed as it is");
+}
+
 static void delta_makes_plain_steps(void **state)
 {
     static const char *const extras[] = {
-        "optimizer.l1=1",       "optimizer.decay=1",     "optimizer.clip=1",
-        "optimizer.max_norm=1", "optimizer.clip_norm=1", "optimizer.warmup=1"};
+        "optimizer.l1=1",         "optimizer.decay=1",           "optimizer.clip=1",
+        "optimizer.max_norm=1",   "optimizer.clip_norm=1",       "optimizer.warmup=1",
+        "optimizer.compensate=1", "optimizer.stale_rate=inverse"};
     struct fixture *f = *state;
     struct err err;
 
@@ -338,7 +367,7 @@ static void delta_makes_plain_steps(void **state)
         assert_string_equal(
             err.text, "train.update: delta makes plain steps with optimizer.rate and "
                       "optimizer.l2 alone: expected no l1, decay, clip, clip_norm, "
-                      "max_norm, schedule or warmup");
+                      "max_norm, schedule, warmup, stale_rate or compensate");
     }
     accepts(f, "optimizer.kind=sgd", "train.update=delta");
 }
@@ -393,17 +422,12 @@ static void delta_is_the_same_for_all_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_name_comes_from_the_file),
-        TEST(checks_of_the_data),
-        TEST(checks_of_the_columns),
-        TEST(checks_of_the_model),
-        TEST(checks_of_the_metrics),
-        TEST(checks_of_penalties),
-        TEST(checks_of_limits_and_schedules),
-        TEST(add_takes_all_as_it_is),
-        TEST(delta_makes_plain_steps),
-        TEST(each_table_has_a_good_optimizer),
-        TEST(delta_is_the_same_for_all_tables),
+        TEST(the_name_comes_from_the_file),    TEST(checks_of_the_data),
+        TEST(checks_of_the_columns),           TEST(checks_of_the_model),
+        TEST(checks_of_the_metrics),           TEST(checks_of_penalties),
+        TEST(checks_of_limits_and_schedules),  TEST(add_takes_all_as_it_is),
+        TEST(cures_are_for_what_is_late),      TEST(delta_makes_plain_steps),
+        TEST(each_table_has_a_good_optimizer), TEST(delta_is_the_same_for_all_tables),
         TEST(the_example_is_a_good_job),
     };
 

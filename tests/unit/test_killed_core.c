@@ -87,13 +87,14 @@ static void die_at(const struct region *region, uint64_t last)
 
 /* --- pushes ----------------------------------------------------------------------- */
 
-static struct core_kit *kit_create(int optimizer)
+static struct core_kit *kit_create(int optimizer, int stale_rate)
 {
     struct core_kit *kit = calloc(1, sizeof *kit);
 
     assert_non_null(kit);
     kit_job_init(&kit->job);
     kit->job.optimizer.kind = optimizer;
+    kit->job.optimizer.stale_rate = stale_rate;
     kit->job.optimizer.initial = 0;
     kit->job.table[0].dim = WIDTH - 1; /* and a bias */
     kit->job.table[1].dim = WIDTH;
@@ -108,6 +109,12 @@ static struct core_kit *kit_create(int optimizer)
     assert_true(kit->region.base != MAP_FAILED);
     kit_core_open(kit);
     return kit;
+}
+
+/* Half of what it would be on time, from clock 3 on. */
+static bool is_slowed(const struct core_kit *kit, uint64_t clock)
+{
+    return kit->job.optimizer.stale_rate == STALE_RATE_INVERSE && clock > 2;
 }
 
 /* Rows of one table, each with a gradient of -1. */
@@ -125,7 +132,7 @@ static void push_part(struct core_kit *kit, struct push push, uint32_t table)
         ((float *)(kit->bytes + at.weights))[i] = 1;
     }
     for (uint32_t i = 0; i < ROWS * WIDTH; i++)
-        ((float *)(kit->bytes + at.values))[i] = -1;
+        ((float *)(kit->bytes + at.values))[i] = is_slowed(kit, push.clock) ? -2 : -1;
     assert_int_equal(kit_handle(kit), 0);
 }
 
@@ -137,6 +144,16 @@ static void push(struct core_kit *kit, uint64_t clock)
             kit,
             (struct push){.clock = clock, .after = clock - 1, .part = part, .parts = 2},
             part);
+}
+
+/* Pulls a row that is there for a clock, two pushes before its own. */
+static void pull_early(struct core_kit *kit, uint64_t clock)
+{
+    uint64_t key = NEW;
+
+    kit_pull(kit, 0, clock, 0, &key, 1);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ROWS);
 }
 
 /* Another process pushes and dies at its store `last`. False: it has not that many. */
@@ -192,15 +209,18 @@ static uint64_t wrong_rows(const struct core_kit *kit, uint64_t clock, uint32_t 
 }
 
 /* `from`: where in a row its pushes are counted. */
-static void die_everywhere(int optimizer, uint32_t from)
+static void die_everywhere(int optimizer, int stale_rate, uint32_t from)
 {
-    struct core_kit *kit = kit_create(optimizer);
+    struct core_kit *kit = kit_create(optimizer, stale_rate);
     uint64_t clock = 1, store = 1;
     bool died;
 
+    pull_early(kit, 3);
     push(kit, clock);
     do {
-        died = push_and_die(kit, ++clock, store);
+        clock++;
+        pull_early(kit, clock + 2);
+        died = push_and_die(kit, clock, store);
         core_kit_restart(kit);
         push(kit, clock);
         assert_int_equal(kit->out.ack.clock, clock);
@@ -220,14 +240,21 @@ static void die_everywhere(int optimizer, uint32_t from)
 static void test_death_in_sgd(void **state)
 {
     (void)state;
-    die_everywhere(OPTIMIZER_SGD, 0);
+    die_everywhere(OPTIMIZER_SGD, STALE_RATE_SAME, 0);
 }
 
 /* The sums of squares behind the weights count them. */
 static void test_death_in_adagrad(void **state)
 {
     (void)state;
-    die_everywhere(OPTIMIZER_ADAGRAD, WIDTH);
+    die_everywhere(OPTIMIZER_ADAGRAD, STALE_RATE_SAME, WIDTH);
+}
+
+/* How late a push is does not change with the process that applies it. */
+static void test_death_in_late_pushes(void **state)
+{
+    (void)state;
+    die_everywhere(OPTIMIZER_SGD, STALE_RATE_INVERSE, 0);
 }
 
 int main(void)
@@ -235,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_death_in_sgd),
         cmocka_unit_test(test_death_in_adagrad),
+        cmocka_unit_test(test_death_in_late_pushes),
     };
 
     return cmocka_run_group_tests_name("killed core", tests, NULL, NULL);

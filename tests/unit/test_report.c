@@ -47,6 +47,7 @@ static struct kit *kit_create(void)
                                   .pushes_sent = 13,
                                   .pushes_applied = 13,
                                   .pushes_duplicate = 14,
+                                  .pushes_uncompensated = 16,
                                   .pushes_resent = 15,
                                   .tables = 2};
     kit->view.table[0] = (struct table_facts){
@@ -133,6 +134,7 @@ static void test_fields(void **state)
         {"pushes.sent", 13},
         {"pushes.applied", 13},
         {"pushes.duplicates_dropped", 14},
+        {"pushes.uncompensated", 16},
         {"pushes.resent", 15},
         {"staleness.user.max", 2},
         {"staleness.user.histogram.0", 4},
