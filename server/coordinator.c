@@ -47,6 +47,8 @@ static void keep(struct coordinator *c)
         m->state.restarts == c->state->restarts &&
         m->state.interrupted == c->state->interrupted)
         return;
+    if (c->state->stage == STAGE_END && m->state.stage != STAGE_END)
+        coordinator_view(c, c->stage_ms, &m->view);
     m->next = *c->state;
     __atomic_store_n(&m->ready, 1, __ATOMIC_RELEASE);
     m->state = m->next;

@@ -66,6 +66,21 @@ struct coordinator_state {
     struct epoch_record record[EPOCHS_KEPT];
 };
 
+/* Where the run stands, summed over the members: for progress and the report. */
+struct run_view {
+    uint32_t stage, epoch, epochs;
+    uint64_t examples, examples_total; /* of the epoch */
+    double loss;                       /* mean over those so far */
+    double epoch_seconds, rate;        /* examples a second in this epoch */
+    double seconds_left;               /* negative: not known */
+    uint64_t bytes_pulled, bytes_pushed;
+    uint64_t pushes_sent, pushes_resent, pushes_applied, pushes_duplicate;
+    uint64_t pushes_uncompensated;
+    double member_cpu_seconds; /* summed over members, each a process of its own */
+    uint32_t tables;
+    struct table_facts table[STATUS_TABLES_MAX];
+};
+
 /* What survives the coordinator's process. Fresh memory is zero. A change is written
  * beside the state first, so that a process may die at any instruction. */
 struct coordinator_memory {
@@ -73,6 +88,8 @@ struct coordinator_memory {
     struct coordinator_state next;
     uint64_t ready;   /* 1: `next` is whole and counts */
     int64_t alive_ms; /* when it last looked around; the supervisor watches it */
+    /* Where the run stood when it ended: members that have gone do not say it again. */
+    struct run_view view;
 };
 
 /* What the coordinator asks of its surroundings. */
@@ -127,21 +144,7 @@ uint64_t coordinator_number(const struct coordinator *coordinator);
 /* Has every member ended, or had its time to? */
 bool coordinator_finished(const struct coordinator *coordinator, int64_t now_ms);
 
-/* Where the run stands, summed over the members: for progress and the report. */
-struct run_view {
-    uint32_t stage, epoch, epochs;
-    uint64_t examples, examples_total; /* of the epoch */
-    double loss;                       /* mean over those so far */
-    double epoch_seconds, rate;        /* examples a second in this epoch */
-    double seconds_left;               /* negative: not known */
-    uint64_t bytes_pulled, bytes_pushed;
-    uint64_t pushes_sent, pushes_resent, pushes_applied, pushes_duplicate;
-    uint64_t pushes_uncompensated;
-    double member_cpu_seconds; /* summed over members, each a process of its own */
-    uint32_t tables;
-    struct table_facts table[STATUS_TABLES_MAX];
-};
-
+/* Sets where the run stands; at the end, where it stood when that was decided. */
 void coordinator_view(const struct coordinator *coordinator, int64_t now_ms,
                       struct run_view *view);
 

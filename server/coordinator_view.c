@@ -29,6 +29,10 @@ void coordinator_view(const struct coordinator *c, int64_t now_ms,
     const struct coordinator_state *s = c->state;
     double loss = s->open.loss_sum, seconds;
 
+    if (c->memory->state.stage == STAGE_END) {
+        *view = c->memory->view;
+        return;
+    }
     memset(view, 0, sizeof *view);
     view->stage = s->stage;
     view->epoch = s->epoch;

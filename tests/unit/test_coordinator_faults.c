@@ -352,6 +352,27 @@ static void test_restarted_coordinator_waits(void **state)
     kit_destroy(kit);
 }
 
+/* Members leave when the run has ended, so what they did has to be remembered. */
+static void test_death_at_the_end(void **state)
+{
+    struct kit *kit = kit_create(2);
+    struct run_view view;
+
+    (void)state;
+    for (uint32_t i = 0; i < members(kit); i++)
+        member_at(kit, i)->status.pushes_sent =
+            member_at(kit, i)->status.pushes_applied = 7;
+    reach(kit, STAGE_END);
+    coordinator_destroy(kit->c);
+    open_coordinator(kit);
+    coordinator_view(kit->c, kit->now_ms, &view);
+    assert_int_equal(view.stage, STAGE_END);
+    assert_int_equal(view.pushes_sent, 14);
+    assert_int_equal(view.pushes_applied, 14);
+    assert_int_equal(view.epoch, 2);
+    kit_destroy(kit);
+}
+
 /* --- data
  * --------------------------------------------------------------------------------------
  */
@@ -431,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_restarted_member_in_every_stage),
         cmocka_unit_test(test_restarted_coordinator),
         cmocka_unit_test(test_restarted_coordinator_waits),
+        cmocka_unit_test(test_death_at_the_end),
         cmocka_unit_test(test_death_while_saving),
         cmocka_unit_test(test_death_while_keeping),
         cmocka_unit_test(test_stale_after_a_restart),
