@@ -152,7 +152,7 @@ static const struct setting rows[] = {
             "that names it."},
     {"cluster.restarts_max", SETTING_INTEGER, AT(cluster.restarts_max), .min = 0,
      .max = 1000, .preset = "3", .may_change = true,
-     .doc = "How often a rank under mpirun may start its process again after a crash."},
+     .doc = "How often in all a rank under mpirun may start its process again after a crash."},
 
     {"checkpoint.dir", SETTING_PATH, AT(checkpoint.dir), .may_change = true,
      .doc = "The directory for checkpoints; made if it is not there. If empty, none "

@@ -14,7 +14,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-enum { BACKOFF_MS = 100, WATCH_MS = 5000 };
+enum {
+    PACE_MS = 100, /* between the starts of one rank's processes */
+    WATCH_MS = 5000,
+};
 
 static const char *role_name(const struct plan *plan)
 {
@@ -166,12 +169,18 @@ static bool try_again(struct plan *plan, int status)
     }
     log_warn("%s; restart %u of at most %lld", end, plan->incarnation,
              (long long)restarts_max);
-    if (plan->incarnation > 1) {
-        struct timespec pause = {0, BACKOFF_MS * 1000000L};
-
-        nanosleep(&pause, NULL);
-    }
     return true;
+}
+
+/* A process that has worked for a while is followed at once; those that die as they
+ * start leave the machine time for something else. */
+static void pace(int64_t started_ms)
+{
+    int64_t left = started_ms + PACE_MS - clock_ms();
+    struct timespec pause = {left / 1000, left % 1000 * 1000000L};
+
+    if (left > 0)
+        nanosleep(&pause, NULL);
 }
 
 int supervise(struct plan *plan)
@@ -205,5 +214,6 @@ int supervise(struct plan *plan)
             return WEXITSTATUS(status);
         if (!try_again(plan, status))
             return 1;
+        pace(watch.from_ms);
     }
 }

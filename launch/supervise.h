@@ -6,9 +6,10 @@
 #include "launch/plan.h"
 
 /* Runs the plan's child until it exits by itself; returns its exit status. A child that
- * is killed or crashes is started again with the next incarnation, at most
- * cluster.restarts_max times; then one more is sent with the last words, and the status
- * is 1. `plan` is changed (incarnation, last words). */
+ * is killed or crashes is started again with the next incarnation, at once if it has
+ * lived for a while, at most cluster.restarts_max times in all; then one more is sent
+ * with the last words, and the status is 1. `plan` is changed (incarnation, last
+ * words). */
 int supervise(struct plan *plan);
 
 #endif
