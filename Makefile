@@ -61,6 +61,7 @@ PROGRAM := $(OUT)/rowhouse
 
 UNIT := $(patsubst tests/%.c,$(OUT)/tests/%.t,$(wildcard tests/unit/test_*.c tests/sim/test_*.c \
 	tests/numeric/test_*.c tests/fuzz/test_*.c tests/golden/test_*.c))
+STRIKE := $(OUT)/tests/torture/strike.t
 SCRIPTS := $(sort $(wildcard tests/cluster/[0-9]*.sh))
 
 ## all: build the program, build/rowhouse
@@ -117,7 +118,7 @@ test: deps-test
 	+@$(MAKE) --no-print-directory -j$(JOBS) check
 
 ## check: the tests alone, in the chosen configuration (SAN=address make check)
-check: $(PROGRAM) $(UNIT)
+check: $(PROGRAM) $(UNIT) $(STRIKE)
 	@CMOCKA_MESSAGE_OUTPUT=TAP OPENBLAS_NUM_THREADS=1 ROWHOUSE=$(abspath $(PROGRAM)) \
 		ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tools/tsan.supp \
@@ -126,6 +127,11 @@ check: $(PROGRAM) $(UNIT)
 ## mutants: remove one safeguard at a time; the tests must notice each
 mutants: deps-test
 	@tests/mutants
+
+## torture: kill processes of real jobs (KILLS=1000 SEED=1 MINUTES=0) and compare
+torture: deps-test $(PROGRAM) $(STRIKE)
+	@ROWHOUSE=$(abspath $(PROGRAM)) tests/torture/kill --kills $(or $(KILLS),1000) \
+		--seed $(or $(SEED),1) --minutes $(or $(MINUTES),0)
 
 ## bench: print the benchmarks of docs/performance.md
 bench: all
@@ -183,8 +189,8 @@ help:
 print-%:
 	@echo '$(subst ','\'',$($*))'
 
--include $(OBJECTS:.o=.d) $(UNIT:.t=.d)
+-include $(OBJECTS:.o=.d) $(UNIT:.t=.d) $(STRIKE:.t=.d)
 
-.PHONY: all test check mutants bench deps deps-test deps-check demo format lint docs install \
+.PHONY: all test check mutants torture bench deps deps-test deps-check demo format lint docs install \
 	uninstall clean help FORCE
 .SECONDARY:
