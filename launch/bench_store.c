@@ -263,7 +263,7 @@ static void pass_gather_far(struct bench *b)
 static void pass_apply(struct bench *b)
 {
     struct optimizer sgd = {
-        .kind = OPTIMIZER_SGD, .rate = 0.01, .level = (int)cpu_level()};
+        .kind = OPTIMIZER_SGD, .schedule.rate = 0.01, .level = (int)cpu_level()};
     float *row[BATCH];
 
     for (uint32_t first = 0; first < b->queries; first += BATCH) {

@@ -39,12 +39,8 @@ void optimizer_init(struct optimizer *optimizer, const struct job *job, uint32_t
         .clip = (float)from.clip,
         .clip_norm = (float)from.clip_norm,
         .max_norm = (float)from.max_norm,
-        .rate = from.rate,
         .decay = from.decay,
-        .schedule = from.schedule,
-        .schedule_steps = (double)from.schedule_steps,
-        .schedule_factor = from.schedule_factor,
-        .warmup = (double)from.warmup,
+        .schedule = schedule_from(&from),
         .slows = from.stale_rate == STALE_RATE_INVERSE,
         .compensate = (float)from.compensate,
         .level = (int)cpu_level(),
@@ -80,34 +76,9 @@ uint32_t optimizer_state_width(const struct optimizer *optimizer, uint32_t width
     }
 }
 
-/* What the schedule makes of a rate of 1 after t clocks. */
-static double schedule_at(const struct optimizer *optimizer, double t)
-{
-    double factor = optimizer->schedule_factor, x = t / optimizer->schedule_steps;
-
-    switch (optimizer->schedule) {
-    case SCHEDULE_STEP:
-        return pow(factor, floor(x));
-    case SCHEDULE_EXPONENTIAL:
-        return pow(factor, x);
-    case SCHEDULE_INVERSE_SQRT:
-        return 1 / sqrt(1 + x);
-    case SCHEDULE_COSINE:
-        return x < 1 ? factor + (1 - factor) * (1 + cos(M_PI * x)) / 2 : factor;
-    default: /* constant */
-        return 1;
-    }
-}
-
 float optimizer_rate(const struct optimizer *optimizer, uint64_t clock)
 {
-    double now = (double)clock, warmup = optimizer->warmup;
-
-    if (now < warmup)
-        return (float)(optimizer->rate * (now / warmup));
-    /* Without warm-up the first clock, 1, has the full rate. */
-    now -= warmup > 1 ? warmup : 1;
-    return (float)(optimizer->rate * schedule_at(optimizer, now > 0 ? now : 0));
+    return schedule_rate(&optimizer->schedule, clock);
 }
 
 float optimizer_late_rate(const struct optimizer *optimizer, float rate, uint64_t late)

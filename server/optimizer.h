@@ -95,7 +95,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/job.h"
+#include "common/schedule.h"
 
 enum {
     /* Adam's step count is a float in the state. It counts as far as floats count
@@ -112,9 +112,8 @@ struct optimizer {
     float initial; /* of all state */
     float momentum, beta1, beta2, rho, epsilon, beta;
     float clip, clip_norm, max_norm; /* 0 = none */
-    double rate, decay;
-    int schedule; /* enum schedule_kind */
-    double schedule_steps, schedule_factor, warmup;
+    double decay;
+    struct schedule schedule;
     bool slows;       /* the rate of late pushes is smaller */
     float compensate; /* 0 = do not */
     /* beta1 and beta2 to the power of 2^i */
@@ -128,13 +127,7 @@ void optimizer_init(struct optimizer *optimizer, const struct job *job, uint32_t
  */
 uint32_t optimizer_state_width(const struct optimizer *optimizer, uint32_t width);
 
-/* The rate of the push with this clock; a worker's first push has clock 1. Warm-up
- * rises evenly and reaches the full rate with clock `warmup`; for t clocks after that
- * (Goyal et al. 2017 for the warm-up; Loshchilov, Hutter 2017 for cosine):
- *   step          rate * factor ^ floor(t / steps)
- *   exponential   rate * factor ^ (t / steps)
- *   inverse_sqrt  rate / sqrt(1 + t / steps)
- *   cosine        from rate to rate * factor in `steps` clocks, then constant */
+/* The rate of the push with this clock, by the table's schedule. */
 float optimizer_rate(const struct optimizer *optimizer, uint64_t clock);
 
 /* The rate of a push that comes `late` pushes late, if on time it is `rate`. */

@@ -558,59 +558,6 @@ static void add_adds_whole_numbers(void **state)
     assert_true(row[0] == 7 && row[1] == -1 && row[2] == 0x1p23f + 1);
 }
 
-/* --- schedules ------------------------------------------------------------------- */
-
-static void schedules_follow_the_clock(void **state)
-{
-    static const struct {
-        int schedule, steps, warmup;
-        double factor;
-        uint64_t clock;
-        double rate;
-    } cases[] = {
-        {SCHEDULE_CONSTANT, 0, 0, 0.1, 1, 8},
-        {SCHEDULE_CONSTANT, 0, 0, 0.1, UINT64_MAX, 8},
-        {SCHEDULE_CONSTANT, 0, 4, 0.1, 1, 2},
-        {SCHEDULE_CONSTANT, 0, 4, 0.1, 3, 6},
-        {SCHEDULE_CONSTANT, 0, 4, 0.1, 4, 8},
-        {SCHEDULE_CONSTANT, 0, 4, 0.1, 5, 8},
-        {SCHEDULE_STEP, 10, 0, 0.5, 1, 8},
-        {SCHEDULE_STEP, 10, 0, 0.5, 10, 8},
-        {SCHEDULE_STEP, 10, 0, 0.5, 11, 4},
-        {SCHEDULE_STEP, 10, 0, 0.5, 31, 1},
-        {SCHEDULE_STEP, 10, 5, 0.5, 14, 8},
-        {SCHEDULE_STEP, 10, 5, 0.5, 15, 4},
-        {SCHEDULE_EXPONENTIAL, 10, 0, 0.25, 6, 4},
-        {SCHEDULE_EXPONENTIAL, 10, 0, 0.25, 11, 2},
-        {SCHEDULE_EXPONENTIAL, 10, 0, 0.25, UINT64_MAX, 0},
-        {SCHEDULE_INVERSE_SQRT, 10, 0, 0.1, 31, 4},
-        {SCHEDULE_INVERSE_SQRT, 10, 6, 0.1, 36, 4},
-        {SCHEDULE_COSINE, 10, 0, 0.5, 1, 8},
-        {SCHEDULE_COSINE, 10, 0, 0.5, 6, 6},
-        {SCHEDULE_COSINE, 10, 0, 0.5, 11, 4},
-        {SCHEDULE_COSINE, 10, 0, 0.5, UINT64_MAX, 4},
-        {SCHEDULE_COSINE, 10, 20, 0, 25, 4},
-        {SCHEDULE_COSINE, 10, 20, 0, 10, 4},
-    };
-    static struct job job;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct optimizer o;
-
-        job_of(&job, OPTIMIZER_SGD);
-        job.optimizer.rate = 8;
-        job.optimizer.schedule = cases[i].schedule;
-        job.optimizer.schedule_steps = cases[i].steps;
-        job.optimizer.schedule_factor = cases[i].factor;
-        job.optimizer.warmup = cases[i].warmup;
-        optimizer_init(&o, &job, 0);
-        if (fabs((double)optimizer_rate(&o, cases[i].clock) - cases[i].rate) > 1e-6)
-            fail_msg("case %zu: rate %g, expected %g", i,
-                     (double)optimizer_rate(&o, cases[i].clock), cases[i].rate);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -626,7 +573,6 @@ int main(void)
         cmocka_unit_test(penalties_make_zeros),
         cmocka_unit_test(ftrl_starts_where_the_row_is),
         cmocka_unit_test(add_adds_whole_numbers),
-        cmocka_unit_test(schedules_follow_the_clock),
     };
 
     return cmocka_run_group_tests_name("optimizer_rules", tests, NULL, NULL);

@@ -28,7 +28,7 @@ static void twin_apply(const struct optimizer *o, float *row, const float *gradi
         volatile float decay = o->l2 * weight; /* volatile: each step rounded */
         volatile float pull = decay * row[j];
         volatile float g = gradient[j] + pull;
-        volatile float step = (float)o->rate * g;
+        volatile float step = (float)o->schedule.rate * g;
 
         if (o->kind == OPTIMIZER_ADAGRAD) {
             volatile float square = g * g;
@@ -65,7 +65,7 @@ static void work_fill(struct work *w, uint32_t width, float initial)
 static void test_against_twin(void **state)
 {
     static struct work ours, twin;
-    struct optimizer o = {.rate = 0.05, .l2 = 0.02f, .initial = 0.1f};
+    struct optimizer o = {.schedule = {.rate = 0.05}, .l2 = 0.02f, .initial = 0.1f};
 
     (void)state;
     for (o.kind = OPTIMIZER_SGD; o.kind <= OPTIMIZER_ADAGRAD; o.kind++)
@@ -85,7 +85,7 @@ static void test_against_twin(void **state)
 /* SGD leaves what is behind the weights alone. */
 static void test_sgd_has_no_state(void **state)
 {
-    struct optimizer o = {.kind = OPTIMIZER_SGD, .rate = 0.5f, .l2 = 0};
+    struct optimizer o = {.kind = OPTIMIZER_SGD, .schedule = {.rate = 0.5}, .l2 = 0};
     float block[] = {1, 2, 3, 7, 7}, *row = block;
     const float gradient[] = {2, 0, -2}, weight[] = {1}, expected[] = {0, 2, 4, 7, 7};
 
@@ -99,7 +99,8 @@ static void test_sgd_has_no_state(void **state)
 /* Adagrad by hand: from s = 0 the first step is the rate, whatever the gradient. */
 static void test_adagrad_by_hand(void **state)
 {
-    struct optimizer o = {.kind = OPTIMIZER_ADAGRAD, .rate = 0.5f, .l2 = 0};
+    struct optimizer o = {
+        .kind = OPTIMIZER_ADAGRAD, .schedule = {.rate = 0.5}, .l2 = 0};
     float block[6] = {1, 1, 1, 0, 0, 0}, *row = block;
     const float gradient[] = {3, -0.001f, 0, 4, 0, 0}, weight[] = {1, 1};
 
@@ -117,7 +118,7 @@ static void test_adagrad_by_hand(void **state)
 /* The penalty counts once for each example that used the row. */
 static void test_l2_counts_examples(void **state)
 {
-    struct optimizer o = {.kind = OPTIMIZER_SGD, .rate = 1, .l2 = 0.25f};
+    struct optimizer o = {.kind = OPTIMIZER_SGD, .schedule = {.rate = 1}, .l2 = 0.25f};
     float block[] = {8, 8}, *row[] = {block, block + 1};
     const float gradient[] = {0, 0}, weight[] = {1, 3};
 
@@ -129,7 +130,7 @@ static void test_l2_counts_examples(void **state)
 /* The same row twice in a batch takes both steps, one after the other. */
 static void test_rows_repeat(void **state)
 {
-    struct optimizer o = {.kind = OPTIMIZER_SGD, .rate = 1, .l2 = 0.5f};
+    struct optimizer o = {.kind = OPTIMIZER_SGD, .schedule = {.rate = 1}, .l2 = 0.5f};
     float block[] = {16}, *row[] = {block, block, block};
     const float gradient[] = {0, 4, 0}, weight[] = {1, 1, 1};
 
@@ -151,7 +152,7 @@ static void test_from_job(void **state)
     job->optimizer.initial = 2;
     optimizer_init(&o, job, 0);
     assert_int_equal(o.kind, OPTIMIZER_ADAGRAD);
-    assert_true(o.rate == 0.5f && o.l2 == 0.25f && o.initial == 2);
+    assert_true(o.schedule.rate == 0.5 && o.l2 == 0.25f && o.initial == 2);
     assert_int_equal(o.level, cpu_level());
     assert_int_equal(optimizer_state_width(&o, 9), 9);
     o.kind = OPTIMIZER_SGD;
