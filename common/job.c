@@ -82,6 +82,10 @@ static const struct setting rows[] = {
      .doc = "The model: mf, matrix factorisation."},
     {"model.bias", SETTING_BOOLEAN, AT(model.bias), .preset = "true",
      .doc = "Give each user and each item a bias besides its embedding."},
+    {"model.bias_rate", SETTING_REAL, AT(model.bias_rate), .min = 0, .max = 1000,
+     .preset = "1",
+     .doc = "With train.update: delta, what share of optimizer.rate biases learn with. "
+            "They have larger gradients than factors: less than 1 is usual."},
     {"model.loss", SETTING_CHOICE, AT(model.loss), .choices = "squared|logistic",
      .preset = "squared",
      .doc = "What training makes small: squared for ratings, logistic for labels 0 and "

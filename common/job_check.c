@@ -291,20 +291,27 @@ static int check_update(const struct job *job, struct err *err)
                            "steps the workers make themselves, also for table %s",
                            job->table[t].name);
         if (o.l1 > 0 || o.decay > 0 || o.clip > 0 || o.clip_norm > 0 ||
-            o.max_norm > 0 || o.schedule != SCHEDULE_CONSTANT || o.warmup > 0 ||
-            o.stale_rate != STALE_RATE_SAME || o.compensate > 0)
+            o.max_norm > 0 || o.stale_rate != STALE_RATE_SAME || o.compensate > 0)
             return err_set(
                 err, ERR_INPUT,
-                "train.update: delta makes plain steps with optimizer.rate and "
-                "optimizer.l2 alone: expected no l1, decay, clip, clip_norm, "
-                "max_norm, schedule, warmup, stale_rate or compensate");
-        if (o.rate != job->optimizer.rate || o.l2 != job->optimizer.l2)
+                "train.update: delta makes plain steps with optimizer.rate, its "
+                "schedule and optimizer.l2 alone: expected no l1, decay, clip, "
+                "clip_norm, max_norm, stale_rate or compensate");
+        if (o.rate != job->optimizer.rate || o.l2 != job->optimizer.l2 ||
+            o.schedule != job->optimizer.schedule ||
+            o.schedule_steps != job->optimizer.schedule_steps ||
+            o.schedule_factor != job->optimizer.schedule_factor ||
+            o.warmup != job->optimizer.warmup)
             return err_set(err, ERR_INPUT,
-                           "tables.%s.optimizer has a rate or l2 of its own, but "
-                           "train.update: delta makes its steps with optimizer.rate "
-                           "and optimizer.l2",
+                           "tables.%s.optimizer has a rate, schedule or l2 of its own, "
+                           "but train.update: delta makes its steps with those of "
+                           "optimizer",
                            job->table[t].name);
     }
+    if (job->model.bias_rate != 1 && job->train.update != UPDATE_DELTA)
+        return err_set(err, ERR_INPUT,
+                       "model.bias_rate is %g, but it needs train.update: delta",
+                       job->model.bias_rate);
     return 0;
 }
 

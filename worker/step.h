@@ -3,6 +3,7 @@
 #define ROWHOUSE_WORKER_STEP_H
 
 #include "worker/client.h"
+#include "worker/delta.h"
 #include "worker/feeder.h"
 #include "worker/lines.h"
 #include "worker/model/mf.h"
@@ -16,7 +17,8 @@ struct worker {
     struct client *client;
     struct feeder *feeder;
     struct mf mf;
-    int user, item; /* table indices */
+    struct delta delta; /* train.update: delta */
+    int user, item;     /* table indices */
     uint32_t width[JOB_TABLES_MAX];
     float *gradient[JOB_TABLES_MAX]; /* [batch][width] */
     uint32_t *order;                 /* the epoch's permutation, [train examples] */

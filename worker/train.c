@@ -69,44 +69,13 @@ static double compute_gradient(struct worker *worker, struct batch *batch)
                                worker->gradient[worker->item]);
 }
 
-/* Trains on the pulled rows one example at a time; what is pushed is by how much that
- * has changed them, and the servers add it (as in Bösen: Wei et al. 2015, Managed
- * Communication and Consistency for Fast Data-Parallel Iterative Analytics). */
-static double compute_delta(struct worker *worker, struct batch *batch)
-{
-    const struct job *job = worker->setup->job;
-    struct mf_block block = {
-        .n = batch->n,
-        .user_pos = batch->set[worker->user].pos,
-        .item_pos = batch->set[worker->item].pos,
-        .label = batch->label,
-        .user = batch->rows[worker->user],
-        .item = batch->rows[worker->item],
-        .rate = (float)job->optimizer.rate,
-        .l2 = (float)job->optimizer.l2,
-    };
-    double loss;
-
-    for (uint32_t t = 0; t < batch->tables; t++)
-        memcpy(worker->gradient[t], batch->rows[t],
-               (size_t)batch->set[t].rows * worker->width[t] * sizeof(float));
-    loss = mf_sgd(&worker->mf, &block);
-    for (uint32_t t = 0; t < batch->tables; t++) {
-        size_t n = (size_t)batch->set[t].rows * worker->width[t];
-
-        for (size_t i = 0; i < n; i++)
-            worker->gradient[t][i] = batch->rows[t][i] - worker->gradient[t][i];
-    }
-    return loss;
-}
-
 static int compute(struct training *t, struct batch *batch, double *loss,
                    struct err *err)
 {
     struct worker *worker = t->worker;
 
     *loss = worker->setup->job->train.update == UPDATE_DELTA
-                ? compute_delta(worker, batch)
+                ? delta_steps(&worker->delta, batch, worker->gradient)
                 : compute_gradient(worker, batch);
 #ifndef MUTANT_FINITE
     if (worker->setup->job->train.check_finite && !isfinite(*loss))

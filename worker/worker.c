@@ -228,6 +228,9 @@ static int open_all(struct worker *worker, struct err *err)
     if (rc == 0)
         rc = feeder_create(setup->job, worker->width, setup->roster->servers,
                            inflight + 1, &worker->feeder, err);
+    if (rc == 0 && setup->job->train.update == UPDATE_DELTA)
+        rc = delta_init(&worker->delta, setup->job, &worker->mf, (uint32_t)worker->user,
+                        (uint32_t)worker->item, err);
     for (int t = 0; rc == 0 && t < setup->job->tables; t++) {
         worker->gradient[t] = malloc((size_t)setup->job->train.batch *
                                      worker->width[t] * sizeof(float));
@@ -252,6 +255,7 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
     if (rc)
         confess(worker, err, exit_status);
     feeder_destroy(worker->feeder);
+    delta_release(&worker->delta);
     client_destroy(worker->client);
     lines_destroy(worker->lines);
     member_destroy(worker->member);

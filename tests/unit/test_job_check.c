@@ -353,10 +353,13 @@ static void cures_are_for_what_is_late(void **state)
 
 static void delta_makes_plain_steps(void **state)
 {
-    static const char *const extras[] = {
-        "optimizer.l1=1",         "optimizer.decay=1",           "optimizer.clip=1",
-        "optimizer.max_norm=1",   "optimizer.clip_norm=1",       "optimizer.warmup=1",
-        "optimizer.compensate=1", "optimizer.stale_rate=inverse"};
+    static const char *const extras[] = {"optimizer.l1=1",
+                                         "optimizer.decay=1",
+                                         "optimizer.clip=1",
+                                         "optimizer.max_norm=1",
+                                         "optimizer.clip_norm=1",
+                                         "optimizer.compensate=1",
+                                         "optimizer.stale_rate=inverse"};
     struct fixture *f = *state;
     struct err err;
 
@@ -365,11 +368,21 @@ static void delta_makes_plain_steps(void **state)
         f->job.train.update = UPDATE_DELTA;
         assert_int_equal(job_check(&f->job, &err), -ERR_INPUT);
         assert_string_equal(
-            err.text, "train.update: delta makes plain steps with optimizer.rate and "
-                      "optimizer.l2 alone: expected no l1, decay, clip, clip_norm, "
-                      "max_norm, schedule, warmup, stale_rate or compensate");
+            err.text, "train.update: delta makes plain steps with optimizer.rate, its "
+                      "schedule and optimizer.l2 alone: expected no l1, decay, clip, "
+                      "clip_norm, max_norm, stale_rate or compensate");
     }
     accepts(f, "optimizer.kind=sgd", "train.update=delta");
+    f->job.optimizer.schedule = SCHEDULE_EXPONENTIAL;
+    f->job.optimizer.schedule_steps = 10;
+    f->job.model.bias_rate = 0.5;
+    assert_int_equal(job_check(&f->job, &err), 0);
+    f->job.table[0].optimizer.schedule_steps = 11;
+    assert_int_equal(job_check(&f->job, &err), -ERR_INPUT);
+    f->job.train.update = UPDATE_GRADIENT;
+    assert_int_equal(job_check(&f->job, &err), -ERR_INPUT);
+    assert_string_equal(err.text,
+                        "model.bias_rate is 0.5, but it needs train.update: delta");
 }
 
 /* What counts is what comes together for a table. */
@@ -409,9 +422,9 @@ static void delta_is_the_same_for_all_tables(void **state)
     f->job.train.update = UPDATE_DELTA;
     assert_int_equal(job_check(&f->job, &err), -ERR_INPUT);
     assert_string_equal(err.text,
-                        "tables.item.optimizer has a rate or l2 of its own, but "
-                        "train.update: delta makes its steps with optimizer.rate and "
-                        "optimizer.l2");
+                        "tables.item.optimizer has a rate, schedule or l2 of its own, "
+                        "but train.update: delta makes its steps with those of "
+                        "optimizer");
     accepts(f, "tables.user.optimizer.kind=sgd", "tables.item.optimizer.kind=sgd");
     f->job.train.update = UPDATE_DELTA;
     assert_int_equal(job_check(&f->job, &err), 0);

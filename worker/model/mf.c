@@ -1,6 +1,7 @@
 #include "worker/model/mf.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "common/job.h"
 #include "worker/model/blas.h"
@@ -31,6 +32,31 @@ double mf_forward_backward(const struct mf *mf, const struct mf_batch *batch,
 {
     return mf_kernels(cpu_level())
         ->forward_backward(mf, batch, user_gradient, item_gradient);
+}
+
+uint32_t mf_stride(const struct mf *mf)
+{
+    return (mf->dim + MF_LANES - 1) / MF_LANES * MF_LANES;
+}
+
+void mf_spread(const struct mf *mf, const float *row, uint32_t n, float *factors,
+               float *bias)
+{
+    uint32_t stride = mf_stride(mf);
+
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(factors, row, mf->dim * sizeof *row);
+        memset(factors + mf->dim, 0, (stride - mf->dim) * sizeof *row);
+        bias[i] = mf->bias ? row[mf->dim] : 0;
+        factors += stride;
+        row += mf->width;
+    }
+}
+
+void mf_differences(const struct mf *mf, const float *row, const float *factors,
+                    const float *bias, uint32_t n, float *difference)
+{
+    mf_kernels(cpu_level())->differences(mf, row, factors, bias, n, difference);
 }
 
 double mf_sgd(const struct mf *mf, const struct mf_block *block)

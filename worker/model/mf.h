@@ -26,14 +26,16 @@ struct mf_batch {
     const float *user, *item;            /* [rows][width] */
 };
 
-/* Examples that a worker trains on by itself, one after another; rows are changed. All
- * borrowed. */
+/* Examples that a worker trains on by itself, one after another; rows are changed. They
+ * are laid out for that by mf_spread(): biases are apart, and factors are filled up
+ * with zeros to whole cache lines. All borrowed. */
 struct mf_block {
     uint32_t n;
     const uint32_t *user_pos, *item_pos; /* [n] */
     const float *label;                  /* [n] */
-    float *user, *item;                  /* [rows][width] */
-    float rate, l2;
+    float *user, *item;                  /* [rows][mf_stride()], 64-byte aligned */
+    float *user_bias, *item_bias;        /* [rows] */
+    float rate, bias_rate, l2;
 };
 
 /* A mean label is kept this far from 0 and 1 before its log-odds are taken. */
@@ -48,6 +50,16 @@ void mf_set_mean(struct mf *mf, double label_mean);
  * the same bits on every processor level. */
 double mf_forward_backward(const struct mf *mf, const struct mf_batch *batch,
                            float *user_gradient, float *item_gradient);
+
+/* Floats from one row to the next in a block: dim, rounded up. */
+uint32_t mf_stride(const struct mf *mf);
+/* Lays out n rows [n][width] as factors [n][mf_stride()] and biases [n] (zeros without
+ * bias). */
+void mf_spread(const struct mf *mf, const float *row, uint32_t n, float *factors,
+               float *bias);
+/* By how much they differ from those rows since: difference[n][width]. */
+void mf_differences(const struct mf *mf, const float *row, const float *factors,
+                    const float *bias, uint32_t n, float *difference);
 
 /* Plain stochastic gradient descent, one example at a time, on rows at hand (as in
  * LIBMF, Zhuang et al. 2013, without its threads); returns the loss summed before each

@@ -16,20 +16,46 @@ enum { FLOATS = 8 };
 #else
 enum { FLOATS = 4 };
 #endif
-enum { LANES = 16, REGISTERS = LANES / FLOATS };
+enum { LANES = MF_LANES, REGISTERS = LANES / FLOATS };
 typedef float floats __attribute__((vector_size(4 * FLOATS)));
 /* The same within a row, which is aligned to a float only. */
 typedef float row_floats
     __attribute__((vector_size(4 * FLOATS), aligned(4), may_alias));
 
-/* How many examples ahead rows are fetched, and floats of a cache line. */
-enum { AHEAD = 2, LINE = 16 };
+typedef float eight_floats __attribute__((vector_size(32)));
+typedef float four_floats __attribute__((vector_size(16)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* How many examples ahead rows are fetched, when a step takes long and when it does
+ * not, and floats of a cache line. */
+enum { AHEAD = 2, FAR_AHEAD = 8, LINE = 16 };
+
+/* Adds up 16 sums as a tree: each half to the other, again and again. */
+INLINE float sum_of(const floats *sums)
+{
+    four_floats four;
+
+#if defined(__AVX512F__)
+    eight_floats eight =
+        __builtin_shufflevector(sums[0], sums[0], 0, 1, 2, 3, 4, 5, 6, 7) +
+        __builtin_shufflevector(sums[0], sums[0], 8, 9, 10, 11, 12, 13, 14, 15);
+#elif defined(__AVX__)
+    eight_floats eight = sums[0] + sums[1];
+#endif
+#if defined(__AVX__)
+    four = __builtin_shufflevector(eight, eight, 0, 1, 2, 3) +
+           __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+#else
+    four = (sums[0] + sums[2]) + (sums[1] + sums[3]);
+#endif
+    return (four[0] + four[2]) + (four[1] + four[3]);
+}
 
 /* Dot product in 16 sums, added as a tree. */
-static inline float dot(const float *a, const float *b, uint32_t n)
+INLINE float dot(const float *a, const float *b, uint32_t n)
 {
     floats sums[REGISTERS] = {{0}};
-    float sum[LANES];
     uint32_t j = 0;
 
     for (; j + LANES <= n; j += LANES) {
@@ -39,13 +65,15 @@ static inline float dot(const float *a, const float *b, uint32_t n)
         for (int r = 0; r < REGISTERS; r++)
             sums[r] += x[r] * y[r];
     }
-    memcpy(sum, sums, sizeof sum);
-    for (uint32_t lane = 0; j < n; lane++, j++)
-        sum[lane] += a[j] * b[j];
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int lane = 0; lane < half; lane++)
-            sum[lane] += sum[lane + half];
-    return sum[0];
+    if (j < n) {
+        float sum[LANES];
+
+        memcpy(sum, sums, sizeof sum);
+        for (uint32_t lane = 0; j < n; lane++, j++)
+            sum[lane] += a[j] * b[j];
+        memcpy(sums, sum, sizeof sum);
+    }
+    return sum_of(sums);
 }
 
 /* to_u += e * v and to_v += e * u. */
@@ -68,28 +96,16 @@ static inline void add_scaled(float e, const float *u, const float *v, float *to
     }
 }
 
-/* A step of u against e * v + l2 * u, and of v against e * u + l2 * v, both as they
- * were. */
-static inline void sgd_step(float rate, float e, float l2, float *u, float *v,
-                            uint32_t n)
+/* u = keep * u - e * v and v = keep * v - e * u, both as they were. */
+INLINE void sgd_step(float keep, float e, float *restrict u, float *restrict v,
+                     uint32_t stride)
 {
-    uint32_t j = 0;
+    for (uint32_t j = 0; j < stride; j += FLOATS) {
+        floats *x = (floats *)(u + j), *y = (floats *)(v + j);
+        floats a = *x, b = *y;
 
-    for (; j + LANES <= n; j += LANES) {
-        for (int r = 0; r < REGISTERS; r++) {
-            row_floats *x = (row_floats *)(u + j + (uint32_t)r * FLOATS);
-            row_floats *y = (row_floats *)(v + j + (uint32_t)r * FLOATS);
-            floats a = *x, b = *y;
-
-            *x = a - rate * (e * b + l2 * a);
-            *y = b - rate * (e * a + l2 * b);
-        }
-    }
-    for (; j < n; j++) {
-        float a = u[j], b = v[j];
-
-        u[j] = a - rate * (e * b + l2 * a);
-        v[j] = b - rate * (e * a + l2 * b);
+        *x = keep * a - e * b;
+        *y = keep * b - e * a;
     }
 }
 
@@ -153,31 +169,73 @@ static double forward_backward(const struct mf *mf, const struct mf_batch *batch
     return loss;
 }
 
-static double sgd(const struct mf *mf, const struct mf_block *block)
+/* mf_sgd() for rows of `stride` floats and one loss: constants where it is inlined. */
+INLINE double sgd_rows(const struct mf *mf, const struct mf_block *block,
+                       uint32_t stride, int loss_kind)
 {
+    float rate = block->rate, bias_rate = mf->bias ? block->bias_rate : 0;
+    float keep = 1 - rate * block->l2, keep_bias = 1 - bias_rate * block->l2;
     double loss = 0;
 
     for (uint32_t i = 0; i < block->n; i++) {
-        float *u = block->user + (size_t)block->user_pos[i] * mf->width;
-        float *v = block->item + (size_t)block->item_pos[i] * mf->width;
-        float e;
+        uint32_t at_u = block->user_pos[i], at_v = block->item_pos[i];
+        float *u = block->user + (size_t)at_u * stride;
+        float *v = block->item + (size_t)at_v * stride;
+        float *bias_u = block->user_bias + at_u, *bias_v = block->item_bias + at_v;
+        float e, score;
 
-        if (i + AHEAD < block->n) {
-            const float *u_next = block->user +
-                                  (size_t)block->user_pos[i + AHEAD] * mf->width;
-            const float *v_next = block->item +
-                                  (size_t)block->item_pos[i + AHEAD] * mf->width;
-
-            fetch(u_next, v_next, mf->width);
-        }
-        loss += loss_of(mf->loss, linear_score(mf, u, v), block->label[i], &e);
-        sgd_step(block->rate, e, block->l2, u, v, mf->dim);
-        if (mf->bias) {
-            u[mf->dim] -= block->rate * (e + block->l2 * u[mf->dim]);
-            v[mf->dim] -= block->rate * (e + block->l2 * v[mf->dim]);
-        }
+        if (i + FAR_AHEAD < block->n)
+            fetch(block->user + (size_t)block->user_pos[i + FAR_AHEAD] * stride,
+                  block->item + (size_t)block->item_pos[i + FAR_AHEAD] * stride,
+                  stride);
+        score = mf->mean + dot(u, v, stride) + (*bias_u + *bias_v);
+        loss += loss_of(loss_kind, score, block->label[i], &e);
+        sgd_step(keep, rate * e, u, v, stride);
+        *bias_u = keep_bias * *bias_u - bias_rate * e;
+        *bias_v = keep_bias * *bias_v - bias_rate * e;
     }
     return loss;
+}
+
+INLINE double sgd_strides(const struct mf *mf, const struct mf_block *block,
+                          int loss_kind)
+{
+    uint32_t stride = (mf->dim + LANES - 1) / LANES * LANES;
+
+    switch (stride) { /* usual ones stay in registers */
+    case 16:
+        return sgd_rows(mf, block, 16, loss_kind);
+    case 32:
+        return sgd_rows(mf, block, 32, loss_kind);
+    case 64:
+        return sgd_rows(mf, block, 64, loss_kind);
+    case 128:
+        return sgd_rows(mf, block, 128, loss_kind);
+    default:
+        return sgd_rows(mf, block, stride, loss_kind);
+    }
+}
+
+static double sgd(const struct mf *mf, const struct mf_block *block)
+{
+    return mf->loss == LOSS_SQUARED ? sgd_strides(mf, block, LOSS_SQUARED)
+                                    : sgd_strides(mf, block, LOSS_LOGISTIC);
+}
+
+static void differences(const struct mf *mf, const float *row, const float *factors,
+                        const float *bias, uint32_t n, float *difference)
+{
+    uint32_t stride = (mf->dim + LANES - 1) / LANES * LANES;
+
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < mf->dim; j++)
+            difference[j] = factors[j] - row[j];
+        if (mf->bias)
+            difference[mf->dim] = bias[i] - row[mf->dim];
+        factors += stride;
+        row += mf->width;
+        difference += mf->width;
+    }
 }
 
 static void scores(const struct mf *mf, const struct mf_batch *batch, float *score)
@@ -193,5 +251,6 @@ static void scores(const struct mf *mf, const struct mf_batch *batch, float *sco
 const struct mf_kernels LEVEL(mf_kernels) = {
     .forward_backward = forward_backward,
     .sgd = sgd,
+    .differences = differences,
     .scores = scores,
 };

@@ -10,12 +10,16 @@
 #include "common/cpu.h"
 #include "worker/model/mf.h"
 
+enum { MF_LANES = 16 }; /* floats that all levels take together */
+
 struct mf_kernels {
     /* As mf_forward_backward(). */
     double (*forward_backward)(const struct mf *mf, const struct mf_batch *batch,
                                float *user_gradient, float *item_gradient);
-    /* As mf_sgd(). */
+    /* As mf_sgd() and mf_differences(). */
     double (*sgd)(const struct mf *mf, const struct mf_block *block);
+    void (*differences)(const struct mf *mf, const float *row, const float *factors,
+                        const float *bias, uint32_t n, float *difference);
     /* Linear scores of the batch's examples: score is [n]. */
     void (*scores)(const struct mf *mf, const struct mf_batch *batch, float *score);
 };
