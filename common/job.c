@@ -73,6 +73,14 @@ static const struct setting rows[] = {
      .doc = "Of tables.NAME.init: the constant, the half width of uniform, or the "
             "standard deviation of normal (of truncated_normal before it is "
             "truncated). xavier and he do without."},
+    {"tables.*.vectors", SETTING_PATH, AT_TABLE(vectors), .may_change = true,
+     .doc = "A file of vectors, whose rows are all made when a run begins; rows that it "
+            "does not have start as tables.NAME.init says. Text as word2vec and GloVe "
+            "write it, CSV as `rowhouse export` does, or a NumPy matrix whose row "
+            "numbers are the keys; plain or compressed (.gz, .zst)."},
+    {"tables.*.vectors_digest", SETTING_TEXT, AT_TABLE(vectors_digest),
+     .doc = "XXH3-64 of that file, 16 hexadecimal digits: a run only begins, or goes on, "
+            "with the file that has it. If empty, a run begins with the file there is."},
 #define ROW(field, kind, value, ...) \
     {"tables.*.optimizer." #field, SETTING_##kind, AT_TABLE(optimizer.field), \
      .like = "optimizer." #field, __VA_ARGS__},

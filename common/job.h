@@ -93,6 +93,8 @@ struct job_table {
     int init;     /* enum init_kind */
     double scale; /* of the initialiser: half width, deviation or constant */
     struct job_optimizer optimizer; /* its own settings: see job_table_optimizer() */
+    char vectors[JOB_PATH_MAX];     /* a file of first values; "" = none */
+    char vectors_digest[17];        /* of that file: hexadecimal digits */
 };
 
 struct job_column {

@@ -101,6 +101,28 @@ static int check_side(const struct job *job, const char *setting, const char *ta
     return 0;
 }
 
+/* A digest is for a file, and in the form that is compared. */
+static int check_vectors(const struct job *job, struct err *err)
+{
+    for (int t = 0; t < job->tables; t++) {
+        const struct job_table *table = &job->table[t];
+        const char *digest = table->vectors_digest;
+
+        if (digest[0] && !table->vectors[0])
+            return err_set(err, ERR_INPUT,
+                           "tables.%s.vectors_digest is set, but tables.%s.vectors is "
+                           "not",
+                           table->name, table->name);
+        if (digest[0] && (strlen(digest) != 16 || digest[strspn(digest, "0123456789"
+                                                                        "abcdef")]))
+            return err_set(err, ERR_INPUT,
+                           "tables.%s.vectors_digest is '%s', expected 16 hexadecimal "
+                           "digits (0 to 9, a to f)",
+                           table->name, digest);
+    }
+    return 0;
+}
+
 static int check_model(const struct job *job, struct err *err)
 {
     const struct job_table *user, *item;
@@ -339,6 +361,8 @@ int job_check(const struct job *job, struct err *err)
         rc = check_data(job, err);
     if (!rc)
         rc = check_columns(job, err);
+    if (!rc)
+        rc = check_vectors(job, err);
     if (!rc)
         rc = check_model(job, err);
     if (!rc)

@@ -11,6 +11,7 @@
 #include "launch/command.h"
 #include "launch/run.h"
 #include "server/checkpoint.h"
+#include "server/vectors.h"
 #include "worker/model/blas.h"
 
 /* The settings that the checkpoint was made with must still hold. */
@@ -113,7 +114,7 @@ static int prepare_report(const struct arguments *arguments,
 static int prepare_train(const struct arguments *arguments, struct run_request *request,
                          struct err *err)
 {
-    if (prepare_checkpoints(arguments, request, err))
+    if (vectors_pin(&request->job, err) || prepare_checkpoints(arguments, request, err))
         return -err->code;
     return prepare_report(arguments, request, err);
 }

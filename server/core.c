@@ -443,6 +443,22 @@ int core_restore_row(struct core *core, uint32_t table, uint64_t key,
     return 0;
 }
 
+int core_first_row(struct core *core, uint32_t table, uint64_t key, const float *values,
+                   uint32_t n, struct err *err)
+{
+    float *row;
+
+    if (table_find_or_make(&core->table[table], &key, 1, &row))
+        return err_set(
+            err, ERR_MEMORY,
+            "server %u: the vectors of table %s pass cluster.memory_max (%lld "
+            "MiB); raise it or add servers",
+            core->index, core->names[table],
+            (long long)core->job->cluster.memory_max >> 20);
+    memcpy(row, values, n * sizeof *values);
+    return 0;
+}
+
 void core_fill_status(const struct core *core, struct status *status)
 {
     status->pushes_applied = 0;

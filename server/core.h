@@ -57,6 +57,10 @@ const struct job *core_job(const struct core *core);
 /* Puts a row from a checkpoint: `values` are width + state_width floats (unaligned). */
 int core_restore_row(struct core *core, uint32_t table, uint64_t key,
                      const unsigned char *values, struct err *err);
+/* Makes a row that begins with `n` given values, at most its width; what is behind them
+ * begins as ever. A row that is there gets the values again. */
+int core_first_row(struct core *core, uint32_t table, uint64_t key, const float *values,
+                   uint32_t n, struct err *err);
 /* Does this server own the row? */
 bool core_owns(const struct core *core, uint32_t table, uint64_t key);
 

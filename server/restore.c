@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/vectors.h"
+
 static int table_fits(const struct job *job, uint32_t index,
                       const struct shard_table *table, struct err *err)
 {
@@ -84,4 +86,46 @@ int core_restore(struct core *core, const char *path, struct err *err)
     manifest_release(manifest);
     free(manifest);
     return rc;
+}
+
+/* --- vectors --------------------------------------------------------------------- */
+
+struct first_rows {
+    struct core *core;
+    uint32_t table;
+};
+
+static bool owned(void *context, uint64_t key)
+{
+    const struct first_rows *to = context;
+
+    return core_owns(to->core, to->table, key);
+}
+
+static int take_vector(void *context, uint64_t key, const float *values, uint32_t n,
+                       struct err *err)
+{
+    const struct first_rows *to = context;
+
+    return core_first_row(to->core, to->table, key, values, n, err);
+}
+
+int core_first_rows(struct core *core, struct err *err)
+{
+    const struct job *job = core_job(core);
+
+    for (uint32_t t = 0; t < (uint32_t)job->tables; t++) {
+        struct first_rows to = {core, t};
+        const struct vectors_sink sink = {owned, take_vector, &to};
+        struct table_spec spec;
+
+        if (!job->table[t].vectors[0])
+            continue;
+        if (vectors_check(&job->table[t], err))
+            return -err->code;
+        core_table_spec(job, t, &spec);
+        if (vectors_read(job->table[t].vectors, spec.dim, spec.width, &sink, err))
+            return err_prefix(err, "tables.%s.vectors", job->table[t].name);
+    }
+    return 0;
 }

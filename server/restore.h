@@ -1,4 +1,5 @@
-/* From a checkpoint into a core: every row that the core's server owns. */
+/* What a run begins with: every row of a checkpoint, or of files of vectors, that the
+ * core's server owns. */
 #ifndef ROWHOUSE_SERVER_RESTORE_H
 #define ROWHOUSE_SERVER_RESTORE_H
 
@@ -13,5 +14,9 @@ int restore_fits(const struct manifest *manifest, const struct job *job,
 /* Reads and checks the checkpoint `path` and takes the rows over. The same rows may be
  * restored twice. */
 int core_restore(struct core *core, const char *path, struct err *err);
+
+/* Makes the rows of the tables' files of vectors (server/vectors.h); a file that is not
+ * the one that the run began with is -ERR_INPUT. May be done twice before training. */
+int core_first_rows(struct core *core, struct err *err);
 
 #endif

@@ -83,11 +83,10 @@ static int serve(struct server *server, struct frame *frame, struct err *err)
 
 static int restore(struct server *server, const char *path, struct err *err)
 {
-    if (path[0] == '\0')
-        return 0;
     server->status.phase = PHASE_RESTORING;
     report(server, true);
-    return core_restore(server->core, path, err);
+    return path[0] ? core_restore(server->core, path, err)
+                   : core_first_rows(server->core, err);
 }
 
 static int save(struct server *server, const char *dir, struct err *err)

@@ -326,6 +326,32 @@ static void test_each_table_has_its_optimizer(void **state)
     core_kit_destroy(kit);
 }
 
+/* First values from elsewhere: the rest of the row begins as ever, twice is as once. */
+static void test_first_values_are_given(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+    const float values[] = {5, 6, 7};
+    const uint64_t key = 9;
+    struct err err = {0, ""};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(core_first_row(kit->core, 0, key, values, 2, &err), 0);
+        assert_int_equal(rows_of(kit, 0), 1);
+        core_kit_restart(kit);
+    }
+    assert_true(value_of(kit, key) == 5);
+    push(kit, 0, (struct push){1, 0, 0, 1}, key, 1, ack_of(1, 0, false));
+    assert_true(value_of(kit, key) == 6);
+    for (uint64_t k = 0; err.code == 0; k++) /* until it is full */
+        core_first_row(kit->core, 1, k, values, 3, &err);
+    assert_int_equal(err.code, ERR_MEMORY);
+    assert_string_equal(err.text, "server 0: the vectors of table side pass "
+                                  "cluster.memory_max (32 MiB); raise it or add "
+                                  "servers");
+    core_kit_destroy(kit);
+}
+
 static void test_sessions_survive(void **state)
 {
     struct core_kit *kit = core_kit_create(1, 2);
@@ -604,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_parts_in_order),
         cmocka_unit_test(test_rate_of_the_clock),
         cmocka_unit_test(test_each_table_has_its_optimizer),
+        cmocka_unit_test(test_first_values_are_given),
         cmocka_unit_test(test_sessions_survive),
         cmocka_unit_test(test_other_settings),
         cmocka_unit_test(test_staleness_of_one_held_back),

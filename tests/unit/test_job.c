@@ -587,6 +587,7 @@ static void some_settings_may_change_on_resume(void **state)
                                             "checkpoint.every=0",
                                             "checkpoint.keep=9",
                                             "data.train=else.tsv",
+                                            "tables.user.vectors=v.txt",
                                             "data.test=test.tsv",
                                             "optimizer.rate=0.05"};
     struct fixture *f = *state;

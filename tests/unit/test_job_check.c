@@ -430,17 +430,42 @@ static void delta_is_the_same_for_all_tables(void **state)
     assert_int_equal(job_check(&f->job, &err), 0);
 }
 
+static void digests_are_of_files(void **state)
+{
+    struct fixture *f = *state;
+
+    accepts(f, "tables.item.vectors=v.txt", NULL);
+    accepts(f, "tables.item.vectors=v.txt",
+            "tables.item.vectors_digest=0123456789abcdef");
+    check_refuses(f, "tables.item.vectors_digest=0123456789abcdef", NULL,
+                  "tables.item.vectors_digest is set, but tables.item.vectors is not");
+    check_refuses(f, "tables.item.vectors=v.txt", "tables.item.vectors_digest=0123",
+                  "tables.item.vectors_digest is '0123', expected 16 hexadecimal "
+                  "digits (0 to 9, a to f)");
+    check_refuses(f, "tables.item.vectors=v.txt",
+                  "tables.item.vectors_digest=0123456789abcdeX",
+                  "tables.item.vectors_digest is '0123456789abcdeX', expected 16 "
+                  "hexadecimal digits (0 to 9, a to f)");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, drop_fixture)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_name_comes_from_the_file),    TEST(checks_of_the_data),
-        TEST(checks_of_the_columns),           TEST(checks_of_the_model),
-        TEST(checks_of_the_metrics),           TEST(checks_of_penalties),
-        TEST(checks_of_limits_and_schedules),  TEST(add_takes_all_as_it_is),
-        TEST(cures_are_for_what_is_late),      TEST(delta_makes_plain_steps),
-        TEST(each_table_has_a_good_optimizer), TEST(delta_is_the_same_for_all_tables),
+        TEST(the_name_comes_from_the_file),
+        TEST(checks_of_the_data),
+        TEST(checks_of_the_columns),
+        TEST(checks_of_the_model),
+        TEST(checks_of_the_metrics),
+        TEST(checks_of_penalties),
+        TEST(checks_of_limits_and_schedules),
+        TEST(add_takes_all_as_it_is),
+        TEST(cures_are_for_what_is_late),
+        TEST(delta_makes_plain_steps),
+        TEST(each_table_has_a_good_optimizer),
+        TEST(delta_is_the_same_for_all_tables),
+        TEST(digests_are_of_files),
         TEST(the_example_is_a_good_job),
     };
 
