@@ -56,6 +56,19 @@ static json_t *tables(const struct job *job, const struct run_view *view)
     return all;
 }
 
+static json_t *times(const struct run_view *view)
+{
+    json_t *list = json_array();
+
+    for (uint32_t w = 0; w < view->workers; w++)
+        json_array_append_new(list,
+                              json_pack("{s:o, s:o, s:o}", "training_seconds",
+                                        number(view->times[w].training), "wait_seconds",
+                                        number(view->times[w].wait), "parked_seconds",
+                                        number(view->times[w].parked)));
+    return list;
+}
+
 static json_t *staleness(const struct job *job, const struct run_view *view)
 {
     json_t *all = json_object();
@@ -141,17 +154,18 @@ int report_write(const struct run_request *request, const struct roster *roster,
         (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
         epochs(state), "test", test_metrics(job, state));
     json_t *rest = json_pack(
-        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:I, s:{s:o, s:I, "
-        "s:f}}",
+        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:I, "
+        "s:{s:o, s:I, s:f}}",
         "seconds", seconds, "cpu_seconds", cpu_seconds, "bytes", "pulled",
         (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed,
         "pushes", "sent", (json_int_t)view->pushes_sent, "applied",
         (json_int_t)view->pushes_applied, "duplicates_dropped",
         (json_int_t)view->pushes_duplicate, "resent", (json_int_t)view->pushes_resent,
         "uncompensated", (json_int_t)view->pushes_uncompensated, "staleness",
-        staleness(job, view), "restarts", (json_int_t)state->restarts, "checkpoint",
-        "dir", word(job->checkpoint.dir), "bytes", (json_int_t)state->checkpoint_bytes,
-        "seconds", state->checkpoint_seconds);
+        staleness(job, view), "waiting", times(view), "restarts",
+        (json_int_t)state->restarts, "checkpoint", "dir", word(job->checkpoint.dir),
+        "bytes", (json_int_t)state->checkpoint_bytes, "seconds",
+        state->checkpoint_seconds);
     char *dump = NULL;
     int rc;
 

@@ -77,6 +77,10 @@ struct run_view {
     uint64_t pushes_sent, pushes_resent, pushes_applied, pushes_duplicate;
     uint64_t pushes_uncompensated;
     double member_cpu_seconds; /* summed over members, each a process of its own */
+    uint32_t workers;
+    struct worker_times {
+        double training, wait, parked; /* seconds, as in a status */
+    } times[WORKERS_MAX];
     uint32_t tables;
     struct table_facts table[STATUS_TABLES_MAX];
 };

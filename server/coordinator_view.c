@@ -53,6 +53,8 @@ void coordinator_view(const struct coordinator *c, int64_t now_ms,
         view->pushes_sent += w->pushes_sent;
         view->pushes_resent += w->pushes_resent;
         view->member_cpu_seconds += w->cpu_seconds;
+        view->times[view->workers++] = (struct worker_times){
+            w->training_seconds, w->wait_seconds, w->parked_seconds};
     }
     view_servers(c, view);
     seconds = s->open.seconds +

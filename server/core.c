@@ -170,7 +170,7 @@ bool core_next(struct core *core, struct peer *to, struct message *message,
     memcpy(message->section, answer->section,
            answer->sections * sizeof message->section[0]);
     if (answer->kind == MESSAGE_ROWS)
-        message->rows.request = answer->request;
+        message->rows = answer->rows;
     else if (answer->kind == MESSAGE_ACK)
         message->ack = answer->ack;
     if (answer->kind == MESSAGE_REFUSAL) {
@@ -259,7 +259,7 @@ static size_t lay_out(const struct core *core, bool has_status,
 
 int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
                      const struct section *section, uint32_t sections,
-                     const unsigned char *keys, struct err *err)
+                     const unsigned char *keys, double since, struct err *err)
 {
     struct section_layout in[MESSAGE_SECTIONS_MAX], out[MESSAGE_SECTIONS_MAX];
     struct section described[MESSAGE_SECTIONS_MAX];
@@ -293,7 +293,7 @@ int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
         return err_set(err, ERR_MEMORY, "server %u has no memory for answers",
                        core->index);
     }
-    answer->request = pull->request;
+    answer->rows = (struct rows){pull->request, (uint64_t)((core->now - since) * 1e6)};
     answer->sections = sections;
     memcpy(answer->section, described, sections * sizeof described[0]);
     answer->body = body;
@@ -361,7 +361,12 @@ static int handle_pull(struct core *core, const struct message *m, struct err *e
     if (!gate_is_open(core, &m->pull))
         return gate_park(core, m, err);
     return core_answer_pull(core, from, &m->pull, m->section, m->sections, m->body,
-                            err);
+                            core->now, err);
+}
+
+void core_set_time(struct core *core, double seconds)
+{
+    core->now = seconds;
 }
 
 int core_handle(struct core *core, const struct message *m, struct err *err)

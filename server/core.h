@@ -33,6 +33,10 @@ void core_destroy(struct core *core); /* NULL is fine; the region stays as it is
 int core_begin_training(struct core *core, uint64_t order, uint64_t clock,
                         const struct range *share, struct err *err);
 
+/* The time in seconds from any beginning, for how long pulls are parked: the core reads
+ * no clock. Without it that is 0. */
+void core_set_time(struct core *core, double seconds);
+
 /* Handles a pull, a push or a clock message from worker `message->sender`. What there
  * is to answer, also to others whom it was holding up, comes from core_next(). A
  * message that is not for us to serve is answered by a refusal: peers cannot make this

@@ -82,6 +82,7 @@ struct parked {
     uint32_t sections;
     struct section section[MESSAGE_SECTIONS_MAX];
     struct buffer *keys;
+    double since; /* when it was first asked for */
 };
 
 /* The answer to a pull, kept until the push of its clock. */
@@ -108,7 +109,7 @@ struct application {
 struct answer {
     struct peer to;
     enum message_kind kind;
-    uint64_t request;
+    struct rows rows;
     struct ack ack;
     struct err refusal;
     uint32_t sections;
@@ -121,6 +122,7 @@ struct core {
     struct region *region;    /* borrowed */
     struct buffer_pool *pool; /* borrowed */
     uint32_t index, servers, workers;
+    double now; /* seconds: what we were told last */
     struct optimizer optimizer[JOB_TABLES_MAX];
     struct table table[JOB_TABLES_MAX];
     const struct table *tables[JOB_TABLES_MAX];
@@ -155,9 +157,10 @@ static inline const struct standing *session_standing(const struct session *sess
 struct answer *core_answer(struct core *core, struct peer to, enum message_kind kind);
 void core_refuse(struct core *core, struct peer to, const struct err *err);
 void core_refuse_full(struct core *core, struct peer to, uint32_t table);
+/* `since`: when the pull came. */
 int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
                      const struct section *section, uint32_t sections,
-                     const unsigned char *keys, struct err *err);
+                     const unsigned char *keys, double since, struct err *err);
 
 /* session.c */
 int session_open(struct core *core, bool fresh, struct err *err);

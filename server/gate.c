@@ -85,14 +85,17 @@ static void forget(struct core *core, uint32_t i)
 
 int gate_park(struct core *core, const struct message *m, struct err *err)
 {
+    double since = core->now;
     struct parked *p;
 
     for (uint32_t i = core->parks; i-- > 0;) {
         if (!replaces(&core->parked[i], m))
             continue;
         /* It asks again: it must not take us for dead. */
-        if (core->parked[i].from.incarnation == m->incarnation)
+        if (core->parked[i].from.incarnation == m->incarnation) {
             session_acknowledge(core, core->parked[i].from, false);
+            since = core->parked[i].since;
+        }
         forget(core, i);
     }
     if (core->parks == core->parks_capacity) {
@@ -109,6 +112,7 @@ int gate_park(struct core *core, const struct message *m, struct err *err)
     p = &core->parked[core->parks];
     p->from = (struct peer){m->role, m->sender, m->incarnation};
     p->pull = m->pull;
+    p->since = since;
     p->sections = m->sections;
     memcpy(p->section, m->section, m->sections * sizeof m->section[0]);
     p->keys = buffer_get(core->pool, m->body_bytes ? m->body_bytes : 1);
@@ -137,7 +141,7 @@ int gate_release(struct core *core, struct err *err)
             continue;
         }
         rc = core_answer_pull(core, p->from, &p->pull, p->section, p->sections,
-                              p->keys->data, err);
+                              p->keys->data, p->since, err);
         forget(core, i);
         if (rc)
             return rc;

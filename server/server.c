@@ -71,6 +71,7 @@ static int serve(struct server *server, struct frame *frame, struct err *err)
             rc = 0;
             continue;
         }
+        core_set_time(server->core, clock_seconds());
         rc = core_handle(server->core, &server->in, err);
         frame_release(frame);
         if (rc == 0)
@@ -133,6 +134,7 @@ static int obey(struct server *server, const struct order *order, struct err *er
             return err_set(
                 err, ERR_PEER, "server %u got the shares of %u workers, not %u",
                 server->setup->index, order->ranges, server->setup->roster->workers);
+        core_set_time(server->core, clock_seconds());
         rc = core_begin_training(server->core, order->train, order->clock, order->range,
                                  err);
         if (rc == 0)

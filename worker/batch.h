@@ -34,7 +34,8 @@ struct batch {
     float *rows[JOB_TABLES_MAX]; /* [set.rows][width] */
     struct batch_part *part;
     uint32_t parts, parts_capacity, unanswered;
-    uint64_t request; /* of part 0; the others follow */
+    uint64_t request;   /* of part 0; the others follow */
+    uint64_t parked_us; /* how long slower workers held its rows up, at most */
 };
 
 /* For at most `capacity` examples, one key column for each of `tables` tables whose

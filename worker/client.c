@@ -317,6 +317,7 @@ int client_begin_pull(struct client *client, struct batch *batch, struct err *er
         link->wanted++;
     }
     batch->unanswered = batch->parts;
+    batch->parked_us = 0;
     batch->request = client->request;
     client->request += batch->parts;
     client->pull[(client->pull_head + client->pulls++) % PULLS_MAX] = batch;
@@ -372,6 +373,8 @@ static int receive_rows(struct client *client, uint32_t server, const struct mes
                (size_t)s->rows * width * sizeof(float));
     }
     part->answered = true;
+    if (m->rows.parked_us > batch->parked_us)
+        batch->parked_us = m->rows.parked_us;
     progress(client, server);
     batch->unanswered--;
     client->link[server].wanted--;

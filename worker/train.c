@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "worker/step.h"
 #include "worker/stream/shuffle.h"
 
@@ -19,7 +20,16 @@ struct training {
     struct journal_entry done; /* what is behind us, pushed */
     uint64_t clock;
     uint32_t inflight;
+    double begun, before; /* when the training began, and what was before */
 };
+
+static struct training training_of(struct worker *worker, const struct order *order)
+{
+    return (struct training){.worker = worker,
+                             .order = order,
+                             .begun = clock_seconds(),
+                             .before = worker->status.training_seconds};
+}
 
 static void drop_flight(struct training *t)
 {
@@ -55,6 +65,7 @@ static void report(struct training *t)
     status->clock = t->done.clock;
     status->taken = status->examples = t->done.taken;
     status->loss_sum = t->done.loss_sum;
+    status->training_seconds = t->before + clock_seconds() - t->begun;
     worker_report(worker, false);
 }
 
@@ -93,11 +104,21 @@ static bool is_bsp(const struct worker *worker)
     return worker->setup->job->train.consistency == CONSISTENCY_BSP;
 }
 
+/* Of the time that we waited for the rows as much as slower workers held them up. */
+static void note_wait(struct status *status, const struct batch *batch, double seconds)
+{
+    double parked = (double)batch->parked_us * 1e-6;
+
+    status->wait_seconds += seconds;
+    status->parked_seconds += parked < seconds ? parked : seconds;
+}
+
 /* Waits for a batch's rows. 1: under bsp a new order has come, and those whom the rows
  * wait for may have stopped already. */
 static int await_rows(struct training *t, const struct batch *batch, struct err *err)
 {
     struct worker *worker = t->worker;
+    double begun = clock_seconds();
 
     while (batch->unanswered) {
         int rc = client_wait(worker->client, err);
@@ -107,6 +128,7 @@ static int await_rows(struct training *t, const struct batch *batch, struct err 
         if (is_bsp(worker) && member_order_number(worker->member) != t->order->number)
             return 1;
     }
+    note_wait(&worker->status, batch, clock_seconds() - begun);
     return 0;
 }
 
@@ -232,7 +254,7 @@ static int check_ranges(const struct worker *worker, const struct order *order,
 
 int worker_train(struct worker *worker, const struct order *order, struct err *err)
 {
-    struct training t = {.worker = worker, .order = order};
+    struct training t = training_of(worker, order);
     const struct job *job = worker->setup->job;
     struct range range[SHARE_RANGES_MAX];
     struct err ignored;
@@ -266,7 +288,7 @@ int worker_train(struct worker *worker, const struct order *order, struct err *e
 int worker_stop(struct worker *worker, const struct order *order, struct err *err)
 {
     const struct journal_entry *standing = outbox_standing(worker->setup->outbox);
-    struct training t = {.worker = worker, .order = order};
+    struct training t = training_of(worker, order);
 
     t.done = standing->order == order->train
                  ? *standing

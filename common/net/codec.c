@@ -177,6 +177,9 @@ static void put_status(Wire__Status *wire, const struct status *status,
     wire->pushes_duplicate = status->pushes_duplicate;
     wire->pushes_uncompensated = status->pushes_uncompensated;
     wire->cpu_seconds = status->cpu_seconds;
+    wire->training_seconds = status->training_seconds;
+    wire->wait_seconds = status->wait_seconds;
+    wire->parked_seconds = status->parked_seconds;
     wire->data = put_data(&status->data, parts);
     wire->n_metric = METRIC_SUMS;
     while (wire->n_metric > 0 && status->metric[wire->n_metric - 1] == 0)
@@ -238,6 +241,7 @@ static void put_data_body(Wire__Header *header, const struct message *message,
     case MESSAGE_ROWS:
         wire__rows__init(&parts->rows);
         parts->rows.request = message->rows.request;
+        parts->rows.parked_us = message->rows.parked_us;
         header->rows = &parts->rows;
         header->body_case = WIRE__HEADER__BODY_ROWS;
         return;
@@ -504,6 +508,9 @@ static void take_status_numbers(const Wire__Status *wire, struct status *status)
     status->pushes_duplicate = wire->pushes_duplicate;
     status->pushes_uncompensated = wire->pushes_uncompensated;
     status->cpu_seconds = wire->cpu_seconds;
+    status->training_seconds = wire->training_seconds;
+    status->wait_seconds = wire->wait_seconds;
+    status->parked_seconds = wire->parked_seconds;
     take_data(wire->data, &status->data);
     status->shard_bytes = wire->shard_bytes;
     status->shard_rows = wire->shard_rows;
@@ -577,7 +584,7 @@ static int take_body(const Wire__Header *wire, struct message *message, struct e
         return take_reach(wire->pull->reach, &message->pull.reach, err);
     case WIRE__HEADER__BODY_ROWS:
         message->kind = MESSAGE_ROWS;
-        message->rows = (struct rows){wire->rows->request};
+        message->rows = (struct rows){wire->rows->request, wire->rows->parked_us};
         return 0;
     case WIRE__HEADER__BODY_PUSH:
         message->kind = MESSAGE_PUSH;

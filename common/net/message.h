@@ -75,6 +75,7 @@ struct pull {
 
 struct rows {
     uint64_t request;
+    uint64_t parked_us; /* how long the pull waited for slower workers */
 };
 
 struct push {
@@ -130,7 +131,10 @@ struct status {
     uint64_t pushes_applied, pushes_duplicate; /* server */
     uint64_t pushes_uncompensated;             /* server: parts */
     double cpu_seconds;
-    struct data_facts data;     /* worker, once loaded */
+    double training_seconds; /* worker: at work on its shares */
+    double wait_seconds;     /* worker: of those, waiting for rows */
+    double parked_seconds;   /* worker: of those, because others are too far behind */
+    struct data_facts data;  /* worker, once loaded */
     double metric[METRIC_SUMS]; /* worker: sums of an evaluation (common/metrics.h) */
     uint64_t shard_bytes, shard_rows, shard_checksum; /* server, once saved */
     uint32_t tables;                                  /* server */

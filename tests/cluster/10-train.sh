@@ -49,7 +49,7 @@ number = (int, float)
 types = {"version": str, "job": str, "servers": int, "workers": int, "consistency": str,
          "seed": int, "kernels": str, "parameters": int, "tables": dict, "epochs": list,
          "test": dict, "seconds": number, "cpu_seconds": number, "bytes": dict,
-         "pushes": dict, "staleness": dict, "restarts": int, "checkpoint": dict}
+         "pushes": dict, "staleness": dict, "waiting": list, "restarts": int, "checkpoint": dict}
 want(set(d) == set(types), "fields: %s" % sorted(d))
 for name, kind in types.items():
     want(isinstance(d.get(name), kind), "%s is %r" % (name, d.get(name)))

@@ -96,6 +96,8 @@ for k in 0 1 3; do
     ended 0 "ssp with staleness $k"
     is "$(json "$T/report.json" "d['staleness']['item']['max'] <= $k")" True \
         "... is never more stale"
+    is "$(json "$T/report.json" "sum(w['parked_seconds'] <= w['wait_seconds'] <= w['training_seconds'] for w in d['waiting'])")" 3 \
+        "... workers tell how long they waited"
 done
 
 # Cures for what comes late: none for a worker that has all its pushes in what it pulls.
@@ -110,6 +112,8 @@ mpi 5 train "$T/job.yaml" --quiet train.consistency=async $cures cluster.servers
     checkpoint.dir= --report "$T/report.json"
 run -t 40 "${mpi[@]}"
 ended 0 "cures with 2 servers and 3 workers as processes"
+is "$(json "$T/report.json" "sum(w['parked_seconds'] for w in d['waiting'])")" 0.0 \
+    "... and nobody waits for slower workers"
 is "$(json "$T/report.json" "d['pushes']['uncompensated']")" 0 "... all servers knew what was pulled"
 run "$ROWHOUSE" train "$T/job.yaml" optimizer.compensate=2 checkpoint.dir=
 refused 2 "no cures with bsp" 'with train.consistency bsp no push is late'

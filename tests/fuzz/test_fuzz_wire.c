@@ -220,24 +220,32 @@ static void test_random_bytes(void **state)
     assert_in_range(accepted, 0, INPUTS / 100); /* noise is no message */
 }
 
-static int write_corpus(void)
+static int write_input(const char *name, const struct message *message)
 {
     static uint8_t input[INPUT_MAX];
+    size_t size = make_input(message, input);
+    char path[512];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/good-%s", corpus, name);
+    file = fopen(path, "wb");
+    return !file || fwrite(input, 1, size, file) != size || fclose(file);
+}
+
+static int write_corpus(void)
+{
+    struct message message;
+    int failed = 0;
 
     for (int i = 0; i < WIRE_SAMPLES; i++) {
-        struct message message;
-        char path[512];
-        size_t size;
-        FILE *file;
-
         wire_sample(wire_sample_kinds[i].kind, &message);
-        size = make_input(&message, input);
-        snprintf(path, sizeof path, "%s/good-%s", corpus, wire_sample_kinds[i].name);
-        file = fopen(path, "wb");
-        if (!file || fwrite(input, 1, size, file) != size || fclose(file))
-            return 1;
+        failed |= write_input(wire_sample_kinds[i].name, &message);
     }
-    return 0;
+    for (int i = 0; i < WIRE_LATER; i++) {
+        wire_later[i].fill(&message);
+        failed |= write_input(wire_later[i].name, &message);
+    }
+    return failed;
 }
 
 int main(int argc, char **argv)

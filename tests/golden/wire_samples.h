@@ -120,12 +120,38 @@ static inline void wire_sample(enum message_kind kind, struct message *message)
         wire_sample_order(&message->order);
 }
 
-/* A server's status when pushes could not be compensated. */
+/* Fields that came later, one lot after another: each has a sample of its own. */
+
 static inline void wire_sample_late(struct message *message)
 {
     wire_sample(MESSAGE_STATUS, message);
     message->status.pushes_uncompensated = 1ull << 33;
 }
+
+static inline void wire_sample_waiting(struct message *message)
+{
+    wire_sample(MESSAGE_STATUS, message);
+    message->status.training_seconds = 3600.5;
+    message->status.wait_seconds = 1800.25;
+    message->status.parked_seconds = 1e-6;
+}
+
+static inline void wire_sample_parked(struct message *message)
+{
+    wire_sample(MESSAGE_ROWS, message);
+    message->rows.parked_us = 1ull << 40;
+}
+
+static const struct {
+    const char *name;
+    void (*fill)(struct message *message);
+} wire_later[] = {
+    {"status-of-late-pushes", wire_sample_late},
+    {"status-of-a-waiting-worker", wire_sample_waiting},
+    {"rows-of-a-parked-pull", wire_sample_parked},
+};
+
+enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };
 
 static inline bool wire_sections_equal(const struct message *a, const struct message *b)
 {
@@ -160,7 +186,8 @@ static inline bool wire_equal(const struct message *a, const struct message *b)
                a->pull.read_only == b->pull.read_only &&
                wire_reach_equal(&a->pull.reach, &b->pull.reach);
     case MESSAGE_ROWS:
-        return a->rows.request == b->rows.request;
+        return a->rows.request == b->rows.request &&
+               a->rows.parked_us == b->rows.parked_us;
     case MESSAGE_PUSH:
         return a->push.clock == b->push.clock && a->push.after == b->push.after &&
                a->push.part == b->push.part && a->push.parts == b->push.parts;

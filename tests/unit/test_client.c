@@ -444,6 +444,31 @@ static void test_unfit_answers(void **state)
     net_kit_destroy(kit);
 }
 
+/* The part that was parked longest counts, for this batch only. */
+static void test_parked_pulls(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    kit->held = true;
+    batch_fill(kit, &batch, 1, 0, KEYS);
+    assert_int_equal(client_begin_pull(kit->client, &batch, &err), 0);
+    assert_int_equal(kit->inbox_n, 2);
+    kit->inbox[0].message.rows.parked_us = 70;
+    kit->inbox[1].message.rows.parked_us = 50;
+    kit->held = false;
+    assert_int_equal(client_finish_pull(kit->client, &batch, &err), 0);
+    assert_int_equal(batch.parked_us, 70);
+    batch_fill(kit, &batch, 2, 0, KEYS);
+    assert_int_equal(pull(kit, &batch, &err), 0);
+    assert_int_equal(batch.parked_us, 0);
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
 /* Answers to pulls that were given up. */
 static void test_dropped_pulls(void **state)
 {
@@ -683,6 +708,7 @@ int main(void)
         cmocka_unit_test(test_push_never_applied),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_unfit_answers),
+        cmocka_unit_test(test_parked_pulls),
         cmocka_unit_test(test_dropped_pulls),
         cmocka_unit_test(test_answer_after_a_resend),
         cmocka_unit_test(test_window),

@@ -524,6 +524,29 @@ static void test_ssp_gate(void **state)
     core_kit_destroy(kit);
 }
 
+/* From when it was first asked for; one that is answered at once was not parked. */
+static void test_how_long_pulls_are_parked(void **state)
+{
+    struct core_kit *kit = kit_with(CONSISTENCY_SSP, 1);
+
+    (void)state;
+    core_set_time(kit->core, 100);
+    begin(kit, 1, 0, 2);
+    assert_int_equal(gated_pull(kit, 0, 2, (struct reach){1, 1, 0, false}), 0);
+    assert_int_equal(kit->out.rows.parked_us, 0);
+    core_set_time(kit->core, 101);
+    assert_int_equal(gated_pull(kit, 0, 3, (struct reach){1, 2, 0, false}), -1);
+    core_set_time(kit->core, 102.5);
+    assert_int_equal(gated_pull(kit, 0, 3, (struct reach){1, 2, 0, false}), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ACK);
+    core_set_time(kit->core, 104);
+    say(kit, 1, (struct reach){1, 1, 0, false});
+    assert_int_equal(kit_next(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ROWS);
+    assert_int_equal(kit->out.rows.parked_us, 3000000);
+    core_kit_destroy(kit);
+}
+
 /* Pulls that a stop has cut off are nobody's: with the next order their memory is back.
  */
 static void test_pulls_of_an_order_that_is_over(void **state)
@@ -637,6 +660,7 @@ int main(void)
         cmocka_unit_test(test_staleness_after_resume),
         cmocka_unit_test(test_clocks_without_rows),
         cmocka_unit_test(test_ssp_gate),
+        cmocka_unit_test(test_how_long_pulls_are_parked),
         cmocka_unit_test(test_bsp_turns),
         cmocka_unit_test(test_pulls_of_an_order_that_is_over),
         cmocka_unit_test(test_restored_rows),

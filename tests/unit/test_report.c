@@ -49,6 +49,8 @@ static struct kit *kit_create(void)
                                   .pushes_duplicate = 14,
                                   .pushes_uncompensated = 16,
                                   .pushes_resent = 15,
+                                  .workers = 2,
+                                  .times = {{9, 4, 1}, {8, 2, NAN}},
                                   .tables = 2};
     kit->view.table[0] = (struct table_facts){
         .rows = 6, .bytes = 4096, .staleness = {4, 0, 2}};
@@ -140,6 +142,10 @@ static void test_fields(void **state)
         {"staleness.user.histogram.0", 4},
         {"staleness.user.histogram.2", 2},
         {"staleness.item.max", 0},
+        {"waiting.0.training_seconds", 9},
+        {"waiting.0.wait_seconds", 4},
+        {"waiting.0.parked_seconds", 1},
+        {"waiting.1.wait_seconds", 2},
         {"restarts", 5},
         {"checkpoint.bytes", 900},
         {"checkpoint.seconds", 0.25},
