@@ -29,8 +29,8 @@ int worker_evaluate(struct worker *worker, struct err *err)
     memset(worker->status.metric, 0, sizeof worker->status.metric);
     worker->status.phase = PHASE_EVALUATING;
     shares = ranges_share(&all, 1, setup->index, setup->roster->workers, share);
-    rc = feeder_begin(worker->feeder, &worker->data->test, NULL, share, shares, 0, true,
-                      err);
+    rc = feeder_begin(worker->feeder, worker->data, &worker->data->test, NULL, share,
+                      shares, 0, true, err);
     while (rc == 0 && (batch = feeder_next(worker->feeder, true))) {
         rc = client_begin_pull(worker->client, batch, err);
         if (rc == 0)

@@ -17,9 +17,12 @@ struct feeder {
     uint32_t key_columns;
     struct batch *batch; /* [batches] */
     uint32_t batches;
-    uint64_t *key; /* [batch][key_columns], the reader's */
+    /* The reader's, by key column: a batch's ids, [batch], and their marks. */
+    uint32_t *id[JOB_COLUMNS_MAX];
+    struct keyset_marks marks[JOB_COLUMNS_MAX];
 
     /* The pass. */
+    const struct dataset *data;
     const struct part *part;
     const uint32_t *order;
     struct range *range;
@@ -51,6 +54,7 @@ int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers
 {
     struct feeder *feeder = calloc(1, sizeof *feeder);
     uint32_t wanted = ahead + QUEUE + 1;
+    bool no_memory = false;
 
     if (!feeder)
         return err_set(err, ERR_MEMORY, "no memory for a reader");
@@ -62,9 +66,11 @@ int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers
     feeder->batch = calloc(wanted, sizeof *feeder->batch);
     feeder->empty = calloc(wanted, sizeof(struct batch *));
     feeder->full = calloc(wanted, sizeof(struct batch *));
-    feeder->key = malloc((size_t)job->train.batch * feeder->key_columns *
-                         sizeof *feeder->key);
-    if (!feeder->batch || !feeder->empty || !feeder->full || !feeder->key) {
+    for (uint32_t c = 0; c < feeder->key_columns; c++) {
+        feeder->id[c] = malloc((size_t)job->train.batch * sizeof *feeder->id[c]);
+        no_memory |= !feeder->id[c];
+    }
+    if (!feeder->batch || !feeder->empty || !feeder->full || no_memory) {
         err_set(err, ERR_MEMORY, "no memory for batches of %lld examples",
                 (long long)job->train.batch);
         goto fail;
@@ -92,7 +98,10 @@ void feeder_destroy(struct feeder *feeder)
     free(feeder->batch);
     free(feeder->empty);
     free(feeder->full);
-    free(feeder->key);
+    for (uint32_t c = 0; c < feeder->key_columns; c++) {
+        free(feeder->id[c]);
+        keyset_marks_release(&feeder->marks[c]);
+    }
     pthread_cond_destroy(&feeder->changed);
     pthread_mutex_destroy(&feeder->lock);
     free(feeder);
@@ -102,9 +111,10 @@ static void copy_example(const struct feeder *feeder, struct batch *batch,
                          uint64_t number)
 {
     uint32_t columns = feeder->key_columns;
+    const uint32_t *id = feeder->part->id + number * columns;
 
-    memcpy(feeder->key + (size_t)batch->n * columns,
-           feeder->part->key + number * columns, columns * sizeof(uint64_t));
+    for (uint32_t c = 0; c < columns; c++)
+        feeder->id[c][batch->n] = id[c];
     batch->label[batch->n++] = feeder->part->label[number];
 }
 
@@ -126,7 +136,7 @@ static void take(struct feeder *feeder, struct batch *batch)
             if (at + PREFETCH < range->end) {
                 uint64_t soon = feeder->order[at + PREFETCH];
 
-                __builtin_prefetch(&feeder->part->key[soon * feeder->key_columns]);
+                __builtin_prefetch(&feeder->part->id[soon * feeder->key_columns]);
                 __builtin_prefetch(&feeder->part->label[soon]);
             }
             copy_example(feeder, batch, feeder->order[at]);
@@ -146,10 +156,11 @@ static int fill(struct feeder *feeder, struct batch *batch, struct err *err)
     batch->read_only = feeder->read_only;
     batch->clock = 0;
     for (uint32_t t = 0; t < batch->tables; t++)
-        keyset_build(&batch->set[t], feeder->key, 0, 1, feeder->servers);
+        keyset_build(&batch->set[t], NULL, 0, 1, feeder->servers);
     for (uint32_t c = 0; c < feeder->key_columns; c++)
-        keyset_build(&batch->set[feeder->table_of_column[c]], feeder->key + c, batch->n,
-                     feeder->key_columns, feeder->servers);
+        keyset_build_ids(&batch->set[feeder->table_of_column[c]], &feeder->marks[c],
+                         feeder->data->column[c].key, feeder->id[c], batch->n,
+                         feeder->servers);
     return batch_cut(batch, err);
 }
 
@@ -184,16 +195,21 @@ static void *read_all(void *context)
     return NULL;
 }
 
-int feeder_begin(struct feeder *feeder, const struct part *part, const uint32_t *order,
+int feeder_begin(struct feeder *feeder, const struct dataset *data,
+                 const struct part *part, const uint32_t *order,
                  const struct range *range, uint32_t ranges, uint64_t taken,
                  bool read_only, struct err *err)
 {
+    for (uint32_t c = 0; c < feeder->key_columns; c++)
+        if (keyset_marks_init(&feeder->marks[c], data->column[c].keys, err))
+            return -err->code;
     feeder->range = malloc((ranges ? ranges : 1) * sizeof *range);
     if (!feeder->range)
         return err_set(err, ERR_MEMORY, "no memory for %u ranges", ranges);
     if (ranges > 0)
         memcpy(feeder->range, range, ranges * sizeof *range);
     feeder->ranges = ranges;
+    feeder->data = data;
     feeder->part = part;
     feeder->order = order;
     feeder->taken = taken;

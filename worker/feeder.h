@@ -18,9 +18,10 @@ int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers
 void feeder_destroy(struct feeder *feeder); /* ends a pass; NULL is fine */
 
 /* Starts a pass over the positions of `range` (copied), example order[position] of
- * `part`, or example `position` when order is NULL; part and order are borrowed until
- * the pass ends. `taken` is what batches count up from. */
-int feeder_begin(struct feeder *feeder, const struct part *part, const uint32_t *order,
+ * `part` of `data`, or example `position` when order is NULL; data and order are
+ * borrowed until the pass ends. `taken` is what batches count up from. */
+int feeder_begin(struct feeder *feeder, const struct dataset *data,
+                 const struct part *part, const uint32_t *order,
                  const struct range *range, uint32_t ranges, uint64_t taken,
                  bool read_only, struct err *err);
 /* The next batch, cut; NULL at the end, or with !wait when none is ready. */

@@ -178,13 +178,11 @@ static void cut_slices(struct keyset *keyset, uint32_t servers)
     keyset->part[servers] = start;
 }
 
-void keyset_build(struct keyset *keyset, const uint64_t *key, uint32_t n,
-                  uint32_t stride, uint32_t servers)
+/* From the unique keys as they appeared to rows: key[], pos[] and weight[]. */
+static void place(struct keyset *keyset, uint32_t n, uint32_t servers)
 {
     struct keyset_scratch *s = keyset->scratch;
 
-    assert(n <= keyset->capacity && servers >= 1 && servers <= s->servers);
-    keyset->rows = find_unique(keyset, key, n, stride);
     cut_slices(keyset, servers);
     for (uint32_t u = 0; u < keyset->rows; u++) {
         uint32_t row = s->next[slot_owner(s->seen_slot[u], servers)]++;
@@ -199,4 +197,73 @@ void keyset_build(struct keyset *keyset, const uint64_t *key, uint32_t n,
         keyset->pos[i] = row;
         keyset->weight[row]++;
     }
+}
+
+void keyset_build(struct keyset *keyset, const uint64_t *key, uint32_t n,
+                  uint32_t stride, uint32_t servers)
+{
+    assert(n <= keyset->capacity && servers >= 1 &&
+           servers <= keyset->scratch->servers);
+    keyset->rows = find_unique(keyset, key, n, stride);
+    place(keyset, n, servers);
+}
+
+int keyset_marks_init(struct keyset_marks *marks, uint32_t ids, struct err *err)
+{
+    if (marks->mark && ids <= marks->ids)
+        return 0;
+    free(marks->mark);
+    *marks = (struct keyset_marks){.mark = calloc((size_t)ids + 1, sizeof *marks->mark),
+                                   .ids = ids};
+    if (!marks->mark)
+        return err_set(err, ERR_MEMORY, "no memory for the marks of %u keys", ids);
+    return 0;
+}
+
+void keyset_marks_release(struct keyset_marks *marks)
+{
+    free(marks->mark);
+    *marks = (struct keyset_marks){0};
+}
+
+/* As find_unique(): a mark is the stamp of the last batch with that id, and behind it
+ * the id's place there. */
+static uint32_t mark_unique(struct keyset *keyset, struct keyset_marks *marks,
+                            const uint64_t *key, const uint32_t *id, uint32_t n)
+{
+    struct keyset_scratch *s = keyset->scratch;
+    uint32_t unique = 0;
+
+    if (marks->stamp == STAMP_LAST) {
+#ifndef MUTANT_KEYSET_STAMP
+        memset(marks->mark, 0, marks->ids * sizeof *marks->mark);
+#endif
+        marks->stamp = 0;
+    }
+    marks->stamp++;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t mark = marks->mark[id[i]];
+        bool is_new = (uint32_t)(mark >> 32) != marks->stamp;
+        uint32_t first = is_new ? unique : (uint32_t)mark;
+
+        marks->mark[id[i]] = (uint64_t)marks->stamp << 32 | first;
+        keyset->pos[i] = first;
+        s->row[unique] = id[i];
+        unique += is_new;
+    }
+    for (uint32_t u = 0; u < unique; u++) {
+        s->seen_key[u] = key[s->row[u]];
+        s->seen_slot[u] = (uint16_t)key_slot(keyset->table, s->seen_key[u]);
+    }
+    return unique;
+}
+
+void keyset_build_ids(struct keyset *keyset, struct keyset_marks *marks,
+                      const uint64_t *key, const uint32_t *id, uint32_t n,
+                      uint32_t servers)
+{
+    assert(n <= keyset->capacity && servers >= 1 &&
+           servers <= keyset->scratch->servers);
+    keyset->rows = mark_unique(keyset, marks, key, id, n);
+    place(keyset, n, servers);
 }

@@ -21,6 +21,14 @@ struct keyset {
     struct keyset_scratch *scratch;
 };
 
+/* Which of a column's keys the batch under way has had, by id: shared by the key sets
+ * that one thread builds of that column. */
+struct keyset_marks {
+    uint64_t *mark; /* [ids] */
+    uint32_t ids;
+    uint32_t stamp;
+};
+
 /* For at most `capacity` input keys and `servers` servers (1 .. SERVERS_MAX).
  * -ERR_INPUT: more than KEYSET_CAPACITY_MAX or SERVERS_MAX; -ERR_MEMORY. */
 int keyset_create(struct keyset *keyset, uint32_t table, uint32_t capacity,
@@ -32,5 +40,15 @@ void keyset_release(struct keyset *keyset); /* zeroed is fine */
  * first appearance, so equal input gives equal output. Never allocates. */
 void keyset_build(struct keyset *keyset, const uint64_t *key, uint32_t n,
                   uint32_t stride, uint32_t servers);
+
+/* For ids 0 .. ids-1; marks that are there already are made larger or kept.
+ * -ERR_MEMORY. */
+int keyset_marks_init(struct keyset_marks *marks, uint32_t ids, struct err *err);
+void keyset_marks_release(struct keyset_marks *marks); /* zeroed is fine */
+/* The same order, faster: for the keys key[id[0]], key[id[1]], ..., where different ids
+ * are different keys and all are below marks->ids. */
+void keyset_build_ids(struct keyset *keyset, struct keyset_marks *marks,
+                      const uint64_t *key, const uint32_t *id, uint32_t n,
+                      uint32_t servers);
 
 #endif

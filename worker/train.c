@@ -273,8 +273,8 @@ int worker_train(struct worker *worker, const struct order *order, struct err *e
     worker->status.phase = PHASE_TRAINING;
     worker->status.epoch = order->epoch;
     report(&t);
-    rc = feeder_begin(worker->feeder, &worker->data->train, worker->order, range,
-                      ranges, t.done.taken, false, err);
+    rc = feeder_begin(worker->feeder, worker->data, &worker->data->train, worker->order,
+                      range, ranges, t.done.taken, false, err);
     if (rc)
         return rc;
     rc = run(&t, err);

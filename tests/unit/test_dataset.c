@@ -53,15 +53,19 @@ static void expect_error(const struct job *job, int code, const char *sentence)
     assert_int_equal(dataset_load(&dataset, job, NULL, &err), -code);
     if (!strstr(err.text, sentence))
         fail_msg("'%s' has no '%s'", err.text, sentence);
-    assert_null(dataset.train.key);
+    assert_null(dataset.train.id);
     assert_null(dataset.test.label);
 }
 
-static void expect_example(const struct part *part, uint64_t at, int number)
+static void expect_example(const struct dataset *dataset, const struct part *part,
+                           uint64_t at, int number)
 {
     assert_true(at < part->examples);
-    assert_int_equal(part->key[2 * at], number);
-    assert_int_equal(part->key[2 * at + 1], 1000 + number);
+    for (uint32_t c = 0; c < 2; c++) {
+        assert_in_range(part->id[2 * at + c], 0, dataset->column[c].keys - 1);
+        assert_int_equal(dataset->column[c].key[part->id[2 * at + c]],
+                         (int)c * 1000 + number);
+    }
     assert_true(part->label[at] == (float)(number % 5));
 }
 
@@ -85,9 +89,9 @@ static void test_split_is_by_number_and_seed(void **state)
     assert_int_equal(dataset.key_columns, 2);
     for (int i = 0; i < N; i++) {
         if (split_is_test(job, (uint64_t)i))
-            expect_example(&dataset.test, test++, i);
+            expect_example(&dataset, &dataset.test, test++, i);
         else
-            expect_example(&dataset.train, train++, i);
+            expect_example(&dataset, &dataset.train, train++, i);
     }
     assert_int_equal(dataset.train.examples, train);
     assert_int_equal(dataset.test.examples, test);
@@ -156,9 +160,9 @@ static void test_files_for_the_test(void **state)
     assert_int_equal(dataset.train.examples, 100);
     assert_int_equal(dataset.test.examples, 10);
     for (int i = 0; i < 100; i++)
-        expect_example(&dataset.train, (uint64_t)i, i);
+        expect_example(&dataset, &dataset.train, (uint64_t)i, i);
     for (int i = 0; i < 10; i++)
-        expect_example(&dataset.test, (uint64_t)i, 100 + i);
+        expect_example(&dataset, &dataset.test, (uint64_t)i, 100 + i);
     assert_true(dataset.facts.label_mean == 2);
     dataset_release(&dataset);
 
@@ -343,7 +347,7 @@ static void test_stop(void **state)
     job = make_job(scratch.path);
     assert_int_equal(dataset_load(&dataset, job, &stop, &err), -ERR_INTERRUPTED);
     assert_non_null(strstr(err.text, "interrupted at "));
-    assert_null(dataset.train.key);
+    assert_null(dataset.train.id);
     stop = false;
     assert_int_equal(dataset_load(&dataset, job, &stop, &err), 0);
     dataset_release(&dataset);

@@ -19,7 +19,7 @@ enum { EXAMPLES = 5000, BATCH = 64, AHEAD = 3, SERVERS = 2 };
 
 struct kit {
     struct job job;
-    struct part part;
+    struct dataset data;
     uint32_t order[EXAMPLES];
     uint32_t width[2];
     struct feeder *feeder;
@@ -51,13 +51,17 @@ static struct kit *kit_create(uint32_t ahead)
     add_column(&kit->job, "person", "user", COLUMN_KEY);
     kit->job.train.batch = BATCH;
     kit->width[0] = kit->width[1] = 3;
-    kit->part.examples = EXAMPLES;
-    kit->part.key = malloc(EXAMPLES * 2 * sizeof *kit->part.key);
-    kit->part.label = malloc(EXAMPLES * sizeof *kit->part.label);
+    kit->data.train.examples = EXAMPLES;
+    kit->data.key_columns = 2;
+    kit->data.train.id = malloc(EXAMPLES * 2 * sizeof *kit->data.train.id);
+    kit->data.train.label = malloc(EXAMPLES * sizeof *kit->data.train.label);
     for (uint32_t i = 0; i < EXAMPLES; i++) {
-        kit->part.key[2 * i] = 100000 + i % 10;
-        kit->part.key[2 * i + 1] = i;
-        kit->part.label[i] = (float)i;
+        uint32_t *id = &kit->data.train.id[2 * i];
+
+        assert_int_equal(
+            dictionary_id(&kit->data.column[0], 100000 + i % 10, &id[0], &err), 0);
+        assert_int_equal(dictionary_id(&kit->data.column[1], i, &id[1], &err), 0);
+        kit->data.train.label[i] = (float)i;
         kit->order[i] = EXAMPLES - 1 - i;
     }
     if (feeder_create(&kit->job, kit->width, SERVERS, ahead, &kit->feeder, &err))
@@ -68,8 +72,7 @@ static struct kit *kit_create(uint32_t ahead)
 static void kit_destroy(struct kit *kit)
 {
     feeder_destroy(kit->feeder);
-    free(kit->part.key);
-    free(kit->part.label);
+    dataset_release(&kit->data);
     free(kit);
 }
 
@@ -78,8 +81,8 @@ static void begin(struct kit *kit, bool ordered, const struct range *range,
 {
     struct err err;
 
-    if (feeder_begin(kit->feeder, &kit->part, ordered ? kit->order : NULL, range,
-                     ranges, taken, false, &err))
+    if (feeder_begin(kit->feeder, &kit->data, &kit->data.train,
+                     ordered ? kit->order : NULL, range, ranges, taken, false, &err))
         fail_msg("%s", err.text);
 }
 
@@ -254,8 +257,9 @@ static void test_read_only(void **state)
     struct err err;
 
     (void)state;
-    assert_int_equal(
-        feeder_begin(kit->feeder, &kit->part, NULL, &some, 1, 0, true, &err), 0);
+    assert_int_equal(feeder_begin(kit->feeder, &kit->data, &kit->data.train, NULL,
+                                  &some, 1, 0, true, &err),
+                     0);
     batch = feeder_next(kit->feeder, true);
     assert_non_null(batch);
     assert_true(batch->read_only);

@@ -80,6 +80,22 @@ static void check(struct keyset *keyset, const uint64_t *key, uint32_t n,
     assert_same(keyset, &twin, n, servers);
 }
 
+static struct keyset_marks marks;
+
+/* The keys key[id[0]], key[id[1]], ... */
+static void check_ids(struct keyset *keyset, const uint64_t *key, const uint32_t *id,
+                      uint32_t n, uint32_t servers)
+{
+    static uint64_t input[CAPACITY];
+    static struct twin twin;
+
+    for (uint32_t i = 0; i < n; i++)
+        input[i] = key[id[i]];
+    twin_build(&twin, keyset->table, input, n, 1, servers);
+    keyset_build_ids(keyset, &marks, key, id, n, servers);
+    assert_same(keyset, &twin, n, servers);
+}
+
 static void test_by_hand(void **state)
 {
     const uint64_t key[] = {7, 0, 7, UINT64_MAX, 0, 7};
@@ -182,6 +198,41 @@ static void test_many_batches(void **state)
     keyset_release(&keyset);
 }
 
+/* Batches of ids, the marks of which stay from one to the next and are for more keys
+ * now and then; so many of them that stamps go round. */
+static void test_ids(void **state)
+{
+    static uint64_t key[CAPACITY];
+    static uint32_t id[CAPACITY];
+    struct keyset keyset;
+    struct err err = {0};
+    uint32_t ids = 1;
+
+    (void)state;
+    create(&keyset, 4);
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        key[i] = i == 5 ? UINT64_MAX : i == 6 ? 0 : rng_at(5, 0, i);
+    for (uint64_t round = 0; round < 400; round++) {
+        uint32_t n = (uint32_t)rng_below(rng_at(6, round, 0), 300);
+
+        if (round % 20 == 0)
+            ids += (uint32_t)rng_below(rng_at(6, round, 1), CAPACITY / 20);
+        assert_int_equal(keyset_marks_init(&marks, ids, &err), 0);
+        for (uint32_t i = 0; i < n; i++)
+            id[i] = (uint32_t)rng_below(rng_at(7, round, i), ids);
+        check_ids(&keyset, key, id, n, 1 + round % SERVERS);
+    }
+    for (uint32_t i = 0; i < 8; i++)
+        id[i] = i * i % 7;
+    for (int i = 0; i < 3; i++) {
+        check_ids(&keyset, key, id, 8, 2);
+        for (uint32_t batch = 1; batch < 65535; batch++)
+            keyset_build_ids(&keyset, &marks, key, NULL, 0, 2);
+    }
+    keyset_marks_release(&marks);
+    keyset_release(&keyset);
+}
+
 static void test_limits(void **state)
 {
     struct keyset keyset;
@@ -205,7 +256,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_equals_its_twin),
         cmocka_unit_test(test_edges),        cmocka_unit_test(test_collisions),
-        cmocka_unit_test(test_many_batches), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_many_batches), cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_limits),
     };
 
     return cmocka_run_group_tests_name("keyset", tests, NULL, NULL);

@@ -39,12 +39,12 @@ bool split_is_test(const struct job *job, uint64_t number)
 static int part_resize(struct part *part, uint32_t key_columns, uint64_t room,
                        struct err *err)
 {
-    uint64_t *key = realloc(part->key, room * key_columns * sizeof *key);
+    uint32_t *id = realloc(part->id, room * key_columns * sizeof *id);
     float *label;
 
-    if (key)
-        part->key = key;
-    label = key ? realloc(part->label, room * sizeof *label) : NULL;
+    if (id)
+        part->id = id;
+    label = id ? realloc(part->label, room * sizeof *label) : NULL;
     if (label)
         part->label = label;
     if (!label)
@@ -54,10 +54,12 @@ static int part_resize(struct part *part, uint32_t key_columns, uint64_t room,
 }
 
 /* Adds an example to a part that has room for *room. */
-static int part_add(struct part *part, uint32_t key_columns, uint64_t *room,
+static int part_add(struct dataset *dataset, struct part *part, uint64_t *room,
                     const uint64_t *key, float label, struct err *err)
 {
-    int rc;
+    uint32_t key_columns = dataset->key_columns;
+    uint32_t *id;
+    int rc = 0;
 
     if (part->examples == *room) {
         rc = part_resize(part, key_columns, *room ? 2 * *room : 4096, err);
@@ -65,9 +67,11 @@ static int part_add(struct part *part, uint32_t key_columns, uint64_t *room,
             return rc;
         *room = *room ? 2 * *room : 4096;
     }
-    memcpy(part->key + part->examples * key_columns, key, key_columns * sizeof *key);
+    id = part->id + part->examples * key_columns;
+    for (uint32_t c = 0; rc == 0 && c < key_columns; c++)
+        rc = dictionary_id(&dataset->column[c], key[c], &id[c], err);
     part->label[part->examples++] = label;
-    return 0;
+    return rc;
 }
 
 /* The label as it is trained on. */
@@ -112,11 +116,11 @@ static int take(struct loading *loading, const struct example *example, bool tes
         return rc;
     loading->number++;
     if (test)
-        return part_add(&dataset->test, key_columns, &loading->test_room, example->key,
+        return part_add(dataset, &dataset->test, &loading->test_room, example->key,
                         label, err);
     loading->label_sum += (double)label;
-    return part_add(&dataset->train, key_columns, &loading->train_room, example->key,
-                    label, err);
+    return part_add(dataset, &dataset->train, &loading->train_room, example->key, label,
+                    err);
 }
 
 /* Reads the files of one setting; those of data.test are test examples all. */
@@ -199,6 +203,8 @@ int dataset_load(struct dataset *dataset, const struct job *job,
         rc = trim(&dataset->train, dataset->key_columns, err);
     if (rc == 0)
         rc = trim(&dataset->test, dataset->key_columns, err);
+    for (uint32_t c = 0; c < dataset->key_columns; c++)
+        dictionary_close(&dataset->column[c]);
     if (rc == 0)
         dataset->facts = (struct data_facts){
             .train_examples = dataset->train.examples,
@@ -213,9 +219,11 @@ int dataset_load(struct dataset *dataset, const struct job *job,
 
 void dataset_release(struct dataset *dataset)
 {
-    free(dataset->train.key);
+    for (uint32_t c = 0; c < dataset->key_columns; c++)
+        dictionary_release(&dataset->column[c]);
+    free(dataset->train.id);
     free(dataset->train.label);
-    free(dataset->test.key);
+    free(dataset->test.id);
     free(dataset->test.label);
     *dataset = (struct dataset){0};
 }

@@ -1,20 +1,23 @@
-/* A data set in memory: keys and labels of all examples, split into training and test
- * part. Read once, then shared read-only by any number of threads. */
+/* A data set in memory: keys (as ids) and labels of all examples, split into training
+ * and test part. Read once, then shared read-only by any number of threads. */
 #ifndef ROWHOUSE_WORKER_STREAM_DATASET_H
 #define ROWHOUSE_WORKER_STREAM_DATASET_H
 
 #include "common/facts.h"
 #include "common/job.h"
+#include "worker/stream/dictionary.h"
 
 struct part {
     uint64_t examples;
-    uint64_t *key; /* owned; [examples][key_columns] */
-    float *label;  /* owned; [examples] */
+    uint32_t *id; /* of each key in its column; owned; [examples][key_columns] */
+    float *label; /* owned; [examples] */
 };
 
 struct dataset {
     uint32_t key_columns;
-    struct part train, test; /* in the order of the files */
+    struct dictionary
+        column[JOB_COLUMNS_MAX]; /* [key_columns]: the keys of both parts */
+    struct part train, test;     /* in the order of the files */
     struct data_facts facts;
 };
 
