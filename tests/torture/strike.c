@@ -31,7 +31,7 @@
 
 enum {
     CHILD_MS = 2000,
-    MOMENT_MS = 300, /* the longest wait for a moment */
+    MOMENT_MS = 150, /* the longest wait for a moment */
     NAP_US = 50,
 };
 
@@ -363,16 +363,59 @@ static pid_t wait_for_child(pid_t supervisor)
     return pid;
 }
 
-/* Nothing must come between the moment and the kill: many last but microseconds. A
- * process that has gone by itself meanwhile keeps its number until its supervisor goes
- * on. False: it had. */
+/* Is the stopped process where it is wanted? */
+static bool is_caught(const struct scene *scene, const struct rank *victim,
+                      const char *moment)
+{
+    struct fate fate = {0};
+
+    if (strcmp(moment, "growth") == 0)
+        return is_growing(&victim->shown);
+    if (strcmp(moment, "apply") == 0)
+        return is_applying(&victim->shown);
+    look_at_server(scene, victim, &fate);
+    return fate.insert;
+}
+
+static void freeze(pid_t pid)
+{
+    char state;
+    int end;
+
+    kill(pid, SIGSTOP);
+    while ((state = state_of(pid, &end)) && state != 'T' && state != 'Z')
+        ;
+}
+
+/* Most moments last but microseconds, too short for a signal: the process is stopped
+ * again and again until it stands where it is wanted, if it ever does. */
+static void catch_at(const struct scene *scene, const struct rank *victim, pid_t pid,
+                     const char *moment, long us)
+{
+    int64_t until = clock_ms() + MOMENT_MS;
+    int end;
+
+    do {
+        wait_for_moment(scene, victim, moment, us);
+        freeze(pid);
+        if (is_caught(scene, victim, moment))
+            return;
+        kill(pid, SIGCONT);
+    } while (clock_ms() < until && state_of(pid, &end) != 'Z');
+}
+
+/* A process that has gone by itself meanwhile keeps its number until its supervisor
+ * goes on. False: it had. */
 static bool kill_at(const struct scene *scene, const struct rank *victim, pid_t pid,
                     const char *moment, long us)
 {
     int end = 0;
     char state;
 
-    wait_for_moment(scene, victim, moment, us);
+    if (strcmp(moment, "any") == 0 || strcmp(moment, "between") == 0)
+        wait_for_moment(scene, victim, moment, us);
+    else if (victim->is_server)
+        catch_at(scene, victim, pid, moment, us);
     kill(pid, SIGKILL);
     while ((state = state_of(pid, &end)) && state != 'Z')
         nap(NAP_US);
