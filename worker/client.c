@@ -8,7 +8,8 @@ enum {
     PUSH_CREDIT = 16, /* parts sent and not acknowledged, a server */
     RESEND_MS = 1000, /* silence after which is asked or sent again */
     RESEND_GAP_MS = 20,
-    TICK_MS = 100,
+    ASK_MS = 50, /* silence after which a server is asked whether it is the same */
+    TICK_MS = 50,
     TELL_MS = 100,   /* how long an acknowledgement of a clock may take */
     PULLS_MAX = 128, /* batches being pulled */
 };
@@ -23,16 +24,18 @@ struct unacknowledged {
 struct link {
     struct unacknowledged *ring;
     uint32_t capacity, head, count;
-    uint32_t sent;     /* of those, how many have been sent */
-    uint64_t after;    /* last clock pushed to this server */
-    uint64_t through;  /* what it has acknowledged, with rows there or without */
-    bool met, idle;    /* it knows us; it knows that we are idle */
-    uint32_t wanted;   /* pull parts not answered, */
-    uint32_t asked;    /* and of those, how many have been sent */
-    int64_t moved_ms;  /* last answer that brought us on, or the wait's begin */
-    int64_t resend_ms; /* when to send again if nothing is heard */
-    int64_t resent_ms; /* when a server asked for it last */
-    int64_t tell_ms;   /* when to tell it again how far we are */
+    uint32_t sent;        /* of those, how many have been sent */
+    uint64_t after;       /* last clock pushed to this server */
+    uint64_t through;     /* what it has acknowledged, with rows there or without */
+    bool met, idle;       /* it knows us; it knows that we are idle */
+    uint32_t wanted;      /* pull parts not answered, */
+    uint32_t asked;       /* and of those, how many have been sent */
+    int64_t moved_ms;     /* last answer that brought us on, or the wait's begin */
+    int64_t resend_ms;    /* when to send again if nothing is heard */
+    int64_t resent_ms;    /* when a server asked for it last */
+    int64_t ask_ms;       /* when to ask for a sign of life */
+    int64_t tell_ms;      /* when to tell it again how far we are */
+    uint32_t incarnation; /* of its process, as far as we know */
 };
 
 struct client {
@@ -171,8 +174,11 @@ static bool link_busy(const struct client *client, const struct link *link)
  */
 static void progress(struct client *client, uint32_t server)
 {
-    client->link[server].moved_ms = now(client);
-    client->link[server].resend_ms = now(client) + RESEND_MS;
+    struct link *link = &client->link[server];
+
+    link->moved_ms = now(client);
+    link->ask_ms = link->moved_ms + ASK_MS;
+    link->resend_ms = link->moved_ms + RESEND_MS;
 }
 
 /* Starts the clock of a link that had nothing to wait for. */
@@ -181,6 +187,7 @@ static void link_wake(struct client *client, struct link *link)
     if (link_busy(client, link))
         return;
     link->moved_ms = now(client);
+    link->ask_ms = link->moved_ms + ASK_MS;
     link->resend_ms = link->moved_ms + RESEND_MS;
 }
 
@@ -597,31 +604,6 @@ static int receive_ack(struct client *client, uint32_t server, const struct mess
 
 /* --- both ------------------------------------------------------------------------ */
 
-int client_receive(struct client *client, uint32_t server, const struct message *m,
-                   struct err *err)
-{
-    int rc;
-
-    switch (m->kind) {
-    case MESSAGE_ROWS:
-        rc = receive_rows(client, server, m, err);
-        return rc ? rc : pump_pulls(client, err);
-    case MESSAGE_ACK:
-        return receive_ack(client, server, m, err);
-    case MESSAGE_REFUSAL:
-        /* A peer does not decide for how long we try, nor who has interrupted. */
-        return err_set(err,
-                       m->refusal.code == ERR_AGAIN ||
-                               m->refusal.code == ERR_INTERRUPTED
-                           ? ERR_PEER
-                           : (int)m->refusal.code,
-                       "%s", m->refusal.text);
-    default:
-        return err_set(err, ERR_PEER, "server %u sent a message of kind %d", server,
-                       (int)m->kind);
-    }
-}
-
 /* Sends everything that `server` has not answered again. */
 static int resend(struct client *client, uint32_t server, struct err *err)
 {
@@ -640,6 +622,46 @@ static int resend(struct client *client, uint32_t server, struct err *err)
                 batch->part[i].sent = false;
     }
     return 0;
+}
+
+/* A server's process that comes back has nothing of what was on its way to the one
+ * before: no need to wait until the silence is long. */
+static int note_incarnation(struct client *client, uint32_t server,
+                            uint32_t incarnation, struct err *err)
+{
+    struct link *link = &client->link[server];
+    bool anew = link->met && incarnation > link->incarnation;
+
+    if (incarnation > link->incarnation)
+        link->incarnation = incarnation;
+    return anew ? resend(client, server, err) : 0;
+}
+
+int client_receive(struct client *client, uint32_t server, const struct message *m,
+                   struct err *err)
+{
+    int rc = note_incarnation(client, server, m->incarnation, err);
+
+    if (rc)
+        return rc;
+    switch (m->kind) {
+    case MESSAGE_ROWS:
+        rc = receive_rows(client, server, m, err);
+        return rc ? rc : pump_pulls(client, err);
+    case MESSAGE_ACK:
+        return receive_ack(client, server, m, err);
+    case MESSAGE_REFUSAL:
+        /* A peer does not decide for how long we try, nor who has interrupted. */
+        return err_set(err,
+                       m->refusal.code == ERR_AGAIN ||
+                               m->refusal.code == ERR_INTERRUPTED
+                           ? ERR_PEER
+                           : (int)m->refusal.code,
+                       "%s", m->refusal.text);
+    default:
+        return err_set(err, ERR_PEER, "server %u sent a message of kind %d", server,
+                       (int)m->kind);
+    }
 }
 
 static int too_late(const struct client *client, uint32_t server, struct err *err)
@@ -684,6 +706,9 @@ static int wait_a_little(struct client *client, struct err *err)
 #ifndef MUTANT_RESEND
             rc = resend(client, s, err);
 #endif
+        } else if (time >= link->ask_ms) {
+            link->ask_ms = time + ASK_MS;
+            rc = ask_to_meet(client, s, err);
         }
     }
     if (rc == 0)

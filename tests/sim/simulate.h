@@ -73,6 +73,7 @@ struct sim {
     struct buffer_pool *pool;
     struct region region[SERVERS];
     struct core *core[SERVERS];
+    uint32_t incarnation[SERVERS];
     struct sim_worker worker[WORKERS];
     struct packet packet[PACKETS_MAX];
     uint32_t packets;
@@ -104,7 +105,7 @@ static void put_packet(struct sim *sim, bool to_server, uint32_t server,
     copy.job = 7;
     copy.role = to_server ? ROLE_WORKER : ROLE_SERVER;
     copy.sender = to_server ? peer.index : server;
-    copy.incarnation = to_server ? peer.incarnation : 0;
+    copy.incarnation = to_server ? peer.incarnation : sim->incarnation[server];
     if (chance(sim, faults->drop)) {
         sim->result->dropped++;
         return;
@@ -218,6 +219,7 @@ static void serve(struct sim *sim, const struct packet *p)
         if (sim->setup->watch)
             sim->setup->watch->died(sim->setup->watch->context, p->server);
         core_destroy(sim->core[p->server]);
+        sim->incarnation[p->server]++;
         start_server(sim, p->server);
         return;
     }

@@ -37,10 +37,11 @@ struct net_kit {
     uint32_t inbox_n;
     bool blocked[SERVERS]; /* nothing can be sent there */
     bool mute[SERVERS];    /* what is sent there is lost */
-    bool deaf_to_pulls;    /* pulls are lost */
-    bool early;            /* pushes are never applied: resend */
-    bool held;             /* answers wait until this is over */
-    bool no_acks;          /* acknowledgements are lost */
+    uint32_t incarnation[SERVERS];
+    bool deaf_to_pulls; /* pulls are lost */
+    bool early;         /* pushes are never applied: resend */
+    bool held;          /* answers wait until this is over */
+    bool no_acks;       /* acknowledgements are lost */
     struct refusal *refusal;
     uint32_t pushes_most; /* no more can be sent than so many parts; 0 = any number */
     uint32_t pushes_sent, pulls_sent;
@@ -81,6 +82,7 @@ static void serve(struct net_kit *kit, uint32_t server, const struct message *me
     }
     if (kit->no_acks && out.kind == MESSAGE_ACK)
         return;
+    out.incarnation = kit->incarnation[server];
     out.body = answer ? answer->data : (const unsigned char *)"";
     out.body_bytes = answer ? answer->used : 0;
     deliver(kit, server, &out, answer, body);
@@ -495,6 +497,37 @@ static void test_dropped_pulls(void **state)
     net_kit_destroy(kit);
 }
 
+/* A server dies with a push and a pull in hand. The next process is given them as soon
+ * as it has said that it is another one, not when the silence has become long. */
+static void test_restarted_server(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch[2] = {{0}};
+    int64_t before_ms;
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    for (int i = 0; i < 2; i++)
+        batch_fill(kit, &batch[i], (uint64_t)i + 1, 0, KEYS);
+    assert_int_equal(pull(kit, &batch[0], &err), 0);
+    kit->mute[1] = true;
+    before_ms = kit->now_ms;
+    assert_int_equal(push(kit, &batch[0], &err), 0);
+    assert_int_equal(client_begin_pull(kit->client, &batch[1], &err), 0);
+    kit->mute[1] = false;
+    kit->incarnation[1] = 1;
+    assert_int_equal(client_finish_pull(kit->client, &batch[1], &err), 0);
+    assert_int_equal(client_drain(kit->client, &err), 0);
+    assert_in_range(kit->now_ms - before_ms, 1, 200);
+    for (uint64_t key = 0; key < KEYS; key++)
+        assert_true(value_of(kit, key) == 1);
+    assert_int_equal(client_counts(kit->client)->pushes_resent, 1);
+    batch_release(&batch[0]);
+    batch_release(&batch[1]);
+    net_kit_destroy(kit);
+}
+
 /* An answer comes after its pull was put back to be asked for again. */
 static void test_answer_after_a_resend(void **state)
 {
@@ -710,6 +743,7 @@ int main(void)
         cmocka_unit_test(test_unfit_answers),
         cmocka_unit_test(test_parked_pulls),
         cmocka_unit_test(test_dropped_pulls),
+        cmocka_unit_test(test_restarted_server),
         cmocka_unit_test(test_answer_after_a_resend),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_steady_step_allocates_nothing),
