@@ -757,14 +757,15 @@ int client_end_order(struct client *client, struct err *err)
         if (rc)
             return rc;
     }
-    for (uint32_t s = 0; s < client->roster->servers; s++)
-        while (!client->link[s].idle) {
-            int rc = wait_a_little(client, err);
-
-            if (rc)
-                return rc;
-        }
     return 0;
+}
+
+bool client_has_ended(const struct client *client)
+{
+    for (uint32_t s = 0; s < client->roster->servers; s++)
+        if (!client->link[s].idle)
+            return false;
+    return true;
 }
 
 int client_wait(struct client *client, struct err *err)

@@ -59,9 +59,11 @@ int client_finish_pull(struct client *client, struct batch *batch, struct err *e
 
 /* Begins a training order: every clock up to `clock` is behind this worker. */
 void client_begin_order(struct client *client, uint64_t order, uint64_t clock);
-/* Tells every server that this worker has no more data in this order, and waits until
- * they all know: nobody waits for it any more. All pushes are acknowledged then. */
+/* Tells every server that this worker has no more data in this order; returns at once.
+ */
 int client_end_order(struct client *client, struct err *err);
+/* Do they all know? Nobody waits for it any more; all pushes are acknowledged then. */
+bool client_has_ended(const struct client *client);
 
 /* Pushes gradient[t] ([set.rows][width]) of a finished batch; copied before it returns.
  * `standing` is what the worker has behind it with this batch. Waits while more than

@@ -113,6 +113,13 @@ static void note_wait(struct status *status, const struct batch *batch, double s
     status->parked_seconds += parked < seconds ? parked : seconds;
 }
 
+/* Under bsp: has a new order come? */
+static bool overruled(const struct training *t)
+{
+    return is_bsp(t->worker) &&
+           member_order_number(t->worker->member) != t->order->number;
+}
+
 /* Waits for a batch's rows. 1: under bsp a new order has come, and those whom the rows
  * wait for may have stopped already. */
 static int await_rows(struct training *t, const struct batch *batch, struct err *err)
@@ -125,7 +132,7 @@ static int await_rows(struct training *t, const struct batch *batch, struct err 
 
         if (rc)
             return rc;
-        if (is_bsp(worker) && member_order_number(worker->member) != t->order->number)
+        if (overruled(t))
             return 1;
     }
     note_wait(&worker->status, batch, clock_seconds() - begun);
@@ -162,17 +169,20 @@ static int step(struct training *t, struct err *err)
 }
 
 /* Out of data or told to stop: nobody is to wait for us any more, and all that was
- * pushed is to be applied. */
+ * pushed is to be applied. Under bsp those who have stopped a clock before us push it
+ * only when the next order says so. */
 static int end_order(struct training *t, struct err *err)
 {
+    struct client *client = t->worker->client;
     int rc;
 
     drop_flight(t);
-    rc = client_end_order(t->worker->client, err);
-    if (rc)
-        return rc;
-    report(t);
-    return 0;
+    rc = client_end_order(client, err);
+    while (rc == 0 && !client_has_ended(client) && !overruled(t))
+        rc = client_wait(client, err);
+    if (rc == 0)
+        report(t);
+    return rc;
 }
 
 /* Under bsp a stop leaves things as they are: at which clock all stop is yet to be

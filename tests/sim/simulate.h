@@ -370,6 +370,8 @@ static int work(struct sim_worker *worker, struct err *err)
     }
     if (rc == 0)
         rc = client_end_order(worker->client, err);
+    while (rc == 0 && !client_has_ended(worker->client))
+        rc = client_wait(worker->client, err);
     return rc;
 }
 

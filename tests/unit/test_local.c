@@ -291,6 +291,28 @@ static void test_cuts_of_many(void **state)
     }
 }
 
+/* A stop comes when some have made their last push, and wait until it is applied, and
+ * others have stopped one clock before: epochs are two clocks long. */
+static void test_cuts_near_the_end(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct kit kit;
+
+        kit_create(&kit);
+        set(&kit, "data.split.test=0.9");
+        set(&kit, "train.consistency=bsp");
+        set(&kit, "cluster.workers=16");
+        set(&kit, "cluster.servers=3");
+        set(&kit, "checkpoint.every=0.1 s");
+        set(&kit, i ? "train.batch=64" : "train.batch=16");
+        set(&kit, "train.epochs=200");
+        assert_status(&kit, run_apart(&kit, -1), 0);
+        assert_counts(&kit);
+        kit_release(&kit);
+    }
+}
+
 /* Asked to stop at any moment, and resumed, until it is through. */
 static void interrupt_and_resume(const char *consistency, uint64_t seed)
 {
@@ -386,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_timed_cuts),
         cmocka_unit_test(test_cuts_of_many),
+        cmocka_unit_test(test_cuts_near_the_end),
         cmocka_unit_test(test_interrupts),
         cmocka_unit_test(test_interrupts_without_checkpoints),
         cmocka_unit_test(test_failures),
