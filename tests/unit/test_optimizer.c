@@ -4,83 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
 #include "common/cpu.h"
-#include "common/rng.h"
 #include "server/optimizer.h"
-
-enum { ROWS = 37, WIDTH_MAX = 70, STEPS = 200 };
-
-static float random_float(uint64_t stream, uint64_t n)
-{
-    return (float)(rng_unit(rng_at(6, stream, n)) * 2 - 1);
-}
-
-/* --- the scalar twin: the formulas of optimizer.h, one number at a time ---------- */
-
-static void twin_apply(const struct optimizer *o, float *row, const float *gradient,
-                       float weight, uint32_t width)
-{
-    for (uint32_t j = 0; j < width; j++) {
-        volatile float decay = o->l2 * weight; /* volatile: each step rounded */
-        volatile float pull = decay * row[j];
-        volatile float g = gradient[j] + pull;
-        volatile float step = (float)o->schedule.rate * g;
-
-        if (o->kind == OPTIMIZER_ADAGRAD) {
-            volatile float square = g * g;
-            volatile float sum = row[width + j] + square;
-
-            row[width + j] = sum;
-            step = sum == 0 ? 0 : step / sqrtf(sum);
-        }
-        row[j] = row[j] - step;
-    }
-}
-
-struct work {
-    float block[ROWS][2 * WIDTH_MAX];
-    float *row[STEPS];
-    float gradient[STEPS * WIDTH_MAX], weight[STEPS];
-};
-
-/* The same rows and gradients each time; most rows come up more than once. */
-static void work_fill(struct work *w, uint32_t width, float initial)
-{
-    for (uint32_t i = 0; i < ROWS; i++)
-        for (uint32_t j = 0; j < 2 * width; j++)
-            w->block[i][j] = j < width ? random_float(i, j) : initial;
-    for (uint32_t i = 0; i < STEPS; i++) {
-        w->row[i] = w->block[rng_at(6, 1000, i) % ROWS];
-        w->weight[i] = (float)(1 + rng_at(6, 1001, i) % 4);
-        for (uint32_t j = 0; j < width; j++)
-            w->gradient[i * width + j] = random_float(2000 + i, j);
-    }
-}
-
-/* All levels, kinds and widths give the bits of the twin. */
-static void test_against_twin(void **state)
-{
-    static struct work ours, twin;
-    struct optimizer o = {.schedule = {.rate = 0.05}, .l2 = 0.02f, .initial = 0.1f};
-
-    (void)state;
-    for (o.kind = OPTIMIZER_SGD; o.kind <= OPTIMIZER_ADAGRAD; o.kind++)
-        for (uint32_t width = 1; width <= WIDTH_MAX; width++)
-            for (o.level = CPU_V2; o.level <= (int)cpu_level(); o.level++) {
-                work_fill(&ours, width, o.initial);
-                work_fill(&twin, width, o.initial);
-                optimizer_apply(&o, 1, ours.row, ours.gradient, ours.weight, STEPS,
-                                width);
-                for (uint32_t i = 0; i < STEPS; i++)
-                    twin_apply(&o, twin.row[i], twin.gradient + i * width,
-                               twin.weight[i], width);
-                assert_memory_equal(ours.block, twin.block, sizeof ours.block);
-            }
-}
 
 /* SGD leaves what is behind the weights alone. */
 static void test_sgd_has_no_state(void **state)
@@ -183,7 +111,6 @@ static void test_differences_are_added(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_twin),
         cmocka_unit_test(test_sgd_has_no_state),
         cmocka_unit_test(test_adagrad_by_hand),
         cmocka_unit_test(test_l2_counts_examples),
