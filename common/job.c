@@ -73,6 +73,13 @@ static const struct setting rows[] = {
      .doc = "Of tables.NAME.init: the constant, the half width of uniform, or the "
             "standard deviation of normal (of truncated_normal before it is "
             "truncated). xavier and he do without."},
+    {"tables.*.rows_max", SETTING_INTEGER, AT_TABLE(rows_max), .min = 0, .max = 1e12,
+     .preset = "0", .may_change = true,
+     .doc = "Most rows that the table may have, on all servers together; 0: as many as "
+            "cluster.memory_max has room for. A row that cannot be made reads as zeros "
+            "and what is pushed to it is dropped; a warning says so once, and the "
+            "report counts it. Each server makes its share, by the keys that it owns, "
+            "so that one may be full a little before the others."},
     {"tables.*.vectors", SETTING_PATH, AT_TABLE(vectors), .may_change = true,
      .doc = "A file of vectors, whose rows are all made when a run begins; rows that it "
             "does not have start as tables.NAME.init says. Text as word2vec and GloVe "

@@ -89,9 +89,10 @@ struct job_optimizer {
 
 struct job_table {
     char name[JOB_NAME_MAX];
-    int64_t dim;  /* embedding columns of a row */
-    int init;     /* enum init_kind */
-    double scale; /* of the initialiser: half width, deviation or constant */
+    int64_t dim;      /* embedding columns of a row */
+    int init;         /* enum init_kind */
+    double scale;     /* of the initialiser: half width, deviation or constant */
+    int64_t rows_max; /* over all servers; 0 = none */
     struct job_optimizer optimizer; /* its own settings: see job_table_optimizer() */
     char vectors[JOB_PATH_MAX];     /* a file of first values; "" = none */
     char vectors_digest[17];        /* of that file: hexadecimal digits */

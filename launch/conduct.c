@@ -43,10 +43,54 @@ int run_interrupt_fd(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/* What the callbacks of lead() work with. */
+struct showing {
+    const struct conduct *conduct;
+    struct progress progress;
+};
+
+static void say_full(const struct conduct *conduct, const struct job_table *table,
+                     const struct table_facts *facts)
+{
+    static const char rest[] = "new rows read as zeros, and what is pushed to them is "
+                               "dropped and counted in the report";
+    unsigned long long rows = (unsigned long long)facts->rows;
+
+    if (facts->full == FULL_ROWS_MAX)
+        log_warn("table %s is full with %llu rows (tables.%s.rows_max is %lld%s): %s; "
+                 "raise tables.%s.rows_max if that is too few",
+                 table->name, rows, table->name, (long long)table->rows_max,
+                 conduct->roster->servers > 1 ? ", shared out among the servers" : "",
+                 rest, table->name);
+    else
+        log_warn("table %s is full with %llu rows (a server has reached "
+                 "cluster.memory_max, %lld MiB): %s; raise cluster.memory_max or add "
+                 "servers",
+                 table->name, rows,
+                 (long long)conduct->request->job.cluster.memory_max >> 20, rest);
+}
+
+/* Once for each table and run. */
+static void warn_of_full_tables(struct showing *showing, const struct run_view *view)
+{
+    const struct conduct *conduct = showing->conduct;
+    uint32_t *warned = &conduct->memory->warned;
+
+    for (uint32_t t = 0; t < view->tables; t++) {
+        if (view->table[t].full == FULL_NOT || *warned >> t & 1)
+            continue;
+        *warned |= 1u << t;
+        progress_clear(&showing->progress);
+        say_full(conduct, &conduct->request->job.table[t], &view->table[t]);
+    }
+}
+
 static void show_progress(void *context, const struct run_view *view)
 {
-    struct progress *progress = context;
+    struct showing *showing = context;
+    struct progress *progress = &showing->progress;
 
+    warn_of_full_tables(showing, view);
     if (view->stage == STAGE_TRAIN)
         progress_update(progress, view->epoch, view->examples, view->examples_total,
                         view->loss, view->rate, view->seconds_left);
@@ -54,7 +98,7 @@ static void show_progress(void *context, const struct run_view *view)
 
 static void show_epoch(void *context, const struct epoch_record *record)
 {
-    struct progress *progress = context;
+    struct progress *progress = &((struct showing *)context)->progress;
     double n = record->examples ? (double)record->examples : 1;
 
     progress_epoch_done(progress, record->epoch, record->loss_sum / n,
@@ -142,13 +186,13 @@ int run_conduct(const struct conduct *conduct)
     struct lead_setup *setup = calloc(1, sizeof *setup);
     struct run_view *view = calloc(1, sizeof *view);
     struct manifest *manifest = NULL;
-    struct progress progress;
+    struct showing showing = {.conduct = conduct};
     struct err err;
     int status = 1;
 
     signal(SIGPIPE,
            SIG_IGN); /* whoever reads the output may have gone: no reason to die */
-    progress_init(&progress, STDERR_FILENO, request->terminal,
+    progress_init(&showing.progress, STDERR_FILENO, request->terminal,
                   request->quiet || request->evaluate_only,
                   (uint32_t)request->job.train.epochs);
     if (!setup || !view) {
@@ -176,13 +220,14 @@ int run_conduct(const struct conduct *conduct)
     setup->interrupt_fd = conduct->interrupt_fd;
     setup->progress = show_progress;
     setup->epoch_done = show_epoch;
-    setup->context = &progress;
+    setup->context = &showing;
     if (lead(setup, view, &err)) {
         log_error("%s", err.text);
         status = err_exit_status(err.code);
         goto done;
     }
-    progress_clear(&progress);
+    warn_of_full_tables(&showing, view);
+    progress_clear(&showing.progress);
     status = finish(conduct, view,
                     (double)(clock_ms() - conduct->memory->state.started_ms) / 1000,
                     conduct->one_process ? clock_cpu_seconds() : 0);

@@ -49,10 +49,13 @@ static json_t *tables(const struct job *job, const struct run_view *view)
 
     for (int t = 0; t < job->tables; t++)
         json_object_set_new(all, job->table[t].name,
-                            json_pack("{s:I, s:I, s:I}", "rows",
+                            json_pack("{s:I, s:I, s:I, s:I, s:I}", "rows",
                                       (json_int_t)view->table[t].rows, "dim",
                                       (json_int_t)job->table[t].dim, "bytes",
-                                      (json_int_t)view->table[t].bytes));
+                                      (json_int_t)view->table[t].bytes, "rows_refused",
+                                      (json_int_t)view->table[t].rows_refused,
+                                      "reads_refused",
+                                      (json_int_t)view->table[t].reads_refused));
     return all;
 }
 

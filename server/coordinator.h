@@ -82,7 +82,7 @@ struct run_view {
         double training, wait, parked; /* seconds, as in a status */
     } times[WORKERS_MAX];
     uint32_t tables;
-    struct table_facts table[STATUS_TABLES_MAX];
+    struct table_facts table[STATUS_TABLES_MAX]; /* full: the highest reason */
 };
 
 /* What survives the coordinator's process. Fresh memory is zero. A change is written
@@ -92,6 +92,7 @@ struct coordinator_memory {
     struct coordinator_state next;
     uint64_t ready;   /* 1: `next` is whole and counts */
     int64_t alive_ms; /* when it last looked around; the supervisor watches it */
+    uint32_t warned;  /* a bit for each table that the user knows to be full */
     /* Where the run stood when it ended: members that have gone do not say it again. */
     struct run_view view;
 };

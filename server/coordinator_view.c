@@ -17,6 +17,10 @@ static void view_servers(const struct coordinator *c, struct run_view *view)
                 view->tables = t + 1;
             view->table[t].rows += s->table[t].rows;
             view->table[t].bytes += s->table[t].bytes;
+            view->table[t].reads_refused += s->table[t].reads_refused;
+            view->table[t].rows_refused += s->table[t].rows_refused;
+            if (s->table[t].full > view->table[t].full)
+                view->table[t].full = s->table[t].full;
             for (int b = 0; b < STALENESS_BUCKETS; b++)
                 view->table[t].staleness[b] += s->table[t].staleness[b];
         }

@@ -21,6 +21,7 @@ void core_table_spec(const struct job *job, uint32_t table, struct table_spec *s
         .init = t->init,
         .scale = (float)t->scale,
         .seed = (uint64_t)job->train.seed,
+        .rows_max = (uint64_t)t->rows_max,
     };
     spec->state_width = optimizer_state_width(&optimizer, spec->width);
 }
@@ -38,6 +39,7 @@ static int core_open_tables(struct core *core, bool fresh, struct err *err)
         int rc;
 
         core_table_spec(core->job, (uint32_t)i, &spec);
+        spec.rows_share = slot_share(spec.rows_max, core->index, core->servers);
         rc = (fresh ? table_create : table_open)(&core->table[i], core->region,
                                                  ROOT_TABLES + (uint32_t)i, &spec, err);
         if (rc)
@@ -140,19 +142,6 @@ void core_refuse(struct core *core, struct peer to, const struct err *err)
         answer->refusal = *err;
 }
 
-void core_refuse_full(struct core *core, struct peer to, uint32_t table)
-{
-    struct err err;
-
-    err_set(
-        &err, ERR_MEMORY,
-        "server %u has reached cluster.memory_max (%lld MiB) with %llu rows of table "
-        "%s; raise it or add servers",
-        core->index, (long long)core->job->cluster.memory_max >> 20,
-        (unsigned long long)table_rows(&core->table[table]), core->names[table]);
-    core_refuse(core, to, &err);
-}
-
 bool core_next(struct core *core, struct peer *to, struct message *message,
                struct buffer **body)
 {
@@ -199,32 +188,43 @@ static void note_read(struct core *core, const struct pull *pull,
         core->staleness[section[i].table][stale]++;
 }
 
-/* Makes the rows of those of n keys that have none, and copies their first values.
- * -ERR_MEMORY: not all could be made. */
-static int make_missing(struct core *core, struct table *table, const uint64_t *key,
-                        uint32_t n, const unsigned char *found, float *values)
+/* Makes the rows of those of n keys that have none, and copies their first values; what
+ * cannot be made stays not found. Returns how many these are. */
+static uint32_t make_missing(struct core *core, struct table *table,
+                             const uint64_t *key, uint32_t n, unsigned char *found,
+                             float *values)
 {
-    uint32_t missing = 0, width = table->spec.width;
+    uint32_t missing = 0, unmade = 0, width = table->spec.width;
 
     for (uint32_t i = 0; i < n; i++)
         if (!found[i])
             core->missing[missing++] = key[i];
-    if (table_find_or_make(table, core->missing, missing, core->row))
-        return -ERR_MEMORY;
+    table_find_or_make(table, core->missing, missing, core->row);
     missing = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (!found[i])
-            memcpy(values + (size_t)i * width, core->row[missing++],
-                   width * sizeof(float));
-    return 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const float *row;
+
+        if (found[i])
+            continue;
+        row = core->row[missing++];
+        found[i] = row != NULL;
+        unmade += !row;
+        if (row)
+            memcpy(values + (size_t)i * width, row, width * sizeof(float));
+    }
+    return unmade;
 }
 
-/* Copies the rows of one section's keys into the answer. */
-static int gather(struct core *core, const struct section *section, const uint64_t *key,
-                  bool read_only, unsigned char *status, float *values)
+/* Copies the rows of one section's keys into the answer; zeros for those that cannot be
+ * made. `status` (NULL: nobody asks) gets an enum row_status for each. Returns how many
+ * could not be made. */
+static uint32_t gather(struct core *core, const struct section *section,
+                       const uint64_t *key, bool read_only, unsigned char *status,
+                       float *values)
 {
     struct table *table = &core->table[section->table];
-    unsigned char *found = core->found;
+    unsigned char *found = core->found, missing = read_only ? ROW_ABSENT : ROW_FULL;
+    uint32_t unmade = 0;
 
     for (uint32_t first = 0; first < section->rows; first += LOOKUP_ROWS) {
         uint32_t n = section->rows - first;
@@ -233,71 +233,111 @@ static int gather(struct core *core, const struct section *section, const uint64
         if (n > LOOKUP_ROWS)
             n = LOOKUP_ROWS;
         table_copy(table, key + first, n, to, found);
-        if (!read_only && memchr(found, 0, n) &&
-            make_missing(core, table, key + first, n, found, to))
-            return -ERR_MEMORY;
+        if (!read_only && memchr(found, 0, n))
+            unmade += make_missing(core, table, key + first, n, found, to);
         for (uint32_t i = 0; status && i < n; i++)
-            status[first + i] = found[i] ? ROW_OK : ROW_ABSENT;
+            status[first + i] = found[i] ? ROW_OK : missing;
     }
-    return 0;
+    return unmade;
 }
 
-/* Describes the rows of an answer; returns the size of its body, or -1. */
-static size_t lay_out(const struct core *core, bool has_status,
-                      const struct section *section, uint32_t sections,
-                      struct section *out, struct section_layout *layout)
+/* An answer to a pull in the making. */
+struct filling {
+    struct section described[MESSAGE_SECTIONS_MAX];
+    uint32_t missing[MESSAGE_SECTIONS_MAX]; /* rows of a section that are not there */
+    bool has_status[MESSAGE_SECTIONS_MAX];
+    struct buffer *body; /* NULL: all are on their way */
+};
+
+/* Fills the body. 1: a section has rows without an answer of their own and no status to
+ * say so, or the other way round; -1: it would be too large. */
+static int fill(struct core *core, const struct pull *pull,
+                const struct section *section, uint32_t sections,
+                const unsigned char *keys, struct filling *f)
 {
+    struct section_layout in[MESSAGE_SECTIONS_MAX], out[MESSAGE_SECTIONS_MAX];
+    size_t bytes;
+    int again = 0;
+
     for (uint32_t i = 0; i < sections; i++)
-        out[i] = (struct section){
+        f->described[i] = (struct section){
             .table = section[i].table,
             .rows = section[i].rows,
             .width = core->table[section[i].table].spec.width,
-            .has_status = has_status,
+            .has_status = f->has_status[i],
         };
-    return message_layout(MESSAGE_ROWS, out, sections, layout);
+    bytes = message_layout(MESSAGE_ROWS, f->described, sections, out);
+    if (bytes == (size_t)-1)
+        return -1;
+    f->body = buffer_get(core->pool, bytes ? bytes : 1);
+    if (!f->body)
+        return 0;
+    f->body->used = bytes;
+    message_layout(MESSAGE_PULL, section, sections, in);
+    for (uint32_t i = 0; i < sections; i++) {
+        unsigned char *data = f->body->data;
+
+        f->missing[i] = gather(core, &section[i], (const uint64_t *)(keys + in[i].keys),
+                               pull->read_only,
+                               f->has_status[i] ? data + out[i].status : NULL,
+                               (float *)(data + out[i].values));
+        if (!pull->read_only && f->has_status[i] != (f->missing[i] > 0)) {
+            f->has_status[i] = f->missing[i] > 0;
+            again = 1;
+        }
+    }
+    if (again)
+        buffer_unref(f->body);
+    return again;
+}
+
+/* What a pull found of full tables. */
+static void note_missing(struct core *core, const struct section *section,
+                         uint32_t sections, const uint32_t *missing)
+{
+    for (uint32_t i = 0; i < sections; i++) {
+        core->full[section[i].table] = missing[i] > 0;
+        if (missing[i])
+            core->sessions->refused[section[i].table].reads += missing[i];
+    }
 }
 
 int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
                      const struct section *section, uint32_t sections,
                      const unsigned char *keys, double since, struct err *err)
 {
-    struct section_layout in[MESSAGE_SECTIONS_MAX], out[MESSAGE_SECTIONS_MAX];
-    struct section described[MESSAGE_SECTIONS_MAX];
-    size_t bytes = lay_out(core, pull->read_only, section, sections, described, out);
     struct answer *answer;
-    struct buffer *body;
+    struct filling f;
+    int rc;
 
-    if (bytes == (size_t)-1) {
+    for (uint32_t i = 0; i < sections; i++)
+        f.has_status[i] = pull->read_only || core->full[section[i].table];
+    /* Rows stay once they are made: after two changes there are no more. */
+    do
+        rc = fill(core, pull, section, sections, keys, &f);
+    while (rc > 0);
+    if (rc < 0) {
         err_set(err, ERR_PEER, "worker %u asked for more rows than fit an answer",
                 to.index);
         core_refuse(core, to, err);
         return 0;
     }
-    body = buffer_get(core->pool, bytes ? bytes : 1);
-    if (!body)
-        return 0; /* all are on their way; the worker asks again */
-    body->used = bytes;
-    message_layout(MESSAGE_PULL, section, sections, in);
+    if (!f.body)
+        return 0; /* the worker asks again */
     note_read(core, pull, section, sections);
-    for (uint32_t i = 0; i < sections; i++)
-        if (gather(core, &section[i], (const uint64_t *)(keys + in[i].keys),
-                   pull->read_only, pull->read_only ? body->data + out[i].status : NULL,
-                   (float *)(body->data + out[i].values))) {
-            buffer_unref(body);
-            core_refuse_full(core, to, section[i].table);
-            return 0;
-        }
+    if (!pull->read_only)
+        note_missing(core, section, sections, f.missing);
     answer = core_answer(core, to, MESSAGE_ROWS);
     if (!answer) {
-        buffer_unref(body);
+        buffer_unref(f.body);
         return err_set(err, ERR_MEMORY, "server %u has no memory for answers",
                        core->index);
     }
     answer->rows = (struct rows){pull->request, (uint64_t)((core->now - since) * 1e6)};
     answer->sections = sections;
-    memcpy(answer->section, described, sections * sizeof described[0]);
-    answer->body = body;
-    stale_note_answer(core, to.index, pull, section, sections, keys, body);
+    memcpy(answer->section, f.described, sections * sizeof f.described[0]);
+    answer->body = f.body;
+    stale_note_answer(core, to.index, pull, f.described, sections, keys, f.body);
     return 0;
 }
 
@@ -385,7 +425,7 @@ int core_handle(struct core *core, const struct message *m, struct err *err)
     else
         gate_take_reach(core, m->sender, &m->reach);
     if (rc == 0 && core->job->train.consistency == CONSISTENCY_BSP)
-        rc = session_apply_pending(core);
+        session_apply_pending(core);
     if (rc == 0 && m->kind == MESSAGE_CLOCK)
         session_acknowledge(core, from, false);
     return rc ? rc : gate_release(core, err);
@@ -432,6 +472,25 @@ bool core_owns(const struct core *core, uint32_t table, uint64_t key)
     return slot_owner(key_slot(table, key), core->servers) == core->index;
 }
 
+void core_restore_begin(struct core *core)
+{
+    for (int i = 0; i < core->job->tables; i++)
+        table_set_limit(&core->table[i], UINT64_MAX);
+}
+
+void core_restore_end(struct core *core, const uint64_t *rows)
+{
+    for (int i = 0; i < core->job->tables; i++) {
+        struct table *table = &core->table[i];
+        uint64_t most = table->spec.rows_max;
+
+        if (most)
+            table_set_limit(table, table_rows(table) +
+                                       slot_share(most > rows[i] ? most - rows[i] : 0,
+                                                  core->index, core->servers));
+    }
+}
+
 int core_restore_row(struct core *core, uint32_t table, uint64_t key,
                      const unsigned char *values, struct err *err)
 {
@@ -441,7 +500,7 @@ int core_restore_row(struct core *core, uint32_t table, uint64_t key,
     if (table_find_or_make(t, &key, 1, &row))
         return err_set(err, ERR_MEMORY,
                        "server %u: the checkpoint's rows of table %s pass "
-                       "cluster.memory_max (%lld MiB)",
+                       "cluster.memory_max (%lld MiB); raise it or add servers",
                        core->index, core->names[table],
                        (long long)core->job->cluster.memory_max >> 20);
     memcpy(row, values, (t->spec.width + t->spec.state_width) * sizeof(float));
@@ -451,17 +510,33 @@ int core_restore_row(struct core *core, uint32_t table, uint64_t key,
 int core_first_row(struct core *core, uint32_t table, uint64_t key, const float *values,
                    uint32_t n, struct err *err)
 {
+    struct table *t = &core->table[table];
     float *row;
 
-    if (table_find_or_make(&core->table[table], &key, 1, &row))
-        return err_set(
-            err, ERR_MEMORY,
-            "server %u: the vectors of table %s pass cluster.memory_max (%lld "
-            "MiB); raise it or add servers",
-            core->index, core->names[table],
-            (long long)core->job->cluster.memory_max >> 20);
-    memcpy(row, values, n * sizeof *values);
-    return 0;
+    if (table_find_or_make(t, &key, 1, &row) == 0) {
+        memcpy(row, values, n * sizeof *values);
+        return 0;
+    }
+    if (t->spec.rows_max && table_at_limit(t))
+        return err_set(err, ERR_INPUT,
+                       "more vectors than tables.%s.rows_max (%llu): raise it",
+                       core->names[table], (unsigned long long)t->spec.rows_max);
+    return err_set(err, ERR_MEMORY,
+                   "server %u: the vectors of table %s pass cluster.memory_max (%lld "
+                   "MiB); raise it or add servers",
+                   core->index, core->names[table],
+                   (long long)core->job->cluster.memory_max >> 20);
+}
+
+/* What keeps a table from making more rows, if it has had to refuse any. */
+static uint32_t table_full(const struct core *core, uint32_t table)
+{
+    const struct refused *refused = &core->sessions->refused[table];
+    const struct table *t = &core->table[table];
+
+    if (refused->reads == 0 && refused->rows == 0)
+        return FULL_NOT;
+    return t->spec.rows_max && table_at_limit(t) ? FULL_ROWS_MAX : FULL_MEMORY;
 }
 
 void core_fill_status(const struct core *core, struct status *status)
@@ -480,6 +555,9 @@ void core_fill_status(const struct core *core, struct status *status)
     for (uint32_t i = 0; i < status->tables; i++) {
         status->table[i].rows = table_rows(&core->table[i]);
         status->table[i].bytes = table_bytes(&core->table[i]);
+        status->table[i].reads_refused = core->sessions->refused[i].reads;
+        status->table[i].rows_refused = core->sessions->refused[i].rows;
+        status->table[i].full = table_full(core, i);
         memcpy(status->table[i].staleness, core->staleness[i],
                sizeof status->table[i].staleness);
     }

@@ -58,6 +58,11 @@ const char *const *core_table_names(const struct core *core);
 /* The job that the core was made for. Borrowed. */
 const struct job *core_job(const struct core *core);
 
+/* Around rows that a run begins with, rows[t] of table t on all servers: before them, a
+ * server may take more than its share of tables.T.rows_max; after them, what is left of
+ * that is shared out. */
+void core_restore_begin(struct core *core);
+void core_restore_end(struct core *core, const uint64_t *rows);
 /* Puts a row from a checkpoint: `values` are width + state_width floats (unaligned). */
 int core_restore_row(struct core *core, uint32_t table, uint64_t key,
                      const unsigned char *values, struct err *err);

@@ -48,13 +48,22 @@ struct undo {
     uint64_t armed; /* 1: valid, written last */
     uint32_t worker, rows, bytes, unused;
     uint64_t current;         /* the session's, before the group */
+    uint64_t counter;         /* offset of a count that the group changes, or 0 */
+    uint64_t count;           /* what it was before */
     uint64_t row[GROUP_ROWS]; /* offsets in the region */
     unsigned char image[];    /* [rows][bytes] */
+};
+
+/* What was asked of a table that is full. */
+struct refused {
+    uint64_t reads; /* rows of pulls that were answered with zeros */
+    uint64_t rows;  /* rows of pushes whose gradients were dropped; each once */
 };
 
 /* The order in force, and the sessions; in the region. */
 struct sessions {
     uint64_t order; /* the training order that servers know of */
+    struct refused refused[JOB_TABLES_MAX];
     struct session session[];
 };
 
@@ -88,7 +97,8 @@ struct parked {
 /* The answer to a pull, kept until the push of its clock. */
 struct reply {
     uint64_t order, clock;
-    uint64_t keys; /* their hash */
+    uint64_t keys;     /* their hash */
+    uint32_t statuses; /* a bit for each section that has them */
     struct buffer *body;
 };
 
@@ -142,6 +152,7 @@ struct core {
     size_t kept_bytes, kept_max;
     float *compensated; /* the gradients of one group */
     uint64_t staleness[JOB_TABLES_MAX][STALENESS_BUCKETS];
+    bool full[JOB_TABLES_MAX]; /* a row of the last pull could not be made */
     /* Of the rows that are looked up now. */
     float *row[LOOKUP_ROWS];
     uint64_t missing[LOOKUP_ROWS];
@@ -156,7 +167,6 @@ static inline const struct standing *session_standing(const struct session *sess
 /* core.c */
 struct answer *core_answer(struct core *core, struct peer to, enum message_kind kind);
 void core_refuse(struct core *core, struct peer to, const struct err *err);
-void core_refuse_full(struct core *core, struct peer to, uint32_t table);
 /* `since`: when the pull came. */
 int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
                      const struct section *section, uint32_t sections,
@@ -168,13 +178,13 @@ void session_acknowledge(struct core *core, struct peer to, bool resend);
 int session_take_push(struct core *core, const struct message *message,
                       struct err *err);
 /* bsp: applies every clock whose pushes are all there, in worker order. */
-int session_apply_pending(struct core *core);
+void session_apply_pending(struct core *core);
 void session_release(struct core *core);
 
 /* stale.c */
 int stale_open(struct core *core, struct err *err); /* behind session_open() */
 void stale_release(struct core *core);
-/* A pull has been answered by `body`. */
+/* A pull has been answered by `body`, whose sections these are. */
 void stale_note_answer(struct core *core, uint32_t worker, const struct pull *pull,
                        const struct section *section, uint32_t sections,
                        const unsigned char *keys, struct buffer *body);

@@ -23,6 +23,12 @@ static int table_fits(const struct job *job, uint32_t index,
             "optimizer state, the job's have %u and %u: it is of another model",
             table->name, table->width, table->state_width, spec.width,
             spec.state_width);
+    if (spec.rows_max && table->rows > spec.rows_max)
+        return err_set(err, ERR_INPUT,
+                       "the checkpoint has %llu rows of table %s, but "
+                       "tables.%s.rows_max is %llu: raise it",
+                       (unsigned long long)table->rows, table->name, table->name,
+                       (unsigned long long)spec.rows_max);
     return 0;
 }
 
@@ -70,9 +76,25 @@ static int visit_rows(void *context, uint32_t index, const unsigned char *block,
     return 0;
 }
 
-int core_restore(struct core *core, const char *path, struct err *err)
+static int restore_rows(struct core *core, const char *path,
+                        const struct manifest *manifest, struct err *err)
 {
     struct shard_visitor visitor = {visit_table, visit_rows, core};
+    uint64_t rows[SHARD_TABLES_MAX];
+    int rc;
+
+    core_restore_begin(core);
+    rc = checkpoint_read(path, manifest, &visitor, err);
+    if (rc)
+        return rc;
+    for (uint32_t i = 0; i < manifest->tables; i++)
+        rows[i] = manifest->table[i].rows;
+    core_restore_end(core, rows);
+    return 0;
+}
+
+int core_restore(struct core *core, const char *path, struct err *err)
+{
     struct manifest *manifest = calloc(1, sizeof *manifest);
     int rc;
 
@@ -82,7 +104,7 @@ int core_restore(struct core *core, const char *path, struct err *err)
     if (rc == 0)
         rc = restore_fits(manifest, core_job(core), err);
     if (rc == 0)
-        rc = checkpoint_read(path, manifest, &visitor, err);
+        rc = restore_rows(core, path, manifest, err);
     manifest_release(manifest);
     free(manifest);
     return rc;
@@ -93,12 +115,14 @@ int core_restore(struct core *core, const char *path, struct err *err)
 struct first_rows {
     struct core *core;
     uint32_t table;
+    uint64_t n; /* vectors in the file, also those of other servers */
 };
 
 static bool owned(void *context, uint64_t key)
 {
-    const struct first_rows *to = context;
+    struct first_rows *to = context;
 
+    to->n++;
     return core_owns(to->core, to->table, key);
 }
 
@@ -110,22 +134,41 @@ static int take_vector(void *context, uint64_t key, const float *values, uint32_
     return core_first_row(to->core, to->table, key, values, n, err);
 }
 
+/* Takes one table's; *rows gets how many there are. */
+static int first_rows(struct core *core, uint32_t index, uint64_t *rows,
+                      struct err *err)
+{
+    const struct job_table *table = &core_job(core)->table[index];
+    struct first_rows to = {core, index, 0};
+    const struct vectors_sink sink = {owned, take_vector, &to};
+    struct table_spec spec;
+
+    *rows = 0;
+    if (!table->vectors[0])
+        return 0;
+    if (vectors_check(table, err))
+        return -err->code;
+    core_table_spec(core_job(core), index, &spec);
+    if (vectors_read(table->vectors, spec.dim, spec.width, &sink, err))
+        return err_prefix(err, "tables.%s.vectors", table->name);
+    *rows = to.n;
+    if (spec.rows_max && to.n > spec.rows_max)
+        return err_set(err, ERR_INPUT,
+                       "tables.%s.vectors: %s has %llu vectors, but tables.%s.rows_max "
+                       "is %lld: raise it",
+                       table->name, table->vectors, (unsigned long long)to.n,
+                       table->name, (long long)table->rows_max);
+    return 0;
+}
+
 int core_first_rows(struct core *core, struct err *err)
 {
-    const struct job *job = core_job(core);
+    uint64_t rows[JOB_TABLES_MAX];
 
-    for (uint32_t t = 0; t < (uint32_t)job->tables; t++) {
-        struct first_rows to = {core, t};
-        const struct vectors_sink sink = {owned, take_vector, &to};
-        struct table_spec spec;
-
-        if (!job->table[t].vectors[0])
-            continue;
-        if (vectors_check(&job->table[t], err))
+    core_restore_begin(core);
+    for (uint32_t t = 0; t < (uint32_t)core_job(core)->tables; t++)
+        if (first_rows(core, t, &rows[t], err))
             return -err->code;
-        core_table_spec(job, t, &spec);
-        if (vectors_read(job->table[t].vectors, spec.dim, spec.width, &sink, err))
-            return err_prefix(err, "tables.%s.vectors", job->table[t].name);
-    }
+    core_restore_end(core, rows);
     return 0;
 }

@@ -47,30 +47,45 @@ static void undo_group(struct core *core)
 
 #ifndef MUTANT_UNDO
     if (undo->armed && undo->worker < core->workers &&
-        session_of(core, undo->worker)->current == undo->current)
+        session_of(core, undo->worker)->current == undo->current) {
         for (uint32_t i = undo->rows; i-- > 0;)
             memcpy(region_at(core->region, undo->row[i]),
                    undo->image + (size_t)i * undo->bytes, undo->bytes);
+#ifndef MUTANT_UNDO_COUNT
+        if (undo->counter)
+            *(uint64_t *)region_at(core->region, undo->counter) = undo->count;
+#endif
+    }
 #endif
     PROGRAM_ORDER();
     undo->armed = 0;
 }
 
+static uint64_t offset_of(const struct core *core, const void *at)
+{
+    return (uint64_t)((const unsigned char *)at - core->region->base);
+}
+
+/* `counter`: a count in the region that changes with the rows, or NULL. Rows that could
+ * not be made are NULL. */
 static void arm_undo(struct core *core, uint32_t worker, float *const *row, uint32_t n,
-                     uint32_t bytes)
+                     uint32_t bytes, const uint64_t *counter)
 {
     struct undo *undo = core->undo;
+    uint32_t kept = 0;
 
-    if (!undo)
-        return;
     undo->worker = worker;
-    undo->rows = n;
     undo->bytes = bytes;
     undo->current = session_of(core, worker)->current;
     for (uint32_t i = 0; i < n; i++) {
-        undo->row[i] = (uint64_t)((unsigned char *)row[i] - core->region->base);
-        memcpy(undo->image + (size_t)i * bytes, row[i], bytes);
+        if (!row[i])
+            continue;
+        undo->row[kept] = offset_of(core, row[i]);
+        memcpy(undo->image + (size_t)kept++ * bytes, row[i], bytes);
     }
+    undo->rows = kept;
+    undo->counter = counter ? offset_of(core, counter) : 0;
+    undo->count = counter ? *counter : 0;
     PROGRAM_ORDER();
     undo->armed = 1;
     PROGRAM_ORDER();
@@ -79,8 +94,7 @@ static void arm_undo(struct core *core, uint32_t worker, float *const *row, uint
 static void disarm_undo(struct core *core)
 {
     PROGRAM_ORDER();
-    if (core->undo)
-        core->undo->armed = 0;
+    core->undo->armed = 0;
     PROGRAM_ORDER();
 }
 
@@ -142,19 +156,50 @@ void session_release(struct core *core)
 /* --- applying
  * -------------------------------------------------------------------------- */
 
-/* Applies a group of rows and notes it in one step. */
+/* Applies gradients to a group of rows, those of the section from `standing` on; what
+ * could not be made is NULL. */
+static void apply_rows(struct core *core, const struct application *how,
+                       const struct section *section, const struct standing *standing,
+                       float *const *row, const float *gradient, const float *weight,
+                       uint32_t n)
+{
+    for (uint32_t first = 0, end; first < n; first = end + 1) {
+        const float *run = gradient + (size_t)first * section->width;
+        struct standing from = *standing;
+
+        for (end = first; end < n && row[end]; end++)
+            ;
+        if (end == first)
+            continue;
+        from.row += first;
+        run = stale_compensate(core, how, section, &from, row + first, run,
+                               weight + first, end - first);
+        optimizer_apply_at(&core->optimizer[section->table],
+                           how->rate[standing->section], row + first, run,
+                           weight + first, end - first, section->width);
+    }
+}
+
+/* Applies a group of rows and notes it in one step. `missing` of them could not be
+ * made: their gradients are dropped and counted. */
 static void apply_group(struct core *core, uint32_t worker,
                         const struct application *how, const struct section *section,
                         float *const *row, const float *gradient, const float *weight,
                         uint32_t n, struct standing *standing)
 {
     const struct table_spec *spec = &core->table[section->table].spec;
+    uint64_t *refused = &core->sessions->refused[section->table].rows;
+    uint32_t missing = 0;
 
-    arm_undo(core, worker, row, n,
-             (spec->width + spec->state_width) * (uint32_t)sizeof(float));
-    gradient = stale_compensate(core, how, section, standing, row, gradient, weight, n);
-    optimizer_apply_at(&core->optimizer[section->table], how->rate[standing->section],
-                       row, gradient, weight, n, section->width);
+    for (uint32_t i = 0; i < n; i++)
+        missing += !row[i];
+    if (core->undo)
+        arm_undo(core, worker, row, n,
+                 (spec->width + spec->state_width) * (uint32_t)sizeof(float),
+                 missing ? refused : NULL);
+    apply_rows(core, how, section, standing, row, gradient, weight, n);
+    if (missing)
+        *refused += missing;
     standing->row += n;
     if (!core->undo)
         return;
@@ -166,10 +211,10 @@ static void apply_group(struct core *core, uint32_t worker,
 }
 
 /* Applies what is left of one section from standing->row on. */
-static int apply_section(struct core *core, uint32_t worker,
-                         const struct application *how, const struct section *section,
-                         const unsigned char *body, const struct section_layout *at,
-                         struct standing *standing)
+static void apply_section(struct core *core, uint32_t worker,
+                          const struct application *how, const struct section *section,
+                          const unsigned char *body, const struct section_layout *at,
+                          struct standing *standing)
 {
     const uint64_t *key = (const uint64_t *)(body + at->keys);
     const float *weight = (const float *)(body + at->weights);
@@ -181,20 +226,18 @@ static int apply_section(struct core *core, uint32_t worker,
 
         if (n > LOOKUP_ROWS)
             n = LOOKUP_ROWS;
-        if (table_find_or_make(&core->table[section->table], key + first, n, core->row))
-            return -ERR_MEMORY;
+        table_find_or_make(&core->table[section->table], key + first, n, core->row);
         for (uint32_t i = 0; i < n; i += group)
             apply_group(core, worker, how, section, core->row + i,
                         gradient + (size_t)(first + i) * section->width,
                         weight + first + i, n - i < group ? n - i : group, standing);
     }
-    return 0;
 }
 
 /* Applies one part of `clock`, from where an earlier process may have left it. */
-static int apply_part(struct core *core, uint32_t worker, uint64_t clock,
-                      uint32_t parts, const struct section *section, uint32_t sections,
-                      const unsigned char *body, uint32_t *full)
+static void apply_part(struct core *core, uint32_t worker, uint64_t clock,
+                       uint32_t parts, const struct section *section, uint32_t sections,
+                       const unsigned char *body)
 {
     struct section_layout at[MESSAGE_SECTIONS_MAX];
     struct session *s = session_of(core, worker);
@@ -210,10 +253,7 @@ static int apply_part(struct core *core, uint32_t worker, uint64_t clock,
     while (standing.section < sections) {
         uint32_t i = standing.section;
 
-        if (apply_section(core, worker, &how, &section[i], body, &at[i], &standing)) {
-            *full = section[i].table;
-            return -ERR_MEMORY;
-        }
+        apply_section(core, worker, &how, &section[i], body, &at[i], &standing);
         standing.section++;
         standing.row = 0;
     }
@@ -229,7 +269,6 @@ static int apply_part(struct core *core, uint32_t worker, uint64_t clock,
     }
     write_standing(s, &standing);
     gate_settle(core, worker);
-    return 0;
 }
 
 void session_acknowledge(struct core *core, struct peer to, bool resend)
@@ -324,17 +363,13 @@ static int take_for_later(struct core *core, const struct message *m, struct err
     return keep(core, m, err) ? -err->code : 1;
 }
 
-static int apply_now(struct core *core, const struct message *m)
+static void apply_now(struct core *core, const struct message *m)
 {
     struct peer from = {m->role, m->sender, m->incarnation};
-    uint32_t full;
 
-    if (apply_part(core, m->sender, m->push.clock, m->push.parts, m->section,
-                   m->sections, m->body, &full))
-        core_refuse_full(core, from, full);
-    else
-        session_acknowledge(core, from, false);
-    return 0;
+    apply_part(core, m->sender, m->push.clock, m->push.parts, m->section, m->sections,
+               m->body);
+    session_acknowledge(core, from, false);
 }
 
 int session_take_push(struct core *core, const struct message *m, struct err *err)
@@ -353,8 +388,13 @@ int session_take_push(struct core *core, const struct message *m, struct err *er
                   : push_place(session_standing(s), &m->push);
     if (place == -ERR_MEMORY || place == -ERR_AGAIN)
         return place == -ERR_AGAIN ? 0 : place; /* the worker sends it again */
-    if (place > 0)
-        return later ? session_apply_pending(core) : apply_now(core, m);
+    if (place > 0) {
+        if (later)
+            session_apply_pending(core);
+        else
+            apply_now(core, m);
+        return 0;
+    }
     if (place == 0)
         s->duplicates++;
     session_acknowledge(core, from, place < 0);
@@ -376,37 +416,31 @@ static bool is_complete(const struct core *core, uint32_t worker, uint64_t clock
     return pending->clock == clock && applied + pending->count == pending->parts;
 }
 
-static int apply_worker(struct core *core, uint32_t worker, uint64_t clock)
+static void apply_worker(struct core *core, uint32_t worker, uint64_t clock)
 {
     struct pending *pending = &core->pending[worker];
-    uint32_t full;
 
     if (pending->count == 0 || pending->clock != clock)
-        return 0;
+        return;
     for (uint32_t i = 0; i < pending->count; i++)
-        if (apply_part(core, worker, clock, pending->parts, pending->part[i].section,
-                       pending->part[i].sections, pending->part[i].body->data, &full)) {
-            core_refuse_full(core, pending->from, full);
-            return -ERR_MEMORY;
-        }
+        apply_part(core, worker, clock, pending->parts, pending->part[i].section,
+                   pending->part[i].sections, pending->part[i].body->data);
     forget_pending(pending);
     session_acknowledge(core, pending->from, false);
-    return 0;
 }
 
-int session_apply_pending(struct core *core)
+void session_apply_pending(struct core *core)
 {
     for (;;) {
         uint64_t clock = gate_slowest(core);
 
         if (clock == UINT64_MAX)
-            return 0; /* nobody is active */
+            return; /* nobody is active */
         clock++;
         for (uint32_t w = 0; w < core->workers; w++)
             if (!is_complete(core, w, clock))
-                return 0;
+                return;
         for (uint32_t w = 0; w < core->workers; w++)
-            if (apply_worker(core, w, clock))
-                return 0; /* the refusal ends the run */
+            apply_worker(core, w, clock);
     }
 }

@@ -170,7 +170,7 @@ static struct reply *place(struct replies *replies)
 }
 
 static void keep(struct core *core, uint32_t worker, const struct pull *pull,
-                 uint64_t keys, struct buffer *body)
+                 uint64_t keys, uint32_t statuses, struct buffer *body)
 {
     struct replies *replies = &core->replies[worker];
     struct reply *reply = find(core, worker, pull->clock, keys);
@@ -184,7 +184,8 @@ static void keep(struct core *core, uint32_t worker, const struct pull *pull,
     reply = place(replies);
     if (!reply)
         return;
-    *reply = (struct reply){pull->reach.order, pull->clock, keys, buffer_ref(body)};
+    *reply = (struct reply){pull->reach.order, pull->clock, keys, statuses,
+                            buffer_ref(body)};
     core->kept_bytes += body->capacity;
     replies->count++;
 }
@@ -209,14 +210,18 @@ void stale_note_answer(struct core *core, uint32_t worker, const struct pull *pu
                        const struct section *section, uint32_t sections,
                        const unsigned char *keys, struct buffer *body)
 {
+    uint32_t statuses = 0;
+
     if (pull->read_only)
         return;
+    for (uint32_t i = 0; i < sections; i++)
+        statuses |= (uint32_t)section[i].has_status << i;
     if (core->answered)
         note_answered(answered_at(core, worker, pull->clock), pull->clock,
                       core->pushes);
     if (core->replies)
         keep(core, worker, pull, hash_keys(MESSAGE_PULL, section, sections, keys),
-             body);
+             statuses, body);
 }
 
 /* By how many pushes the one with this clock is late. */
@@ -235,8 +240,13 @@ static void find_pulled(struct core *core, uint32_t worker, uint64_t clock,
 {
     const struct reply *reply = find(core, worker, clock,
                                      hash_keys(MESSAGE_PUSH, section, sections, body));
+    struct section answered[MESSAGE_SECTIONS_MAX];
 
-    if (reply && message_layout(MESSAGE_ROWS, section, sections, how->pulled) ==
+    for (uint32_t i = 0; reply && i < sections; i++) {
+        answered[i] = section[i];
+        answered[i].has_status = reply->statuses >> i & 1;
+    }
+    if (reply && message_layout(MESSAGE_ROWS, answered, sections, how->pulled) ==
                      reply->body->used)
         how->reply = reply->body;
     else

@@ -82,12 +82,15 @@ static void root_layout(struct table_root *root, const struct region *region)
     root->slab_bytes = slab;
     root->slab_rows = (uint32_t)(slab / root->stride);
     slabs = region->bytes_max / slab;
-    root->rows_limit = UINT32_MAX;
-    if (root->rows_limit > slabs * root->slab_rows)
-        root->rows_limit = slabs * root->slab_rows;
-    if (spec->rows_max && root->rows_limit > spec->rows_max)
-        root->rows_limit = spec->rows_max;
-    root->slabs_max = root->rows_limit / root->slab_rows + 1;
+    root->rows_most = UINT32_MAX;
+    if (root->rows_most > slabs * root->slab_rows)
+        root->rows_most = slabs * root->slab_rows;
+    if (spec->rows_max && root->rows_most > spec->rows_max)
+        root->rows_most = spec->rows_max;
+    root->rows_limit = root->rows_most;
+    if (spec->rows_max && root->rows_limit > spec->rows_share)
+        root->rows_limit = spec->rows_share;
+    root->slabs_max = root->rows_most / root->slab_rows + 1;
 }
 
 /* Fills in the handle from the root. */
@@ -166,6 +169,8 @@ static int spec_compare(const struct table_spec *is, const struct table_spec *wa
         {"seed", (double)is->seed, (double)want->seed, is->seed == want->seed},
         {"rows_max", (double)is->rows_max, (double)want->rows_max,
          is->rows_max == want->rows_max},
+        {"rows_share", (double)is->rows_share, (double)want->rows_share,
+         is->rows_share == want->rows_share},
     };
 
     for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
@@ -209,6 +214,7 @@ int table_open(struct table *table, struct region *region, uint32_t root_index,
     if (rc)
         return rc;
     if (root->slab_rows < SLAB_ROWS_MIN || root->rows > root->rows_limit ||
+        root->rows_limit > root->rows_most ||
         root->slab_list > region->size - root->slabs_max * sizeof(uint64_t))
         return err_set(err, ERR_DAMAGE, "the table under root %u contradicts itself",
                        root_index);
@@ -391,7 +397,11 @@ static float *row_make(struct table *table, uint64_t key, uint64_t hash)
     unsigned char *block;
     float *weights;
 
-    if (root->rows >= root->rows_limit || !index_reserve(table, hash))
+#ifndef MUTANT_ROWS_MAX
+    if (root->rows >= root->rows_limit)
+        return NULL;
+#endif
+    if (!index_reserve(table, hash))
         return NULL;
     block = block_reserve(table, number);
     if (!block)
@@ -440,6 +450,20 @@ int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
 uint64_t table_rows(const struct table *table)
 {
     return table->root->rows;
+}
+
+void table_set_limit(struct table *table, uint64_t rows)
+{
+    struct table_root *root = table->root;
+
+    if (rows > root->rows_most)
+        rows = root->rows_most;
+    root->rows_limit = rows > root->rows ? rows : root->rows;
+}
+
+bool table_at_limit(const struct table *table)
+{
+    return table->root->rows >= table->root->rows_limit;
 }
 
 float *table_row(const struct table *table, uint64_t number, uint64_t *key)

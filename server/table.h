@@ -31,7 +31,8 @@ struct table_spec {
     int init;             /* enum init_kind */
     float scale;          /* deviation, half width or constant; not xavier and he */
     uint64_t seed;
-    uint64_t rows_max; /* 0 = as many as the region holds, at most 2^32 - 1 */
+    uint64_t rows_max;   /* 0 = as many as the region holds, at most 2^32 - 1 */
+    uint64_t rows_share; /* of rows_max: how many rows it may have at first */
 };
 
 /* A process' handle: the shared part is in the region. Plain data, nothing to release;
@@ -79,6 +80,11 @@ void table_copy(const struct table *table, const uint64_t *key, uint32_t n,
 /* Rows in order of making, 0 .. table_rows()-1; rows may be made meanwhile. `key` may
  * be NULL. */
 uint64_t table_rows(const struct table *table);
+/* How many rows it may have from now on: not less than it has, not more than rows_max.
+ */
+void table_set_limit(struct table *table, uint64_t rows);
+/* Has it as many rows as it may have? (Else it is memory that is missing.) */
+bool table_at_limit(const struct table *table);
 float *table_row(const struct table *table, uint64_t number, uint64_t *key);
 /* Bytes of the region used by this table: rows (whole slabs) and index. */
 uint64_t table_bytes(const struct table *table);

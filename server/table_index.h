@@ -65,6 +65,7 @@ struct table_root {
     struct table_spec spec;
     uint64_t rows;       /* made so far */
     uint64_t rows_limit; /* of rows */
+    uint64_t rows_most;  /* of rows_limit */
     uint64_t slabs_max;
     uint64_t slab_bytes;
     uint32_t slab_rows, stride;

@@ -149,6 +149,9 @@ static void put_tables(Wire__Status *wire, const struct status *status,
         table->bytes = facts->bytes;
         table->n_staleness = n;
         table->staleness = (uint64_t *)facts->staleness;
+        table->reads_refused = facts->reads_refused;
+        table->rows_refused = facts->rows_refused;
+        table->full = (Wire__TableFull)facts->full;
         parts->tables[i] = table;
     }
     wire->n_table = status->tables;
@@ -479,10 +482,14 @@ static int take_tables(const Wire__Status *wire, struct status *status, struct e
         struct table_facts *facts = &status->table[i];
 
         if (check("a table's number of staleness buckets", in->n_staleness, 0,
-                  STALENESS_BUCKETS, err))
+                  STALENESS_BUCKETS, err) ||
+            check("why a table is full", in->full, FULL_NOT, FULL_MEMORY, err))
             return -err->code;
         facts->rows = in->rows;
         facts->bytes = in->bytes;
+        facts->reads_refused = in->reads_refused;
+        facts->rows_refused = in->rows_refused;
+        facts->full = in->full;
         if (in->n_staleness > 0)
             memcpy(facts->staleness, in->staleness, in->n_staleness * sizeof(uint64_t));
     }

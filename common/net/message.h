@@ -47,7 +47,7 @@ enum message_kind {
     MESSAGE_CLOCK,    /* worker -> server: how far I am, without a push */
 };
 
-/* How a row of an answer came about. */
+/* How a row of an answer came about. The values of one that is not ROW_OK are zeros. */
 enum row_status { ROW_OK = 0, ROW_ABSENT = 1, ROW_FULL = 2 };
 
 struct section {
@@ -110,8 +110,14 @@ enum phase {
     PHASE_ENDED,
 };
 
+/* Why a table makes no more rows. */
+enum table_full { FULL_NOT = 0, FULL_ROWS_MAX = 1, FULL_MEMORY = 2 };
+
 struct table_facts {
     uint64_t rows, bytes;
+    uint64_t reads_refused; /* rows of pulls answered with zeros, because it is full */
+    uint64_t rows_refused;  /* rows of pushes dropped for that */
+    uint64_t full;          /* enum table_full; FULL_NOT while nothing was refused */
     uint64_t staleness[STALENESS_BUCKETS]; /* reads with that staleness */
 };
 

@@ -30,6 +30,21 @@ static inline uint32_t slot_owner(uint32_t slot, uint32_t servers)
     return (uint32_t)((uint64_t)slot * servers / SLOTS);
 }
 
+/* The first slot of a server; that of `server` + 1 is the end of its slots. */
+static inline uint32_t slot_first(uint32_t server, uint32_t servers)
+{
+    return (uint32_t)(((uint64_t)server * SLOTS + servers - 1) / servers);
+}
+
+/* A server's share of `total`, by its slots: the shares' sum is the total. total <
+ * 2^54.
+ */
+static inline uint64_t slot_share(uint64_t total, uint32_t server, uint32_t servers)
+{
+    return total * slot_first(server + 1, servers) / SLOTS -
+           total * slot_first(server, servers) / SLOTS;
+}
+
 /* The slot of a sparse table's key: the top 10 bits of its hash. */
 static inline uint32_t key_slot(uint32_t table, uint64_t key)
 {

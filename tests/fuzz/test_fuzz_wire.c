@@ -53,6 +53,8 @@ static void check_accepted(const struct message *message)
                 "a refusal without an end");
     if (message->kind == MESSAGE_STATUS) {
         require(message->status.tables <= STATUS_TABLES_MAX, "too many tables");
+        for (uint32_t i = 0; i < message->status.tables; i++)
+            require(message->status.table[i].full <= FULL_MEMORY, "full of what?");
         require(strnlen(message->status.text, ERR_TEXT_MAX) < ERR_TEXT_MAX,
                 "a status without an end");
     }

@@ -142,6 +142,16 @@ static inline void wire_sample_parked(struct message *message)
     message->rows.parked_us = 1ull << 40;
 }
 
+/* A server's status when a table has been full. */
+static inline void wire_sample_full(struct message *message)
+{
+    wire_sample(MESSAGE_STATUS, message);
+    message->status.table[0].reads_refused = 70;
+    message->status.table[0].rows_refused = 1ull << 40;
+    message->status.table[0].full = FULL_ROWS_MAX;
+    message->status.table[1].full = FULL_MEMORY;
+}
+
 static const struct {
     const char *name;
     void (*fill)(struct message *message);
@@ -149,6 +159,7 @@ static const struct {
     {"status-of-late-pushes", wire_sample_late},
     {"status-of-a-waiting-worker", wire_sample_waiting},
     {"rows-of-a-parked-pull", wire_sample_parked},
+    {"status-of-a-full-table", wire_sample_full},
 };
 
 enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };

@@ -27,6 +27,9 @@ struct sim_result {
     uint64_t wrong_rows, rows;
     uint64_t too_stale; /* reads beyond what the consistency allows */
     uint64_t staleness_max, digest;
+    uint64_t rows_refused; /* counted by the servers, */
+    uint64_t
+        unmade; /* and rows pushed of keys that have none, counted by the workers */
     bool stuck;
     char text[512]; /* what a client complained of, or "" */
 };
@@ -53,6 +56,7 @@ struct sim_setup {
     int stale_rate;   /* enum stale_rate_kind; with it or with `compensate` */
     float compensate; /* rows are not checked */
     const struct sim_watch *watch; /* borrowed; NULL: nobody watches */
+    uint32_t rows_max;
     struct sim_faults faults;
 };
 

@@ -81,6 +81,7 @@ struct sim {
     int64_t now_ms;
     ucontext_t scheduler;
     double *expected; /* [keys] */
+    uint64_t *pushed; /* [keys]: in how many batches */
     uint32_t width[1];
     struct message message, answer;
 };
@@ -313,8 +314,10 @@ static void make_gradient(struct sim_worker *worker, const struct batch *batch)
                                  batch->clock * 100000 + key) %
                           100);
 
-        if (anew)
+        if (anew) {
             worker->sim->expected[key] += (double)g;
+            worker->sim->pushed[key]++;
+        }
         for (uint32_t j = 0; j < setup->dim; j++)
             worker->gradient[i * setup->dim + j] = -g; /* the rate is 1: w -= -g */
     }
@@ -516,6 +519,24 @@ static void run(struct sim *sim)
     }
 }
 
+/* Rows that workers have pushed and that are nowhere. */
+static void count_unmade(struct sim *sim)
+{
+    for (uint64_t key = 0; key < sim->setup->keys; key++) {
+        bool there = false;
+
+        for (uint32_t s = 0; s < sim->setup->servers; s++) {
+            uint32_t tables;
+            float *row;
+
+            table_find(core_tables(sim->core[s], &tables)[0], &key, 1, &row);
+            there |= row != NULL;
+        }
+        if (!there)
+            sim->result->unmade += sim->pushed[key];
+    }
+}
+
 static void compare(struct sim *sim)
 {
     const struct sim_setup *setup = sim->setup;
@@ -558,7 +579,9 @@ static void count(struct sim *sim)
         core_fill_status(sim->core[s], &status);
         sim->result->pushes_applied += status.pushes_applied;
         sim->result->duplicates += status.pushes_duplicate;
+        sim->result->rows_refused += status.table[0].rows_refused;
     }
+    count_unmade(sim);
 }
 
 static void fill_job(struct sim *sim)
@@ -570,6 +593,7 @@ static void fill_job(struct sim *sim)
     snprintf(job->table[0].name, sizeof job->table[0].name, "t");
     job->table[0].dim = sim->setup->dim;
     job->table[0].init = INIT_ZERO;
+    job->table[0].rows_max = sim->setup->rows_max;
     job->model.bias = false;
     if (sim->setup->rough) { /* sums that depend on their order */
         job->optimizer.kind = OPTIMIZER_ADAGRAD;
@@ -600,6 +624,7 @@ void sim_run(const struct sim_setup *setup, struct sim_result *result)
     sim->result = result;
     sim->pool = buffer_pool_create(1 << 28);
     sim->expected = calloc(setup->keys, sizeof *sim->expected);
+    sim->pushed = calloc(setup->keys, sizeof *sim->pushed);
     fill_job(sim);
     for (uint32_t s = 0; s < setup->servers; s++) {
         sim->region[s] = (struct region){
@@ -623,6 +648,7 @@ void sim_run(const struct sim_setup *setup, struct sim_result *result)
         drop_packet(&sim->packet[i]);
     buffer_pool_destroy(sim->pool);
     free(sim->expected);
+    free(sim->pushed);
     free(sim);
 }
 

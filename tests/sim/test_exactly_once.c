@@ -22,32 +22,43 @@ static struct sim_setup setup_of(uint64_t seed, int consistency,
                               .faults = faults};
 }
 
-static void check_seed(uint64_t seed, int consistency, struct sim_faults faults,
-                       struct sim_result *total)
+static void check_setup(const struct sim_setup *setup, struct sim_result *total)
 {
-    struct sim_setup setup = setup_of(seed, consistency, faults);
+    const struct sim_faults *faults = &setup->faults;
     struct sim_result r;
     bool counted;
 
-    sim_run(&setup, &r);
+    sim_run(setup, &r);
     /* The counts of a dead worker's client are gone with it. */
-    counted = faults.worker_deaths || r.pushes_sent == r.pushes_applied;
+    counted = faults->worker_deaths || r.pushes_sent == r.pushes_applied;
+    counted &= r.rows_refused == r.unmade;
     if (r.wrong_rows || r.stuck || r.text[0] || r.too_stale || !counted)
         fail_msg(
             "%s, seed %llu: %llu of %llu rows wrong, %llu pushes sent, %llu applied, "
-            "%llu reads too stale%s %s",
-            names[consistency], (unsigned long long)seed,
+            "%llu reads too stale, %llu rows refused of %llu that were not made%s %s",
+            names[setup->consistency], (unsigned long long)setup->seed,
             (unsigned long long)r.wrong_rows, (unsigned long long)r.rows,
             (unsigned long long)r.pushes_sent, (unsigned long long)r.pushes_applied,
-            (unsigned long long)r.too_stale, r.stuck ? ", stuck" : "", r.text);
+            (unsigned long long)r.too_stale, (unsigned long long)r.rows_refused,
+            (unsigned long long)r.unmade, r.stuck ? ", stuck" : "", r.text);
     total->dropped += r.dropped;
     total->doubled += r.doubled;
     total->delayed += r.delayed;
     total->deaths += r.deaths;
     total->duplicates += r.duplicates;
     total->resent += r.resent;
+    total->rows_refused += r.rows_refused;
+    total->rows += r.rows;
     if (r.staleness_max > total->staleness_max)
         total->staleness_max = r.staleness_max;
+}
+
+static void check_seed(uint64_t seed, int consistency, struct sim_faults faults,
+                       struct sim_result *total)
+{
+    struct sim_setup setup = setup_of(seed, consistency, faults);
+
+    check_setup(&setup, total);
 }
 
 static uint64_t seeds(void)
@@ -124,6 +135,27 @@ static void test_bad_machines_bsp(void **state)
     check_faults(CONSISTENCY_BSP, bad_machines);
 }
 
+/* A row that cannot be made loses every gradient, one that was made none; and what is
+ * lost is counted once. */
+static void test_full_tables(void **state)
+{
+    struct sim_result total = {0};
+    uint64_t rows_most = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= seeds() / 2; seed++)
+        for (int consistency = CONSISTENCY_ASYNC; consistency <= CONSISTENCY_BSP;
+             consistency++) {
+            struct sim_setup setup = setup_of(seed, consistency, bad_machines);
+
+            setup.rows_max = 1 + (uint32_t)(seed * 7 % 150);
+            rows_most += setup.rows_max;
+            check_setup(&setup, &total);
+        }
+    assert_true(total.rows <= rows_most);
+    assert_true(total.rows_refused > 10000);
+}
+
 /* With one slow worker, ssp k reaches staleness k and never passes it; async does. */
 static void test_slow_worker(void **state)
 {
@@ -187,6 +219,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_bad_machines_async),
         cmocka_unit_test(test_bad_machines_ssp),
         cmocka_unit_test(test_bad_machines_bsp),
+        cmocka_unit_test(test_full_tables),
         cmocka_unit_test(test_slow_worker),
         cmocka_unit_test(test_bsp_is_deterministic),
     };

@@ -22,7 +22,7 @@ struct core_kit {
     struct region region;
     struct buffer_pool *pool;
     struct core *core;
-    uint32_t servers, workers;
+    uint32_t index, servers, workers;
     struct message in, out;
     struct buffer *body;
     _Alignas(64) unsigned char bytes[KIT_BODY_BYTES]; /* of the message that comes in */
@@ -48,8 +48,8 @@ static inline void kit_core_open(struct core_kit *kit)
 {
     struct err err;
 
-    if (core_create(&kit->job, 0, kit->servers, kit->workers, &kit->region, kit->pool,
-                    &kit->core, &err))
+    if (core_create(&kit->job, kit->index, kit->servers, kit->workers, &kit->region,
+                    kit->pool, &kit->core, &err))
         fail_msg("%s", err.text);
 }
 
@@ -89,6 +89,17 @@ static inline void core_kit_destroy(struct core_kit *kit)
     buffer_pool_destroy(kit->pool);
     munmap(kit->region.base, KIT_REGION_BYTES);
     free(kit);
+}
+
+/* With other settings, from the beginning. */
+static inline void core_kit_renew(struct core_kit *kit)
+{
+    core_destroy(kit->core);
+    munmap(kit->region.base, KIT_REGION_BYTES);
+    kit->region.base = mmap(NULL, KIT_REGION_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(kit->region.base != MAP_FAILED);
+    kit_core_open(kit);
 }
 
 /* The process dies; another goes on over its region. */

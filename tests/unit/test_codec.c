@@ -179,6 +179,8 @@ static void test_largest_status_comes_back(void **state)
     message.status.phase = PHASE_ENDED;
     message.status.error = ERR_INTERRUPTED;
     message.status.tables = STATUS_TABLES_MAX;
+    for (int i = 0; i < STATUS_TABLES_MAX; i++)
+        message.status.table[i].full = FULL_MEMORY;
     fill_text(message.status.host, sizeof message.status.host);
     fill_text(message.status.text, sizeof message.status.text);
     for (size_t i = 0; i < 4; i++) /* what lies between host and number */
@@ -533,6 +535,11 @@ static void test_histograms_and_texts_are_bounded(void **state)
     put_bytes(&body, 23, table.at, table.size);
     put_header(&header, FIELD_STATUS, &body);
     refused_bytes(header.at, header.size, 0, "staleness buckets is 65");
+    table.size = body.size = 0;
+    put_number(&table, 6, FULL_MEMORY + 1);
+    put_bytes(&body, 23, table.at, table.size);
+    put_header(&header, FIELD_STATUS, &body);
+    refused_bytes(header.at, header.size, 0, "why a table is full is 3");
 
     memset(text, 'x', sizeof text);
     body.size = 0;

@@ -137,36 +137,6 @@ static void test_answer_too_large(void **state)
     core_kit_destroy(kit);
 }
 
-static void test_memory_cap(void **state)
-{
-    struct core_kit *kit = core_kit_create(1, 1);
-    uint64_t key[1024], next = 0, rows;
-
-    (void)state;
-    do {
-        for (uint32_t i = 0; i < 1024; i++)
-            key[i] = next++;
-        kit_pull(kit, 0, 1, 1, key, 1024);
-        assert_int_equal(kit_handle(kit), 0);
-        assert_true(next < 100000000);
-    } while (kit->out.kind == MESSAGE_ROWS);
-    assert_refused(kit, ERR_MEMORY, "server 0 has reached cluster.memory_max (32 MiB)");
-    assert_non_null(strstr(kit->out.refusal.text, "rows of table side; raise it"));
-    rows = rows_of(kit, 1);
-    assert_true(rows > 100000);
-
-    /* A push of rows that cannot be made is refused and not counted. */
-    kit_push(kit, 0, (struct push){1, 0, 0, 1}, 1, (uint64_t[]){next + 5000}, 1, 1);
-    assert_int_equal(kit_handle(kit), 0);
-    assert_refused(kit, ERR_MEMORY, "cluster.memory_max");
-    assert_int_equal(status_of(kit)->pushes_applied, 0);
-    /* What is there is still served. */
-    kit_pull(kit, 0, 1, 1, (uint64_t[]){1, 2, 3}, 3);
-    assert_int_equal(kit_handle(kit), 0);
-    assert_int_equal(kit->out.kind, MESSAGE_ROWS);
-    core_kit_destroy(kit);
-}
-
 /* A server without a buffer for an answer does not give up: the worker asks again. */
 static void test_no_buffer(void **state)
 {
@@ -646,7 +616,6 @@ int main(void)
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_unfit_sections),
         cmocka_unit_test(test_answer_too_large),
-        cmocka_unit_test(test_memory_cap),
         cmocka_unit_test(test_no_buffer),
         cmocka_unit_test(test_read_only_makes_nothing),
         cmocka_unit_test(test_push_order),

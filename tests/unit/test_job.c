@@ -574,6 +574,18 @@ static void continuing(struct fixture *f, const char *override, const char *sent
     assert_int_equal(rc, *sentence ? -ERR_INPUT : 0);
 }
 
+static void rows_of_tables_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    char below[] = "tables.user.rows_max=-1";
+    char above[] = "tables.user.rows_max=1000000000001";
+
+    assert_int_equal(load_with(f, good, (char *[]){below}, 1), -ERR_INPUT);
+    assert_non_null(strstr(f->err.text, "expected"));
+    assert_int_equal(load_with(f, good, (char *[]){above}, 1), -ERR_INPUT);
+    accepts(f, "tables.user.rows_max=1000000000000", "tables.item.rows_max=0");
+}
+
 static void some_settings_may_change_on_resume(void **state)
 {
     static const char *const free_ones[] = {"train.epochs=99",
@@ -583,6 +595,7 @@ static void some_settings_may_change_on_resume(void **state)
                                             "cluster.network=10.0.0.0/8",
                                             "cluster.memory_max=1e9",
                                             "cluster.restarts_max=0",
+                                            "tables.user.rows_max=5",
                                             "checkpoint.dir=x",
                                             "checkpoint.every=0",
                                             "checkpoint.keep=9",
@@ -724,6 +737,7 @@ int main(void)
         cmocka_unit_test(the_nearest_name_is_offered),
         TEST(files_that_are_none),
         TEST(lines_come_back_exactly),
+        TEST(rows_of_tables_are_bounded),
         TEST(some_settings_may_change_on_resume),
         TEST(resuming_from_other_versions),
         cmocka_unit_test(lists_are_walked),

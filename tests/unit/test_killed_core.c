@@ -22,6 +22,7 @@ enum {
     ROWS = 20, /* of a part: more than the 16 that are applied as one group */
     NEW = 2,   /* of them not seen before, in each push */
     WIDTH = 8,
+    CIRCLE = 60, /* keys of in_a_circle() */
     STORES_MAX = 5000,
     TRAP_FLAG = 0x100,
     PAGES_MAX = 8, /* written to by one instruction */
@@ -87,7 +88,7 @@ static void die_at(const struct region *region, uint64_t last)
 
 /* --- pushes ----------------------------------------------------------------------- */
 
-static struct core_kit *kit_create(int optimizer, int stale_rate)
+static struct core_kit *kit_create(int optimizer, int stale_rate, int64_t rows_max)
 {
     struct core_kit *kit = calloc(1, sizeof *kit);
 
@@ -98,6 +99,7 @@ static struct core_kit *kit_create(int optimizer, int stale_rate)
     kit->job.optimizer.initial = 0;
     kit->job.table[0].dim = WIDTH - 1; /* and a bias */
     kit->job.table[1].dim = WIDTH;
+    kit->job.table[0].rows_max = kit->job.table[1].rows_max = rows_max;
     kit->servers = kit->workers = 1;
     kit->pool = buffer_pool_create(64 << 20);
     kit->region = (struct region){.size = KIT_REGION_BYTES,
@@ -118,7 +120,8 @@ static bool is_slowed(const struct core_kit *kit, uint64_t clock)
 }
 
 /* Rows of one table, each with a gradient of -1. */
-static void push_part(struct core_kit *kit, struct push push, uint32_t table)
+static void push_part(struct core_kit *kit, struct push push, uint32_t table,
+                      uint64_t (*key_of)(uint64_t clock, uint32_t i))
 {
     struct section_layout at;
 
@@ -128,7 +131,7 @@ static void push_part(struct core_kit *kit, struct push push, uint32_t table)
     kit->in.section[0] = (struct section){.table = table, .rows = ROWS, .width = WIDTH};
     kit->in.body_bytes = message_layout(MESSAGE_PUSH, kit->in.section, 1, &at);
     for (uint32_t i = 0; i < ROWS; i++) {
-        ((uint64_t *)(kit->bytes + at.keys))[i] = push.clock * NEW + i;
+        ((uint64_t *)(kit->bytes + at.keys))[i] = key_of(push.clock, i);
         ((float *)(kit->bytes + at.weights))[i] = 1;
     }
     for (uint32_t i = 0; i < ROWS * WIDTH; i++)
@@ -136,14 +139,29 @@ static void push_part(struct core_kit *kit, struct push push, uint32_t table)
     assert_int_equal(kit_handle(kit), 0);
 }
 
+/* Which keys the push of a clock has: */
+typedef uint64_t push_keys(uint64_t clock, uint32_t i);
+
+/* Two that are new, and of those before it all but the two first. */
+static uint64_t moving_on(uint64_t clock, uint32_t i)
+{
+    return clock * NEW + i;
+}
+
+/* A run of a circle: a key comes back again and again. */
+static uint64_t in_a_circle(uint64_t clock, uint32_t i)
+{
+    return (clock * 7 + i) % CIRCLE;
+}
+
 /* Both parts of the push of a clock: one table each, the same keys. */
-static void push(struct core_kit *kit, uint64_t clock)
+static void push(struct core_kit *kit, uint64_t clock, push_keys *key_of)
 {
     for (uint32_t part = 0; part < 2; part++)
         push_part(
             kit,
             (struct push){.clock = clock, .after = clock - 1, .part = part, .parts = 2},
-            part);
+            part, key_of);
 }
 
 /* Pulls a row that is there for a clock, two pushes before its own. */
@@ -157,7 +175,8 @@ static void pull_early(struct core_kit *kit, uint64_t clock)
 }
 
 /* Another process pushes and dies at its store `last`. False: it has not that many. */
-static bool push_and_die(struct core_kit *kit, uint64_t clock, uint64_t last)
+static bool push_and_die(struct core_kit *kit, uint64_t clock, push_keys *key_of,
+                         uint64_t last)
 {
     pid_t child = fork();
     int status;
@@ -165,7 +184,7 @@ static bool push_and_die(struct core_kit *kit, uint64_t clock, uint64_t last)
     assert_true(child >= 0);
     if (child == 0) {
         die_at(&kit->region, last);
-        push(kit, clock);
+        push(kit, clock, key_of);
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -211,18 +230,18 @@ static uint64_t wrong_rows(const struct core_kit *kit, uint64_t clock, uint32_t 
 /* `from`: where in a row its pushes are counted. */
 static void die_everywhere(int optimizer, int stale_rate, uint32_t from)
 {
-    struct core_kit *kit = kit_create(optimizer, stale_rate);
+    struct core_kit *kit = kit_create(optimizer, stale_rate, 0);
     uint64_t clock = 1, store = 1;
     bool died;
 
     pull_early(kit, 3);
-    push(kit, clock);
+    push(kit, clock, moving_on);
     do {
         clock++;
         pull_early(kit, clock + 2);
-        died = push_and_die(kit, clock, store);
+        died = push_and_die(kit, clock, moving_on, store);
         core_kit_restart(kit);
-        push(kit, clock);
+        push(kit, clock, moving_on);
         assert_int_equal(kit->out.ack.clock, clock);
         if (wrong_rows(kit, clock, from))
             fail_msg("%llu rows are wrong after a death at store %llu",
@@ -257,12 +276,72 @@ static void test_death_in_late_pushes(void **state)
     die_everywhere(OPTIMIZER_SGD, STALE_RATE_INVERSE, 0);
 }
 
+/* What should have been done to each key, and to how many that are not there. */
+static void check_circle(const struct core_kit *kit, uint64_t clock)
+{
+    static struct status status;
+    uint64_t pushes[CIRCLE] = {0};
+    const struct table *const *table;
+    uint32_t tables;
+
+    for (uint64_t c = 1; c <= clock; c++)
+        for (uint32_t i = 0; i < ROWS; i++)
+            pushes[in_a_circle(c, i)]++;
+    core_fill_status(kit->core, &status);
+    table = core_tables(kit->core, &tables);
+    for (uint32_t t = 0; t < tables; t++) {
+        uint64_t dropped = 0;
+
+        for (uint64_t key = 0; key < CIRCLE; key++) {
+            float *row;
+
+            table_find(table[t], &key, 1, &row);
+            if (!row)
+                dropped += pushes[key];
+            for (uint32_t f = 0; row && f < WIDTH; f++)
+                if (row[f] != (float)pushes[key])
+                    fail_msg("clock %llu, key %llu: %g instead of %llu",
+                             (unsigned long long)clock, (unsigned long long)key,
+                             (double)row[f], (unsigned long long)pushes[key]);
+        }
+        assert_int_equal(status.table[t].rows_refused, dropped);
+    }
+}
+
+/* Rows that cannot be made, between others that are there: what is dropped is counted
+ * as often as what is applied counts, once. */
+static void test_death_in_a_full_table(void **state)
+{
+    struct core_kit *kit = kit_create(OPTIMIZER_SGD, STALE_RATE_SAME, CIRCLE / 2);
+    uint64_t clock = 1, store = 1, survived = 0;
+
+    (void)state;
+    push(kit, clock, in_a_circle);
+    /* Pushes differ in how much they have to store: once round without a death. */
+    while (survived < CIRCLE / 7 + 1) {
+        if (push_and_die(kit, ++clock, in_a_circle, store))
+            survived = 0;
+        else
+            survived++;
+        core_kit_restart(kit);
+        push(kit, clock, in_a_circle);
+        assert_int_equal(kit->out.ack.clock, clock);
+        check_circle(kit, clock);
+        store += STEP;
+        assert_true(store < STORES_MAX);
+    }
+    assert_true(store > 2 * ROWS);
+    close(kit->region.fd);
+    core_kit_destroy(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_death_in_sgd),
         cmocka_unit_test(test_death_in_adagrad),
         cmocka_unit_test(test_death_in_late_pushes),
+        cmocka_unit_test(test_death_in_a_full_table),
     };
 
     return cmocka_run_group_tests_name("killed core", tests, NULL, NULL);

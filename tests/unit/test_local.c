@@ -398,7 +398,7 @@ static void test_failures(void **state)
     (void)state;
     assert_fails("data.train=/no/such/file.tsv", "train.epochs=1", 2);
     assert_fails("data.label=star", "train.epochs=1", 2);
-    assert_fails("cluster.memory_max=2 MiB", "train.epochs=1", 1);
+    assert_fails("checkpoint.dir=/proc/none", "train.epochs=1", 1);
     assert_fails("optimizer.rate=1000", "optimizer.kind=sgd", 2);
 }
 

@@ -52,8 +52,11 @@ static struct kit *kit_create(void)
                                   .workers = 2,
                                   .times = {{9, 4, 1}, {8, 2, NAN}},
                                   .tables = 2};
-    kit->view.table[0] = (struct table_facts){
-        .rows = 6, .bytes = 4096, .staleness = {4, 0, 2}};
+    kit->view.table[0] = (struct table_facts){.rows = 6,
+                                              .bytes = 4096,
+                                              .reads_refused = 21,
+                                              .rows_refused = 22,
+                                              .staleness = {4, 0, 2}};
     kit->view.table[1] = (struct table_facts){.rows = 8, .bytes = 8192};
     return kit;
 }
@@ -121,6 +124,8 @@ static void test_fields(void **state)
         {"tables.user.rows", 6},
         {"tables.user.dim", 4},
         {"tables.user.bytes", 4096},
+        {"tables.user.reads_refused", 21},
+        {"tables.user.rows_refused", 22},
         {"tables.item.rows", 8},
         {"epochs.0.epoch", 3},
         {"epochs.0.examples", 100},

@@ -288,6 +288,31 @@ static void every_row_has_its_own(void **state)
     core_kit_destroy(kit);
 }
 
+/* Rows that could not be made lie between others that are compensated all the same. */
+static void full_rows_are_passed_over(void **state)
+{
+    struct core_kit *kit = kit_create(0.5, STALE_RATE_SAME);
+    const uint64_t key[] = {5, 9, 6, 8};
+    static struct status status;
+
+    (void)state;
+    kit->job.table[0].rows_max = 2;
+    core_kit_renew(kit);
+    push(kit, OTHER, 1, 5, 1);
+    push(kit, OTHER, 2, 6, 3);
+    kit_pull(kit, LATER, 1, 0, key, 4);
+    assert_int_equal(kit_handle(kit), 0);
+    push(kit, OTHER, 3, 5, 4);
+    push(kit, OTHER, 4, 6, 4);
+    kit_push(kit, LATER, (struct push){.clock = 1, .parts = 1}, 0, key, 4, 2);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_true(weight(kit, 5) == 5 - 6 && weight(kit, 6) == 7 - 6);
+    core_fill_status(kit->core, &status);
+    assert_int_equal(status.pushes_uncompensated, 4); /* the other's */
+    assert_int_equal(status.table[0].rows_refused, 2);
+    core_kit_destroy(kit);
+}
+
 /* Only "user" is cured; both are pushed 2 pushes late, in one clock and another. */
 static void each_table_has_its_cures(void **state)
 {
@@ -437,6 +462,7 @@ int main(void)
         cmocka_unit_test(of_several_answers_the_last_is_kept),
         cmocka_unit_test(parts_find_their_rows),
         cmocka_unit_test(every_row_has_its_own),
+        cmocka_unit_test(full_rows_are_passed_over),
         cmocka_unit_test(each_table_has_its_cures),
         cmocka_unit_test(other_keys_are_not_compensated),
         cmocka_unit_test(a_restarted_server_does_without),

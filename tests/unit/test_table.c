@@ -280,7 +280,7 @@ static void test_caps(void **state)
     struct region region = fixture_region(64 * MIB, 16 * MIB);
 
     (void)state;
-    spec.rows_max = 12345;
+    spec.rows_max = spec.rows_share = 12345;
     fill_up(&region, &spec, 12345, 12345);
     fixture_release(&region);
 

@@ -1,0 +1,107 @@
+#!/bin/bash
+# Tables that are full: by tables.T.rows_max, by cluster.memory_max. The run goes on, says
+# so once, and counts what it could not keep.
+. "$(dirname "$0")/lib.sh"
+
+ratings 300 200 30 > "$T/d.tsv"
+C=$T/ck
+job "$T/d.tsv" "checkpoint: {dir: $C}" 'train: {epochs: 2, batch: 64}' > "$T/job.yaml"
+train() { # ARGUMENT ...
+    run "$ROWHOUSE" train "$T/job.yaml" --report "$T/r.json" "$@"
+}
+table() { # TABLE FIELD ...: of the report
+    json "$T/r.json" "[d['tables']['$1'][f] for f in '${*:2}'.split()]"
+}
+warnings() {
+    grep -c '^rowhouse: .*table .* is full' <<< "$err"
+}
+
+# --- rows_max
+train tables.item.rows_max=120
+ended 0 'more rows than rows_max: the run goes on' 'epoch 2/2' \
+    'table item is full with 120 rows \(tables\.item\.rows_max is 120\)' \
+    'read as zeros' 'raise tables\.item\.rows_max'
+is "$(warnings)" 1 'and says so once'
+is "$(table item rows)" '[120]' 'the table has no more rows than that'
+like "$(table item rows_refused reads_refused)" '^\[[1-9][0-9]*, [1-9][0-9]*\]$' \
+    'the report counts what was refused'
+is "$(table user rows rows_refused reads_refused)" '[300, 0, 0]' 'the other table has all its rows'
+is "$(json "$T/r.json" 'd["pushes"]["sent"] - d["pushes"]["applied"]')" 0 'every push counts once'
+is "$(value rmse | grep -c .)" 1 'and a model comes out'
+full=$(value rmse)
+
+train --fresh
+ended 0 'with all rows'
+is "$(table item rows rows_refused reads_refused)" '[200, 0, 0]' 'nothing is refused'
+is "$(warnings)" 0 'and nothing said'
+less "$(value rmse)" "$full" 'which makes a better model'
+
+train --fresh cluster.servers=3 cluster.workers=2 tables.item.rows_max=120
+ended 0 'three servers share rows_max' 'shared out among the servers'
+is "$(warnings)" 1 'and one sentence'
+like "$(table item rows)" '^\[(120|11[0-9])\]$' 'together they make no more rows than that'
+
+# What has been full goes on on other servers, without a row lost, and with more of them
+# when it may have more.
+rows=$(table item rows)
+train --resume train.epochs=3 cluster.servers=7 cluster.workers=1 tables.item.rows_max=120
+ended 0 'seven servers go on with the rows of three'
+like "$(table item rows)" "^\[(${rows:1:-1}|1[12][0-9])\]$" 'all of them'
+less "$(json "$T/r.json" 'd["tables"]["item"]["rows"]')" 120.5 'and no more than rows_max'
+train --resume train.epochs=4 cluster.servers=2 tables.item.rows_max=0
+ended 0 'a run may go on with more rows'
+is "$(table item rows)" '[200]' 'all there are'
+before=$(cd "$C" && find . -type f -exec md5sum {} + | sort)
+train --resume train.epochs=5 tables.item.rows_max=150
+refused 2 'or with fewer than it has: refused' 'has 200 rows of table item' \
+    'tables\.item\.rows_max is 150'
+is "$(cd "$C" && find . -type f -exec md5sum {} + | sort)" "$before" 'and nothing is lost'
+train --resume train.epochs=5 tables.item.rows_max=200 cluster.servers=5
+ended 0 'and goes on as before'
+is "$(table item rows)" '[200]' 'with all its rows'
+
+# Rows that a file of vectors brings count, too.
+awk 'BEGIN { for (i = 101; i <= 200; i++) print i, 1, 2, 3, 4 }' > "$T/v.txt"
+train --fresh cluster.servers=3 tables.item.vectors="$T/v.txt" tables.item.rows_max=110
+ended 0 'vectors and rows_max'
+like "$(table item rows)" '^\[(110|10[0-9])\]$' 'what they leave of it is shared out'
+train --fresh cluster.servers=3 tables.item.vectors="$T/v.txt" tables.item.rows_max=99
+refused 2 'more vectors than rows_max' 'tables\.item\.rows_max'
+
+# --- memory_max
+train --fresh tables.user.dim=2000 tables.item.dim=2000 cluster.memory_max=2MiB train.epochs=1
+ended 0 'more rows than memory_max has room for: the run goes on' \
+    'table user is full with [0-9]+ rows \(a server has reached cluster\.memory_max, 2 MiB\)' \
+    'table item is full' 'raise cluster\.memory_max or add servers'
+is "$(warnings)" 2 'and says so once for each table'
+less "$(json "$T/r.json" 'sum(t["bytes"] for t in d["tables"].values())')" 2097153 \
+    'the tables stay inside'
+train --fresh tables.user.dim=2000 tables.item.dim=2000 cluster.memory_max=32MiB train.epochs=1
+ended 0 'with more memory'
+is "$(warnings)" 0 'there is nothing to say'
+before=$(cd "$C" && find . -type f -exec md5sum {} + | sort)
+train --resume tables.user.dim=2000 tables.item.dim=2000 cluster.memory_max=2MiB train.epochs=2
+refused 1 'a checkpoint that does not fit into memory_max' \
+    "rows of table (user|item) pass cluster\.memory_max \(2 MiB\)" 'add servers'
+is "$(cd "$C" && find . -type f -exec md5sum {} + | sort)" "$before" 'is still there'
+train --resume tables.user.dim=2000 tables.item.dim=2000 cluster.memory_max=8MiB \
+    cluster.servers=4 train.epochs=2
+ended 0 'and goes on where there is room for it'
+
+# --- as processes, with one killed
+mpi 3 train "$T/job.yaml" cluster.servers=2 checkpoint.dir="$T/mpi" \
+    tables.item.rows_max=100 train.epochs=100000 --report "$T/r.json"
+start -t 60 "${mpi[@]}"
+wait_for 20 said 'is full'
+victim=$(ours '^rowhouse child [0-9]+ server 1' | head -n 1)
+kill -KILL "$victim"
+wait_for 20 said 'restart 1 of'
+sleep 0.5
+kill -INT "$job"
+finish
+ended 130 'a server with a full table is killed and comes back' 'signal 9'
+is "$(warnings)" 1 'there is one warning'
+is "$(json "$T/r.json" 'd["pushes"]["sent"] - d["pushes"]["applied"]')" 0 \
+    'every push counts once'
+no_leftovers
+done_testing
