@@ -378,6 +378,23 @@ static int check_sections(const struct core *core, const struct message *m,
     return 0;
 }
 
+/* Is it the worker's process of now? One that has been replaced may still have messages
+ * on their way, or be alive against all expectation. */
+static int check_incarnation(const struct core *core, const struct message *m,
+                             struct err *err)
+{
+    struct session *session = &core->sessions->session[m->sender];
+
+#ifndef MUTANT_STALE
+    if (m->incarnation < session->incarnation)
+        return err_set(err, ERR_PEER,
+                       "worker %u has been restarted; incarnation %u is stale",
+                       m->sender, m->incarnation);
+#endif
+    __atomic_store_n(&session->incarnation, m->incarnation, __ATOMIC_RELAXED);
+    return 0;
+}
+
 /* Is the message one that a worker of ours may send? */
 static int check_message(const struct core *core, const struct message *m,
                          struct err *err)
@@ -389,7 +406,7 @@ static int check_message(const struct core *core, const struct message *m,
     if (m->role != ROLE_WORKER || m->sender >= core->workers)
         return err_set(err, ERR_PEER, "server %u knows workers 0 to %u, not %u",
                        core->index, core->workers - 1, m->sender);
-    return check_sections(core, m, err);
+    return check_sections(core, m, err) ? -err->code : check_incarnation(core, m, err);
 }
 
 static int handle_pull(struct core *core, const struct message *m, struct err *err)

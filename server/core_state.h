@@ -41,6 +41,7 @@ struct session {
     uint64_t idle_order; /* the training order in which it has no data left */
     uint64_t duplicates;
     uint64_t uncompensated; /* parts */
+    uint64_t incarnation;   /* of the worker's process that was heard last */
 };
 
 /* The rows of one group as they were, while they are being changed; in the region. */

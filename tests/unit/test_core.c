@@ -87,6 +87,35 @@ static void test_strangers(void **state)
     core_kit_destroy(kit);
 }
 
+/* Nothing that a worker's earlier process has sent counts any more, also when the
+ * server has been restarted since. */
+static void test_stale_process(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 2);
+    const uint64_t key = 5;
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        kit_push(kit, 1, (struct push){1, 0, 0, 1}, 0, &key, 1, 1);
+        kit->in.incarnation = i < 2 ? i + 1 : 1;
+        assert_int_equal(kit_handle(kit), 0);
+        if (i < 2)
+            assert_int_equal(kit->out.kind, MESSAGE_ACK);
+    }
+    assert_refused(kit, ERR_PEER,
+                   "worker 1 has been restarted; incarnation 1 is stale");
+    core_kit_restart(kit);
+    kit_pull(kit, 1, 2, 0, &key, 1);
+    kit->in.incarnation = 1;
+    assert_int_equal(kit_handle(kit), 0);
+    assert_refused(kit, ERR_PEER,
+                   "worker 1 has been restarted; incarnation 1 is stale");
+    kit_push(kit, 0, (struct push){1, 0, 0, 1}, 0, &key, 1, 1); /* of another worker */
+    assert_int_equal(kit_handle(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ACK);
+    core_kit_destroy(kit);
+}
+
 static void test_unfit_sections(void **state)
 {
     struct core_kit *kit = core_kit_create(2, 1);
@@ -614,6 +643,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_stale_process),
         cmocka_unit_test(test_unfit_sections),
         cmocka_unit_test(test_answer_too_large),
         cmocka_unit_test(test_no_buffer),
