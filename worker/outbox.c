@@ -200,29 +200,51 @@ static void reclaim(struct outbox *outbox)
     }
 }
 
+/* Leaves the rest of the ring, `skip` bytes, empty. It may be shorter than an entry:
+ * two words always fit. */
+static void skip_rest(struct outbox *outbox, uint64_t skip)
+{
+    struct header *h = outbox->header;
+    struct entry *filler = entry_at(outbox, h->next);
+
+    filler->clock = 0;
+    filler->bytes = skip;
+    __atomic_store_n(&h->next, h->next + skip, __ATOMIC_RELEASE);
+}
+
+/* An empty ring begins at its start again: the memory there has been used and is near,
+ * while a large ring may never have been used to its end. */
+static void rewind_empty(struct outbox *outbox)
+{
+    struct header *h = outbox->header;
+    uint64_t used = h->next % h->ring_bytes;
+
+    if (outbox->held_count)
+        return;
+    if (used)
+        skip_rest(outbox, h->ring_bytes - used);
+    __atomic_store_n(&h->first, h->next, __ATOMIC_RELEASE);
+}
+
 int outbox_begin(struct outbox *outbox, uint32_t parcels, uint64_t body_bytes,
                  struct err *err)
 {
     struct header *h = outbox->header;
     uint64_t bytes = entry_bytes(parcels, body_bytes);
-    uint64_t to_end = h->ring_bytes - h->next % h->ring_bytes;
-    uint64_t skip = bytes > to_end ? to_end : 0;
+    uint64_t to_end, skip;
 
     if (bytes > h->ring_bytes / 2)
         return err_set(err, ERR_MEMORY,
                        "a push of %llu bytes is too large for the outbox",
                        (unsigned long long)body_bytes);
     reclaim(outbox);
+    rewind_empty(outbox);
+    to_end = h->ring_bytes - h->next % h->ring_bytes;
+    skip = bytes > to_end ? to_end : 0;
     if (h->next + skip + bytes - h->first > h->ring_bytes)
         return -ERR_AGAIN;
-    if (skip) {
-        struct entry *filler = entry_at(outbox, h->next);
-
-        /* The rest of the ring may be shorter than an entry: two words always fit. */
-        filler->clock = 0;
-        filler->bytes = skip;
-        __atomic_store_n(&h->next, h->next + skip, __ATOMIC_RELEASE);
-    }
+    if (skip)
+        skip_rest(outbox, skip);
     outbox->open = entry_at(outbox, h->next);
     outbox->open->bytes = bytes;
     outbox->open->parcels = 0;

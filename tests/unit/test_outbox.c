@@ -199,6 +199,39 @@ static void test_death_before_commit(void **state)
     free(memory);
 }
 
+/* With nothing before it an entry lies where the first one lay; also when the process
+ * died while it went back there. */
+static void test_begins_again(void **state)
+{
+    enum { HEADER = 4096 };
+    uint64_t size = outbox_bytes(BODY, PARTS, ENTRIES);
+    unsigned char *memory = calloc(1, size);
+    const uint64_t ring = (size - HEADER) / 64 * 64;
+    struct outbox *outbox = NULL;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(outbox_open(memory, size, &outbox, &err), 0);
+    for (uint64_t clock = 1; clock < 50; clock++) {
+        assert_int_equal(put(outbox, clock), 0);
+        assert_in_range(outbox_body(outbox, 0, 0)->data - memory, HEADER,
+                        HEADER + (size - HEADER) / (ENTRIES + 1));
+        outbox_drop(outbox, clock);
+        if (clock % 3 ==
+            0) { /* the rest is skipped, and the skipped part still counts */
+            uint64_t *header = (uint64_t *)memory, next = header[3];
+            uint64_t *filler = (uint64_t *)(memory + HEADER + next % ring);
+
+            filler[0] = 0;
+            filler[1] = ring - next % ring;
+            header[3] = next + filler[1];
+            outbox = reopen(outbox, memory, size);
+        }
+    }
+    outbox_close(outbox);
+    free(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_still_being_sent),
         cmocka_unit_test(test_death_before_commit),
+        cmocka_unit_test(test_begins_again),
     };
 
     return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);
