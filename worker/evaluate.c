@@ -21,6 +21,7 @@ int worker_evaluate(struct worker *worker, struct err *err)
     float *scores = malloc((size_t)setup->job->train.batch * sizeof *scores);
     struct batch *batch;
     struct err ignored;
+    struct pass pass;
     uint32_t shares;
     int rc;
 
@@ -29,8 +30,12 @@ int worker_evaluate(struct worker *worker, struct err *err)
     memset(worker->status.metric, 0, sizeof worker->status.metric);
     worker->status.phase = PHASE_EVALUATING;
     shares = ranges_share(&all, 1, setup->index, setup->roster->workers, share);
-    rc = feeder_begin(worker->feeder, worker->data, &worker->data->test, NULL, share,
-                      shares, 0, true, err);
+    pass = (struct pass){.data = worker->data,
+                         .part = &worker->data->test,
+                         .range = share,
+                         .ranges = shares,
+                         .read_only = true};
+    rc = feeder_begin(worker->feeder, &pass, NULL, err);
     while (rc == 0 && (batch = feeder_next(worker->feeder, true))) {
         rc = client_begin_pull(worker->client, batch, err);
         if (rc == 0)

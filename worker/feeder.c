@@ -5,9 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/stream/shuffle.h"
+
 enum {
     QUEUE = 2, /* batches ready and waiting for the trainer */
-    PREFETCH = 16
+    PREFETCH = 16,
+    SHUFFLE_STEP = 1 << 14, /* positions shuffled between two looks at `stop` */
+};
+
+/* A pass as the reader goes through it. */
+struct reading {
+    struct pass pass;    /* its ranges are owned */
+    struct range *range; /* pass.range */
+    uint32_t at;         /* the range it is in */
+    uint64_t position;   /* in that range */
+    uint64_t taken;
 };
 
 struct feeder {
@@ -17,27 +29,29 @@ struct feeder {
     uint32_t key_columns;
     struct batch *batch; /* [batches] */
     uint32_t batches;
-    /* The reader's, by key column: a batch's ids, [batch], and their marks. */
+
+    /* The reader's, while it runs. By key column: a batch's ids, [batch], and marks. */
     uint32_t *id[JOB_COLUMNS_MAX];
     struct keyset_marks marks[JOB_COLUMNS_MAX];
-
-    /* The pass. */
-    const struct dataset *data;
-    const struct part *part;
-    const uint32_t *order;
-    struct range *range;
-    uint32_t ranges;
-    uint64_t taken;
-    bool read_only;
+    struct reading now;
+    uint32_t *order; /* an epoch's permutation, [examples]; NULL before the first */
+    uint64_t order_room, ordered;
+    uint32_t order_epoch;
     pthread_t thread;
     bool running;
 
-    /* Shared: under lock. Rings of batch pointers. */
+    /* Shared: under lock. Passes are numbered: the reader is in pass `reading`, the
+     * trainer in pass `taking` or between it and the next. */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct batch **empty, **full;
-    uint32_t empties, fulls, full_head;
-    bool stop, end;
+    struct batch **empty, **full; /* `full` is a ring */
+    uint64_t *full_pass;          /* the pass of each place of `full` */
+    uint32_t empties, fulls, full_head, outside;
+    uint64_t reading, taking;
+    struct reading next; /* what to read next, if has_next */
+    bool has_next;
+    bool stop;      /* also read without the lock */
+    bool end;       /* the reader has ended */
     struct err err; /* the reader's; code 0 = none */
 };
 
@@ -66,11 +80,13 @@ int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers
     feeder->batch = calloc(wanted, sizeof *feeder->batch);
     feeder->empty = calloc(wanted, sizeof(struct batch *));
     feeder->full = calloc(wanted, sizeof(struct batch *));
+    feeder->full_pass = calloc(wanted, sizeof *feeder->full_pass);
     for (uint32_t c = 0; c < feeder->key_columns; c++) {
         feeder->id[c] = malloc((size_t)job->train.batch * sizeof *feeder->id[c]);
         no_memory |= !feeder->id[c];
     }
-    if (!feeder->batch || !feeder->empty || !feeder->full || no_memory) {
+    if (!feeder->batch || !feeder->empty || !feeder->full || !feeder->full_pass ||
+        no_memory) {
         err_set(err, ERR_MEMORY, "no memory for batches of %lld examples",
                 (long long)job->train.batch);
         goto fail;
@@ -86,18 +102,65 @@ fail:
     return -err->code;
 }
 
+static void reading_release(struct reading *reading)
+{
+    free(reading->range);
+    *reading = (struct reading){0};
+}
+
+static int reading_init(struct reading *reading, const struct pass *pass,
+                        struct err *err)
+{
+    uint32_t ranges = pass->ranges;
+
+    *reading = (struct reading){.pass = *pass, .taken = pass->taken};
+    reading->range = malloc((ranges ? ranges : 1) * sizeof *reading->range);
+    if (!reading->range)
+        return err_set(err, ERR_MEMORY, "no memory for %u ranges", ranges);
+    if (ranges)
+        memcpy(reading->range, pass->range, ranges * sizeof *pass->range);
+    reading->pass.range = reading->range;
+    if (ranges)
+        reading->position = reading->range[0].first;
+    return 0;
+}
+
+static bool same_pass(const struct pass *a, const struct pass *b)
+{
+    return a->part == b->part && a->epoch == b->epoch && a->taken == b->taken &&
+           a->read_only == b->read_only && a->ranges == b->ranges &&
+           (a->ranges == 0 ||
+            memcmp(a->range, b->range, a->ranges * sizeof *a->range) == 0);
+}
+
+/* Stops the reader, wherever it is, and forgets what it has read. */
+static void stop_reader(struct feeder *feeder)
+{
+    if (feeder->running) {
+        pthread_mutex_lock(&feeder->lock);
+        __atomic_store_n(&feeder->stop, true, __ATOMIC_RELAXED);
+        pthread_cond_broadcast(&feeder->changed);
+        pthread_mutex_unlock(&feeder->lock);
+        pthread_join(feeder->thread, NULL);
+    }
+    feeder->running = false;
+    reading_release(&feeder->now);
+    reading_release(&feeder->next);
+    feeder->has_next = false;
+}
+
 void feeder_destroy(struct feeder *feeder)
 {
-    struct err ignored;
-
     if (!feeder)
         return;
-    feeder_end(feeder, &ignored);
+    stop_reader(feeder);
     for (uint32_t i = 0; i < feeder->batches; i++)
         batch_release(&feeder->batch[i]);
     free(feeder->batch);
     free(feeder->empty);
     free(feeder->full);
+    free(feeder->full_pass);
+    free(feeder->order);
     for (uint32_t c = 0; c < feeder->key_columns; c++) {
         free(feeder->id[c]);
         keyset_marks_release(&feeder->marks[c]);
@@ -107,72 +170,122 @@ void feeder_destroy(struct feeder *feeder)
     free(feeder);
 }
 
-static void copy_example(const struct feeder *feeder, struct batch *batch,
-                         uint64_t number)
-{
-    uint32_t columns = feeder->key_columns;
-    const uint32_t *id = feeder->part->id + number * columns;
+/* --- the reader ------------------------------------------------------------------ */
 
-    for (uint32_t c = 0; c < columns; c++)
-        feeder->id[c][batch->n] = id[c];
-    batch->label[batch->n++] = feeder->part->label[number];
+static bool stopped(const struct feeder *feeder)
+{
+    return __atomic_load_n(&feeder->stop, __ATOMIC_RELAXED);
+}
+
+/* Makes what this pass needs: marks, and the order of its epoch (which may be there
+ * already, or as much of it as there was time for). */
+static int get_ready(struct feeder *feeder, struct err *err)
+{
+    const struct pass *pass = &feeder->now.pass;
+    uint64_t n = pass->part->examples;
+
+    for (uint32_t c = 0; c < feeder->key_columns; c++)
+        if (keyset_marks_init(&feeder->marks[c], pass->data->column[c].keys, err))
+            return -err->code;
+    if (pass->epoch == 0)
+        return 0;
+    if (feeder->order_room != n || !feeder->order) {
+        free(feeder->order);
+        feeder->order_room = n;
+        feeder->order_epoch = 0;
+        feeder->order = malloc((n + 1) * sizeof *feeder->order);
+        if (!feeder->order)
+            return err_set(err, ERR_MEMORY, "no memory for the order of %llu examples",
+                           (unsigned long long)n);
+    }
+    if (feeder->order_epoch != pass->epoch)
+        feeder->ordered = 0;
+    feeder->order_epoch = pass->epoch;
+    while (feeder->ordered < n && !stopped(feeder)) {
+        uint64_t end = feeder->ordered + SHUFFLE_STEP;
+
+        end = end < n ? end : n;
+        shuffle_stretch(feeder->order, feeder->ordered, end,
+                        (uint64_t)feeder->job->train.seed, pass->epoch);
+        feeder->ordered = end;
+    }
+    return 0;
+}
+
+/* Appends the examples at n positions from `first` on to the batch. */
+static void gather(const struct feeder *feeder, struct batch *batch, uint64_t first,
+                   uint32_t n)
+{
+    const struct part *part = feeder->now.pass.part;
+    const uint32_t *order = feeder->now.pass.epoch ? feeder->order + first : NULL;
+    uint32_t columns = feeder->key_columns, ahead = n < PREFETCH ? n : PREFETCH;
+    float *label = batch->label + batch->n;
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t number = order ? order[i] : first + i;
+        const uint32_t *id = part->id + number * columns;
+
+        if (order && i + ahead < n) {
+            __builtin_prefetch(&part->id[(size_t)order[i + ahead] * columns]);
+            __builtin_prefetch(&part->label[order[i + ahead]]);
+        }
+        for (uint32_t c = 0; c < columns; c++)
+            feeder->id[c][batch->n + i] = id[c];
+        label[i] = part->label[number];
+    }
+    batch->n += n;
 }
 
 /* Takes examples from the ranges until the batch is full or nothing is left. */
 static void take(struct feeder *feeder, struct batch *batch)
 {
+    struct reading *now = &feeder->now;
+
     batch->n = 0;
-    while (batch->n < batch->capacity && feeder->ranges) {
-        struct range *range = &feeder->range[0];
+    while (batch->n < batch->capacity && now->at < now->pass.ranges) {
+        const struct range *range = &now->range[now->at];
+        uint64_t left = now->position < range->end ? range->end - now->position : 0;
+        uint32_t room = batch->capacity - batch->n;
+        uint32_t n = left < room ? (uint32_t)left : room;
 
-        for (; range->first < range->end && batch->n < batch->capacity;
-             range->first++) {
-            uint64_t at = range->first;
-
-            if (!feeder->order) {
-                copy_example(feeder, batch, at);
-                continue;
-            }
-            if (at + PREFETCH < range->end) {
-                uint64_t soon = feeder->order[at + PREFETCH];
-
-                __builtin_prefetch(&feeder->part->id[soon * feeder->key_columns]);
-                __builtin_prefetch(&feeder->part->label[soon]);
-            }
-            copy_example(feeder, batch, feeder->order[at]);
-        }
-        if (range->first == range->end)
-            memmove(range, range + 1, --feeder->ranges * sizeof *range);
+        gather(feeder, batch, now->position, n);
+        now->position += n;
+        if (n == left && ++now->at < now->pass.ranges)
+            now->position = now->range[now->at].first;
     }
 }
 
 static int fill(struct feeder *feeder, struct batch *batch, struct err *err)
 {
+    struct reading *now = &feeder->now;
+
     take(feeder, batch);
     if (batch->n == 0)
         return 0;
-    feeder->taken += batch->n;
-    batch->taken = feeder->taken;
-    batch->read_only = feeder->read_only;
+    now->taken += batch->n;
+    batch->taken = now->taken;
+    batch->read_only = now->pass.read_only;
     batch->clock = 0;
     for (uint32_t t = 0; t < batch->tables; t++)
         keyset_build(&batch->set[t], NULL, 0, 1, feeder->servers);
     for (uint32_t c = 0; c < feeder->key_columns; c++)
         keyset_build_ids(&batch->set[feeder->table_of_column[c]], &feeder->marks[c],
-                         feeder->data->column[c].key, feeder->id[c], batch->n,
+                         now->pass.data->column[c].key, feeder->id[c], batch->n,
                          feeder->servers);
     return batch_cut(batch, err);
 }
 
-static void *read_all(void *context)
+/* Reads one pass; called and left with the lock held. */
+static int read_pass(struct feeder *feeder, struct err *err)
 {
-    struct feeder *feeder = context;
-    struct err err = {0};
+    int rc;
 
+    pthread_mutex_unlock(&feeder->lock);
+    rc = get_ready(feeder, err);
     pthread_mutex_lock(&feeder->lock);
-    while (!feeder->stop) {
+    while (rc == 0 && !feeder->stop) {
         struct batch *batch;
-        int rc;
+        uint32_t place;
 
         if (feeder->empties == 0) {
             pthread_cond_wait(&feeder->changed, &feeder->lock);
@@ -180,54 +293,119 @@ static void *read_all(void *context)
         }
         batch = feeder->empty[--feeder->empties];
         pthread_mutex_unlock(&feeder->lock);
-        rc = fill(feeder, batch, &err);
+        rc = fill(feeder, batch, err);
         pthread_mutex_lock(&feeder->lock);
-        if (rc)
-            feeder->err = err;
-        if (rc || batch->n == 0)
+        if (rc || batch->n == 0) {
+            feeder->empty[feeder->empties++] = batch;
             break;
-        feeder->full[(feeder->full_head + feeder->fulls++) % feeder->batches] = batch;
-        pthread_cond_signal(&feeder->changed);
+        }
+        place = (feeder->full_head + feeder->fulls++) % feeder->batches;
+        feeder->full[place] = batch;
+        feeder->full_pass[place] = feeder->reading;
+        pthread_cond_broadcast(&feeder->changed);
+    }
+    return rc;
+}
+
+/* One pass after the other, as long as it is known what comes next. */
+static void *read_all(void *context)
+{
+    struct feeder *feeder = context;
+    struct err err = {0};
+
+    pthread_mutex_lock(&feeder->lock);
+    for (;;) {
+        if (read_pass(feeder, &err)) {
+            feeder->err = err;
+            break;
+        }
+        /* Ahead of the trainer: what comes after that is said when it gets here. */
+        while (!feeder->stop && feeder->reading > feeder->taking)
+            pthread_cond_wait(&feeder->changed, &feeder->lock);
+        if (feeder->stop || !feeder->has_next)
+            break;
+        reading_release(&feeder->now);
+        feeder->now = feeder->next;
+        feeder->next = (struct reading){0};
+        feeder->has_next = false;
+        feeder->reading++;
+        pthread_cond_broadcast(&feeder->changed);
     }
     feeder->end = true;
-    pthread_cond_signal(&feeder->changed);
+    pthread_cond_broadcast(&feeder->changed);
     pthread_mutex_unlock(&feeder->lock);
     return NULL;
 }
 
-int feeder_begin(struct feeder *feeder, const struct dataset *data,
-                 const struct part *part, const uint32_t *order,
-                 const struct range *range, uint32_t ranges, uint64_t taken,
-                 bool read_only, struct err *err)
+/* --- the trainer ----------------------------------------------------------------- */
+
+/* Starts the reader on `now` as pass `reading`. */
+static int start_reader(struct feeder *feeder, uint64_t reading, struct err *err)
 {
-    for (uint32_t c = 0; c < feeder->key_columns; c++)
-        if (keyset_marks_init(&feeder->marks[c], data->column[c].keys, err))
-            return -err->code;
-    feeder->range = malloc((ranges ? ranges : 1) * sizeof *range);
-    if (!feeder->range)
-        return err_set(err, ERR_MEMORY, "no memory for %u ranges", ranges);
-    if (ranges > 0)
-        memcpy(feeder->range, range, ranges * sizeof *range);
-    feeder->ranges = ranges;
-    feeder->data = data;
-    feeder->part = part;
-    feeder->order = order;
-    feeder->taken = taken;
-    feeder->read_only = read_only;
     feeder->empties = 0;
     for (uint32_t i = 0; i < feeder->batches; i++)
         feeder->empty[feeder->empties++] = &feeder->batch[i];
-    feeder->fulls = feeder->full_head = 0;
+    feeder->fulls = feeder->full_head = feeder->outside = 0;
     feeder->stop = feeder->end = false;
+    feeder->reading = reading;
     feeder->err.code = 0;
     errno = pthread_create(&feeder->thread, NULL, read_all, feeder);
-    if (errno) {
-        free(feeder->range);
-        feeder->range = NULL;
+    if (errno)
         return err_system(err, "cannot start the reader thread");
-    }
     feeder->running = true;
     return 0;
+}
+
+int feeder_prepare(struct feeder *feeder, const struct pass *pass, struct err *err)
+{
+    stop_reader(feeder);
+    if (reading_init(&feeder->now, pass, err))
+        return -err->code;
+    return start_reader(feeder, feeder->taking + 1, err);
+}
+
+/* Is the reader in this very pass already? */
+static bool is_prepared(struct feeder *feeder, const struct pass *pass)
+{
+    bool prepared;
+
+    if (!feeder->running)
+        return false;
+    pthread_mutex_lock(&feeder->lock);
+    prepared = !feeder->end && feeder->reading == feeder->taking + 1 &&
+               same_pass(&feeder->now.pass, pass);
+    pthread_mutex_unlock(&feeder->lock);
+    return prepared;
+}
+
+int feeder_begin(struct feeder *feeder, const struct pass *pass,
+                 const struct pass *next, struct err *err)
+{
+    struct reading coming = {0};
+
+    if (next && reading_init(&coming, next, err))
+        return -err->code;
+    if (is_prepared(feeder, pass)) {
+        pthread_mutex_lock(&feeder->lock);
+        feeder->taking++;
+        feeder->next = coming;
+        feeder->has_next = next != NULL;
+        pthread_cond_broadcast(&feeder->changed);
+        pthread_mutex_unlock(&feeder->lock);
+        return 0;
+    }
+    stop_reader(feeder);
+    feeder->next = coming;
+    feeder->has_next = next != NULL;
+    if (reading_init(&feeder->now, pass, err))
+        return -err->code;
+    return start_reader(feeder, ++feeder->taking, err);
+}
+
+/* A batch of the trainer's pass stands first in the ring. */
+static bool is_ready(const struct feeder *feeder)
+{
+    return feeder->fulls && feeder->full_pass[feeder->full_head] == feeder->taking;
 }
 
 struct batch *feeder_next(struct feeder *feeder, bool wait)
@@ -235,12 +413,14 @@ struct batch *feeder_next(struct feeder *feeder, bool wait)
     struct batch *batch = NULL;
 
     pthread_mutex_lock(&feeder->lock);
-    while (wait && feeder->fulls == 0 && !feeder->end)
+    while (wait && !is_ready(feeder) && feeder->reading == feeder->taking &&
+           !feeder->end)
         pthread_cond_wait(&feeder->changed, &feeder->lock);
-    if (feeder->fulls) {
+    if (is_ready(feeder)) {
         batch = feeder->full[feeder->full_head];
         feeder->full_head = (feeder->full_head + 1) % feeder->batches;
         feeder->fulls--;
+        feeder->outside++;
     }
     pthread_mutex_unlock(&feeder->lock);
     return batch;
@@ -250,24 +430,28 @@ void feeder_return(struct feeder *feeder, struct batch *batch)
 {
     pthread_mutex_lock(&feeder->lock);
     feeder->empty[feeder->empties++] = batch;
-    pthread_cond_signal(&feeder->changed);
+    feeder->outside--;
+    pthread_cond_broadcast(&feeder->changed);
     pthread_mutex_unlock(&feeder->lock);
 }
 
 int feeder_end(struct feeder *feeder, struct err *err)
 {
+    bool goes_on;
+    int code;
+
     if (!feeder->running)
         return 0;
     pthread_mutex_lock(&feeder->lock);
-    feeder->stop = true;
-    pthread_cond_signal(&feeder->changed);
+    goes_on = !feeder->end && feeder->reading > feeder->taking &&
+              feeder->outside == 0 && !is_ready(feeder);
     pthread_mutex_unlock(&feeder->lock);
-    pthread_join(feeder->thread, NULL);
-    feeder->running = false;
-    free(feeder->range);
-    feeder->range = NULL;
-    if (!feeder->err.code)
+    if (goes_on)
         return 0;
-    *err = feeder->err;
-    return -err->code;
+    stop_reader(feeder);
+    code = feeder->err.code;
+    if (code)
+        *err = feeder->err;
+    feeder->err.code = 0;
+    return code ? -code : 0;
 }

@@ -11,19 +11,30 @@
 
 struct feeder;
 
+/* What is to be read: the positions of `range` in the order of an epoch. */
+struct pass {
+    const struct dataset *data; /* borrowed until the feeder reads something else */
+    const struct part *part;    /* of data */
+    uint32_t epoch;             /* 0: the examples as they stand, not shuffled */
+    const struct range *range;  /* [ranges]; copied */
+    uint32_t ranges;
+    uint64_t taken; /* what batches count up from */
+    bool read_only;
+};
+
 /* `ahead`: batches that may be outside with the trainer; a few more are being filled.
  * `job` and `width` (floats a row, by table) are borrowed. */
 int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers,
                   uint32_t ahead, struct feeder **feeder, struct err *err);
 void feeder_destroy(struct feeder *feeder); /* ends a pass; NULL is fine */
 
-/* Starts a pass over the positions of `range` (copied), example order[position] of
- * `part` of `data`, or example `position` when order is NULL; data and order are
- * borrowed until the pass ends. `taken` is what batches count up from. */
-int feeder_begin(struct feeder *feeder, const struct dataset *data,
-                 const struct part *part, const uint32_t *order,
-                 const struct range *range, uint32_t ranges, uint64_t taken,
-                 bool read_only, struct err *err);
+/* Reads ahead for the pass that will probably begin next. If another one begins, what
+ * was read is forgotten. Not between feeder_begin() and feeder_end(). */
+int feeder_prepare(struct feeder *feeder, const struct pass *pass, struct err *err);
+/* Starts a pass. Behind its end the reader goes on with `next`, as feeder_prepare();
+ * NULL: nobody knows what comes next. */
+int feeder_begin(struct feeder *feeder, const struct pass *pass,
+                 const struct pass *next, struct err *err);
 /* The next batch, cut; NULL at the end, or with !wait when none is ready. */
 struct batch *feeder_next(struct feeder *feeder, bool wait);
 /* Gives a batch back to be filled again. */

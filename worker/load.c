@@ -83,6 +83,8 @@ static int read_shared(struct worker *worker, struct err *err)
 int worker_load(struct worker *worker, struct err *err)
 {
     const struct dataset *data = &worker->setup->shared->data;
+    struct range share;
+    struct pass first;
     int rc;
 
     if (worker->data)
@@ -92,11 +94,8 @@ int worker_load(struct worker *worker, struct err *err)
     rc = read_shared(worker, err);
     if (rc)
         return rc;
-    worker->order = malloc((data->train.examples + 1) * sizeof *worker->order);
-    if (!worker->order)
-        return err_set(err, ERR_MEMORY, "no memory for the order of %llu examples",
-                       (unsigned long long)data->train.examples);
     worker->data = data;
     worker->status.data = data->facts;
-    return 0;
+    first = worker_whole_share(worker, 1, &share); /* most runs begin there */
+    return feeder_prepare(worker->feeder, &first, err);
 }

@@ -21,8 +21,6 @@ struct worker {
     int user, item;     /* table indices */
     uint32_t width[JOB_TABLES_MAX];
     float *gradient[JOB_TABLES_MAX]; /* [batch][width] */
-    uint32_t *order;                 /* the epoch's permutation, [train examples] */
-    uint32_t order_epoch;            /* which epoch's it is; 0 = none */
     struct status status;
     struct client_counts before; /* counts of earlier incarnations */
     bool met;                    /* the servers know us */
@@ -35,6 +33,11 @@ int worker_load(struct worker *worker, struct err *err);
 /* Trains this worker's ranges of an ORDER_TRAIN until they are done or a newer order
  * comes; everything pushed is acknowledged when it returns 0. */
 int worker_train(struct worker *worker, const struct order *order, struct err *err);
+
+/* What this worker has to train of an epoch that nobody has begun; its one range is
+ * written to *share. */
+struct pass worker_whole_share(const struct worker *worker, uint32_t epoch,
+                               struct range *share);
 
 /* Gets everything acknowledged and reports where the training order before this one
  * stands: also when an earlier incarnation has trained it, or nobody, because this

@@ -3,7 +3,6 @@
 
 #include "common/clock.h"
 #include "worker/step.h"
-#include "worker/stream/shuffle.h"
 
 enum { WINDOW_MAX = 256 };
 
@@ -262,11 +261,27 @@ static int check_ranges(const struct worker *worker, const struct order *order,
     return 0;
 }
 
+struct pass worker_whole_share(const struct worker *worker, uint32_t epoch,
+                               struct range *share)
+{
+    const struct worker_setup *setup = worker->setup;
+    const struct range all = {0, worker->data->train.examples};
+    uint32_t ranges = ranges_share(&all, 1, setup->index, setup->roster->workers,
+                                   share);
+
+    return (struct pass){.data = worker->data,
+                         .part = &worker->data->train,
+                         .epoch = epoch,
+                         .range = share,
+                         .ranges = ranges};
+}
+
 int worker_train(struct worker *worker, const struct order *order, struct err *err)
 {
     struct training t = training_of(worker, order);
     const struct job *job = worker->setup->job;
-    struct range range[SHARE_RANGES_MAX];
+    struct range range[SHARE_RANGES_MAX], share;
+    struct pass pass, next;
     struct err ignored;
     uint32_t ranges;
     int rc;
@@ -274,17 +289,19 @@ int worker_train(struct worker *worker, const struct order *order, struct err *e
     if (check_ranges(worker, order, err))
         return -err->code;
     t.inflight = ahead(job);
-    if (worker->order_epoch != order->epoch) {
-        shuffle(worker->order, worker->data->train.examples, (uint64_t)job->train.seed,
-                order->epoch);
-        worker->order_epoch = order->epoch;
-    }
     ranges = remaining(&t, range);
     worker->status.phase = PHASE_TRAINING;
     worker->status.epoch = order->epoch;
     report(&t);
-    rc = feeder_begin(worker->feeder, worker->data, &worker->data->train, worker->order,
-                      range, ranges, t.done.taken, false, err);
+    pass = (struct pass){.data = worker->data,
+                         .part = &worker->data->train,
+                         .epoch = order->epoch,
+                         .range = range,
+                         .ranges = ranges,
+                         .taken = t.done.taken};
+    next = worker_whole_share(worker, order->epoch + 1, &share);
+    rc = feeder_begin(worker->feeder, &pass,
+                      order->epoch < job->train.epochs ? &next : NULL, err);
     if (rc)
         return rc;
     rc = run(&t, err);

@@ -261,7 +261,6 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
     member_destroy(worker->member);
     for (int t = 0; t < JOB_TABLES_MAX; t++)
         free(worker->gradient[t]);
-    free(worker->order);
     free(worker);
     return rc;
 }

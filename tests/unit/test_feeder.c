@@ -14,13 +14,13 @@
 #include "common/rng.h"
 #include "tests/unit/heap_count.h"
 #include "worker/feeder.h"
+#include "worker/stream/shuffle.h"
 
 enum { EXAMPLES = 5000, BATCH = 64, AHEAD = 3, SERVERS = 2 };
 
 struct kit {
     struct job job;
     struct dataset data;
-    uint32_t order[EXAMPLES];
     uint32_t width[2];
     struct feeder *feeder;
     uint32_t seen[EXAMPLES];
@@ -62,7 +62,6 @@ static struct kit *kit_create(uint32_t ahead)
             dictionary_id(&kit->data.column[0], 100000 + i % 10, &id[0], &err), 0);
         assert_int_equal(dictionary_id(&kit->data.column[1], i, &id[1], &err), 0);
         kit->data.train.label[i] = (float)i;
-        kit->order[i] = EXAMPLES - 1 - i;
     }
     if (feeder_create(&kit->job, kit->width, SERVERS, ahead, &kit->feeder, &err))
         fail_msg("%s", err.text);
@@ -76,13 +75,24 @@ static void kit_destroy(struct kit *kit)
     free(kit);
 }
 
-static void begin(struct kit *kit, bool ordered, const struct range *range,
+static struct pass pass_of(const struct kit *kit, uint32_t epoch,
+                           const struct range *range, uint32_t ranges, uint64_t taken)
+{
+    return (struct pass){.data = &kit->data,
+                         .part = &kit->data.train,
+                         .epoch = epoch,
+                         .range = range,
+                         .ranges = ranges,
+                         .taken = taken};
+}
+
+static void begin(struct kit *kit, uint32_t epoch, const struct range *range,
                   uint32_t ranges, uint64_t taken)
 {
+    struct pass pass = pass_of(kit, epoch, range, ranges, taken);
     struct err err;
 
-    if (feeder_begin(kit->feeder, &kit->data, &kit->data.train,
-                     ordered ? kit->order : NULL, range, ranges, taken, false, &err))
+    if (feeder_begin(kit->feeder, &pass, NULL, &err))
         fail_msg("%s", err.text);
 }
 
@@ -175,7 +185,7 @@ static void test_ranges(void **state)
             range[n++] = (struct range){at, end_at};
             at = end_at;
         }
-        begin(kit, true, range, n, 1000);
+        begin(kit, 1, range, n, 1000);
         assert_int_equal(read_all(kit, 1, 1000), (EXAMPLES + BATCH - 1) / BATCH);
         end(kit);
         assert_seen(kit, (uint32_t)seed);
@@ -189,10 +199,10 @@ static void test_nothing_to_read(void **state)
     struct kit *kit = kit_create(0);
 
     (void)state;
-    begin(kit, true, NULL, 0, 0);
+    begin(kit, 1, NULL, 0, 0);
     assert_null(feeder_next(kit->feeder, true));
     end(kit);
-    begin(kit, true, &none, 1, 0);
+    begin(kit, 1, &none, 1, 0);
     assert_null(feeder_next(kit->feeder, true));
     end(kit);
     end(kit); /* a pass that is over */
@@ -209,7 +219,7 @@ static void test_stop_in_the_middle(void **state)
     (void)state;
     for (uint32_t stop = 0; stop < 60; stop++) {
         memset(kit->seen, 0, sizeof kit->seen);
-        begin(kit, true, &all, 1, 0);
+        begin(kit, 1, &all, 1, 0);
         for (uint32_t i = 0; i < stop; i++) {
             struct batch *batch = feeder_next(kit->feeder, true);
 
@@ -223,7 +233,7 @@ static void test_stop_in_the_middle(void **state)
             assert_true(kit->seen[i] <= 1);
     }
     memset(kit->seen, 0, sizeof kit->seen);
-    begin(kit, true, &all, 1, 0);
+    begin(kit, 1, &all, 1, 0);
     read_all(kit, AHEAD, 0);
     kit_destroy(kit); /* in the middle of a pass */
 }
@@ -236,7 +246,7 @@ static void test_without_waiting(void **state)
     struct batch *batch;
 
     (void)state;
-    begin(kit, true, &all, 1, 0);
+    begin(kit, 1, &all, 1, 0);
     for (uint32_t left = EXAMPLES; left;) {
         while (!(batch = feeder_next(kit->feeder, false)))
             sched_yield();
@@ -253,18 +263,87 @@ static void test_read_only(void **state)
 {
     static const struct range some = {0, 10};
     struct kit *kit = kit_create(AHEAD);
+    struct pass pass = pass_of(kit, 0, &some, 1, 0);
     struct batch *batch;
     struct err err;
 
     (void)state;
-    assert_int_equal(feeder_begin(kit->feeder, &kit->data, &kit->data.train, NULL,
-                                  &some, 1, 0, true, &err),
-                     0);
+    pass.read_only = true;
+    assert_int_equal(feeder_begin(kit->feeder, &pass, NULL, &err), 0);
     batch = feeder_next(kit->feeder, true);
     assert_non_null(batch);
     assert_true(batch->read_only);
     assert_int_equal(batch->n, 10);
     end(kit);
+    kit_destroy(kit);
+}
+
+/* The examples of a pass come in the order of its epoch. */
+static void expect_order(struct kit *kit, uint32_t epoch)
+{
+    uint32_t order[EXAMPLES], at = 0;
+    struct batch *batch;
+
+    shuffle(order, EXAMPLES, (uint64_t)kit->job.train.seed, epoch);
+    while ((batch = feeder_next(kit->feeder, true))) {
+        for (uint32_t i = 0; i < batch->n; i++, at++)
+            assert_int_equal((uint32_t)batch->label[i], epoch ? order[at] : at);
+        assert_int_equal(batch->taken, at);
+        feeder_return(kit->feeder, batch);
+    }
+    assert_int_equal(at, EXAMPLES);
+}
+
+/* Whatever was thought to come next, what is begun is what comes; what is read ahead
+ * for it may be there at once, or be of no use. */
+static void test_what_comes_next(void **state)
+{
+    static const struct range all = {0, EXAMPLES}, half = {0, EXAMPLES / 2};
+    struct kit *kit = kit_create(AHEAD);
+    struct err err;
+
+    (void)state;
+    for (uint64_t round = 0; round < 300; round++) {
+        uint32_t epoch = (uint32_t)(rng_at(1, 1, round) % 3);
+        uint32_t guess = (uint32_t)(rng_at(1, 2, round) % 4);
+        struct pass pass = pass_of(kit, epoch, &all, 1, 0);
+        struct pass next = pass_of(kit, guess % 3, guess == 3 ? &half : &all, 1, 0);
+
+        if (rng_at(1, 3, round) % 8 == 0)
+            assert_int_equal(feeder_prepare(kit->feeder, &next, &err), 0);
+        assert_int_equal(
+            feeder_begin(kit->feeder, &pass, round % 5 ? &next : NULL, &err), 0);
+        if (rng_at(1, 4, round) % 6 == 0) { /* stopped, with batches outside */
+            (void)feeder_next(kit->feeder, true);
+            (void)feeder_next(kit->feeder, true);
+        } else {
+            expect_order(kit, epoch);
+        }
+        if (rng_at(1, 5, round) % 2)
+            sched_yield();
+        assert_int_equal(feeder_end(kit->feeder, &err), 0);
+    }
+    kit_destroy(kit); /* while it may be reading ahead */
+}
+
+/* With the right guess the batches of the next pass are there before it begins. */
+static void test_reads_ahead(void **state)
+{
+    static const struct range all = {0, EXAMPLES};
+    struct kit *kit = kit_create(AHEAD);
+    struct pass pass = pass_of(kit, 1, &all, 1, 0), next = pass_of(kit, 2, &all, 1, 0);
+    struct err err;
+
+    (void)state;
+    assert_int_equal(feeder_prepare(kit->feeder, &pass, &err), 0);
+    assert_null(feeder_next(kit->feeder, true)); /* it is not begun */
+    assert_int_equal(feeder_begin(kit->feeder, &pass, &next, &err), 0);
+    expect_order(kit, 1);
+    assert_null(feeder_next(kit->feeder, true)); /* nor is this */
+    assert_int_equal(feeder_end(kit->feeder, &err), 0);
+    assert_int_equal(feeder_begin(kit->feeder, &next, NULL, &err), 0);
+    expect_order(kit, 2);
+    assert_int_equal(feeder_end(kit->feeder, &err), 0);
     kit_destroy(kit);
 }
 
@@ -292,10 +371,10 @@ static void test_second_pass_allocates_nothing(void **state)
     uint64_t before;
 
     (void)state;
-    begin(kit, false, &all, 1, 0);
+    begin(kit, 0, &all, 1, 0);
     read_all(kit, 1, 0);
     end(kit);
-    begin(kit, false, &all, 1, 0);
+    begin(kit, 0, &all, 1, 0);
     before = heap_count();
     read_all(kit, 1, 0);
     assert_int_equal(heap_count(), before);
@@ -312,6 +391,8 @@ int main(void)
         cmocka_unit_test(test_stop_in_the_middle),
         cmocka_unit_test(test_without_waiting),
         cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_what_comes_next),
+        cmocka_unit_test(test_reads_ahead),
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_second_pass_allocates_nothing),
     };

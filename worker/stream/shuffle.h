@@ -9,5 +9,8 @@
  * is the number of the example at position p. n < 2^32, 0 is fine. Cannot fail; any
  * thread. */
 void shuffle(uint32_t *order, uint64_t n, uint64_t seed, uint64_t epoch);
+/* The same in steps: makes the permutation of 0..first-1 that of 0..end-1. */
+void shuffle_stretch(uint32_t *order, uint64_t first, uint64_t end, uint64_t seed,
+                     uint64_t epoch);
 
 #endif
