@@ -105,6 +105,28 @@ def about(path, train, test):
              os.getloadavg()[0]), flush=True)
 
 
+def children(pid):
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+            found = [int(word) for word in f.read().split()]
+    except OSError:
+        return []
+    return found + [one for child in found for one in children(child)]
+
+
+def find_child(root, role, index):
+    """The process below `root` that works as that server or worker, or None."""
+    for pid in children(root):
+        try:
+            with open("/proc/%d/cmdline" % pid, "rb") as f:
+                words = f.read().replace(b"\0", b" ").split()
+        except OSError:
+            continue
+        if words[1:2] == [b"child"] and words[-2:] == [role.encode(), b"%d" % index]:
+            return pid
+    return None
+
+
 class Folder:
     """A temporary folder, gone at the end."""
 
