@@ -481,8 +481,6 @@ static void write_part(struct client *client, const struct batch *batch,
     client->counts.pushes_sent += part->number + 1 == part->parts;
 }
 
-static int wait_a_little(struct client *client, struct err *err);
-
 /* Waits until the outbox has room for the batch. */
 static int make_room(struct client *client, const struct batch *batch, struct err *err)
 {
@@ -495,7 +493,7 @@ static int make_room(struct client *client, const struct batch *batch, struct er
         bytes += describe(batch, &batch->part[p], section, at);
     while ((rc = outbox_begin(client->outbox, batch->parts, bytes, err)) ==
            -ERR_AGAIN) {
-        rc = wait_a_little(client, err);
+        rc = client_wait(client, err);
         if (rc)
             return rc;
     }
@@ -545,7 +543,7 @@ int client_push(struct client *client, const struct batch *batch,
         rc = pump_pushes(client, err);
         if (rc || outbox_entries(client->outbox) <= client->window)
             break;
-        rc = wait_a_little(client, err);
+        rc = client_wait(client, err);
     }
     return rc;
 }
@@ -568,9 +566,10 @@ static int receive_ack(struct client *client, uint32_t server, const struct mess
                        struct err *err)
 {
     struct link *link = &client->link[server];
+    bool waits = client->job->train.consistency != CONSISTENCY_ASYNC;
 
     /* Other workers may hold us up there for as long as they are alive. */
-    if (!link->met || client->job->train.consistency != CONSISTENCY_ASYNC || link->idle)
+    if (!link->met || link->idle || (waits && needs_telling(client, link)))
         link->moved_ms = now(client);
     if (!link->met) {
         link->met = true;
@@ -687,7 +686,7 @@ static int too_late(const struct client *client, uint32_t server, struct err *er
                    client->job->cluster.timeout);
 }
 
-static int wait_a_little(struct client *client, struct err *err)
+int client_wait(struct client *client, struct err *err)
 {
     int rc = client->line.wait(client->line.context, client, TICK_MS, err);
     int64_t time = now(client);
@@ -728,7 +727,7 @@ int client_meet(struct client *client, struct err *err)
     }
     for (uint32_t s = 0; s < client->roster->servers; s++)
         while (!client->link[s].met) {
-            int rc = wait_a_little(client, err);
+            int rc = client_wait(client, err);
 
             if (rc)
                 return rc;
@@ -768,15 +767,10 @@ bool client_has_ended(const struct client *client)
     return true;
 }
 
-int client_wait(struct client *client, struct err *err)
-{
-    return wait_a_little(client, err);
-}
-
 int client_finish_pull(struct client *client, struct batch *batch, struct err *err)
 {
     while (batch->unanswered) {
-        int rc = wait_a_little(client, err);
+        int rc = client_wait(client, err);
 
         if (rc)
             return rc;
@@ -789,7 +783,7 @@ int client_finish_pull(struct client *client, struct batch *batch, struct err *e
 int client_drain(struct client *client, struct err *err)
 {
     while (client_acknowledged(client) < client->last_pushed) {
-        int rc = wait_a_little(client, err);
+        int rc = client_wait(client, err);
 
         if (rc)
             return rc;

@@ -303,13 +303,13 @@ static void test_server_never_met(void **state)
     net_kit_destroy(kit);
 }
 
-static void test_pulls_not_answered(void **state)
+static void pulls_not_answered(int consistency)
 {
     struct net_kit *kit = net_kit_create(4);
     struct batch batch = {0};
     struct err err;
 
-    (void)state;
+    kit->server[0]->job.train.consistency = consistency;
     meet(kit);
     kit->now_ms += 20 * TIMEOUT_MS; /* silence while nothing is asked is none */
     kit->deaf_to_pulls = true;
@@ -319,6 +319,15 @@ static void test_pulls_not_answered(void **state)
     assert_true(kit->pulls_sent > 4); /* it has asked again */
     batch_release(&batch);
     net_kit_destroy(kit);
+}
+
+/* That the server is alive and says so is no excuse. */
+static void test_pulls_not_answered(void **state)
+{
+    (void)state;
+    pulls_not_answered(CONSISTENCY_ASYNC);
+    pulls_not_answered(CONSISTENCY_SSP);
+    pulls_not_answered(CONSISTENCY_BSP);
 }
 
 /* A connection that takes nothing is as bad as one that answers nothing. */
