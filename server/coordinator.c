@@ -48,11 +48,25 @@ static void keep(struct coordinator *c)
         m->state.interrupted == c->state->interrupted)
         return;
     if (c->state->stage == STAGE_END && m->state.stage != STAGE_END)
-        coordinator_view(c, c->stage_ms, &m->view);
+        coordinator_sum(c, c->stage_ms, &m->view);
     m->next = *c->state;
     __atomic_store_n(&m->ready, 1, __ATOMIC_RELEASE);
     m->state = m->next;
     __atomic_store_n(&m->ready, 0, __ATOMIC_RELEASE);
+}
+
+/* Members may have done more than they had said when the end was decided. A coordinator
+ * that has come back since does not hear from all of them again. */
+static void keep_last_words(struct coordinator *c)
+{
+    bool all = c->memory->state.stage == STAGE_END;
+
+    for (uint32_t i = 0; i < c->plan.roster->servers; i++)
+        all = all && c->server[i].known;
+    for (uint32_t i = 0; i < c->plan.roster->workers; i++)
+        all = all && c->worker[i].known;
+    if (all)
+        coordinator_sum(c, c->stage_ms, &c->memory->view);
 }
 
 /* Takes up what a checkpoint says, once. */
@@ -531,6 +545,7 @@ int coordinator_take(struct coordinator *c, struct peer from,
     int rc = take(c, from, status, now_ms, err);
 
     keep(c);
+    keep_last_words(c);
     return rc;
 }
 

@@ -23,4 +23,8 @@ struct coordinator {
     int64_t stop_ms; /* when the stop in force was ordered */
 };
 
+/* Sums up what the members have said last, whatever is kept. */
+void coordinator_sum(const struct coordinator *coordinator, int64_t now_ms,
+                     struct run_view *view);
+
 #endif

@@ -30,13 +30,17 @@ static void view_servers(const struct coordinator *c, struct run_view *view)
 void coordinator_view(const struct coordinator *c, int64_t now_ms,
                       struct run_view *view)
 {
+    if (c->memory->state.stage == STAGE_END)
+        *view = c->memory->view;
+    else
+        coordinator_sum(c, now_ms, view);
+}
+
+void coordinator_sum(const struct coordinator *c, int64_t now_ms, struct run_view *view)
+{
     const struct coordinator_state *s = c->state;
     double loss = s->open.loss_sum, seconds;
 
-    if (c->memory->state.stage == STAGE_END) {
-        *view = c->memory->view;
-        return;
-    }
     memset(view, 0, sizeof *view);
     view->stage = s->stage;
     view->epoch = s->epoch;
