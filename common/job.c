@@ -141,6 +141,17 @@ static const struct setting rows[] = {
     {"train.inflight", SETTING_INTEGER, AT(train.inflight), .min = 0, .max = 64,
      .preset = "2", .unit = "batches",
      .doc = "Batches whose rows are pulled ahead of the one being computed."},
+    {"train.cache", SETTING_BYTES, AT(train.cache), .min = 0, .max = 70368744177664.0,
+     .preset = "0 B",
+     .doc = "Memory with which each worker keeps rows that it has pulled, to use them "
+            "again for the next batches; 0: none. It pays where the same rows are in "
+            "many batches that are short beside the tables. Not with bsp, "
+            "optimizer.stale_rate or optimizer.compensate."},
+    {"train.cache_staleness", SETTING_INTEGER, AT(train.cache_staleness), .min = 1,
+     .max = 1000, .preset = "4", .unit = "batches",
+     .doc = "For how many batches after the one that it was pulled for a row in "
+            "train.cache may be used. With ssp never beyond train.staleness either: a "
+            "kept row is read with the guarantee of one that is pulled."},
     {"train.check_finite", SETTING_BOOLEAN, AT(train.check_finite), .preset = "true",
      .doc = "Stop when a gradient is not a finite number."},
 

@@ -137,8 +137,10 @@ struct job {
         int update;      /* enum update_kind */
         int64_t staleness;
         int64_t seed;
-        int64_t inflight;  /* batches pulled ahead of the one being computed */
-        bool check_finite; /* stop on NaN or Inf in a gradient */
+        int64_t cache;           /* bytes of each worker's cache of rows; 0 = none */
+        int64_t cache_staleness; /* batches for which a row in it may be used */
+        int64_t inflight;        /* batches pulled ahead of the one being computed */
+        bool check_finite;       /* stop on NaN or Inf in a gradient */
     } train;
     struct {
         char metrics[JOB_LIST_MAX];

@@ -353,6 +353,29 @@ static int check_cures(const struct job *job, struct err *err)
     return 0;
 }
 
+/* Where rows may be read that no server has given out for this batch. */
+static int check_cache(const struct job *job, struct err *err)
+{
+    if (job->train.cache == 0)
+        return 0;
+    if (job->train.consistency == CONSISTENCY_BSP)
+        return err_set(
+            err, ERR_INPUT,
+            "train.cache is set, but with train.consistency: bsp every batch "
+            "reads rows that all have just changed, expected 0");
+    for (int t = 0; t < job->tables; t++) {
+        const struct job_optimizer o = job_table_optimizer(job, t);
+
+        if (o.stale_rate != STALE_RATE_SAME || o.compensate > 0)
+            return err_set(err, ERR_INPUT,
+                           "train.cache is set, but optimizer.%s of table %s goes by "
+                           "when each row was pulled, expected 0",
+                           o.compensate > 0 ? "compensate" : "stale_rate",
+                           job->table[t].name);
+    }
+    return 0;
+}
+
 int job_check(const struct job *job, struct err *err)
 {
     int rc = check_name(job, err);
@@ -371,6 +394,8 @@ int job_check(const struct job *job, struct err *err)
         rc = check_update(job, err);
     if (!rc)
         rc = check_cures(job, err);
+    if (!rc)
+        rc = check_cache(job, err);
     if (!rc)
         rc = check_metrics(job, err);
     return rc;

@@ -93,6 +93,26 @@ static json_t *staleness(const struct job *job, const struct run_view *view)
     return all;
 }
 
+/* Empty without train.cache. */
+static json_t *cache(const struct job *job, const struct run_view *view)
+{
+    json_t *all = json_object();
+
+    for (int t = 0; t < job->tables && job->train.cache > 0; t++) {
+        const struct table_facts *facts = &view->table[t];
+        double reads = facts->cache_reads ? (double)facts->cache_reads : 1;
+
+        json_object_set_new(all, job->table[t].name,
+                            json_pack("{s:I, s:I, s:f, s:I, s:I}", "reads",
+                                      (json_int_t)facts->cache_reads, "hits",
+                                      (json_int_t)facts->cache_hits, "hit_rate",
+                                      (double)facts->cache_hits / reads, "rows",
+                                      (json_int_t)view->cache_rows[t], "bytes",
+                                      (json_int_t)view->cache_bytes[t]));
+    }
+    return all;
+}
+
 static json_t *test_metrics(const struct job *job,
                             const struct coordinator_state *state)
 {
@@ -157,7 +177,7 @@ int report_write(const struct run_request *request, const struct roster *roster,
         (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
         epochs(state), "test", test_metrics(job, state));
     json_t *rest = json_pack(
-        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:I, "
+        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o, s:I, "
         "s:{s:o, s:I, s:f}}",
         "seconds", seconds, "cpu_seconds", cpu_seconds, "bytes", "pulled",
         (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed,
@@ -165,10 +185,10 @@ int report_write(const struct run_request *request, const struct roster *roster,
         (json_int_t)view->pushes_applied, "duplicates_dropped",
         (json_int_t)view->pushes_duplicate, "resent", (json_int_t)view->pushes_resent,
         "uncompensated", (json_int_t)view->pushes_uncompensated, "staleness",
-        staleness(job, view), "waiting", times(view), "restarts",
-        (json_int_t)state->restarts, "checkpoint", "dir", word(job->checkpoint.dir),
-        "bytes", (json_int_t)state->checkpoint_bytes, "seconds",
-        state->checkpoint_seconds);
+        staleness(job, view), "cache", cache(job, view), "waiting", times(view),
+        "restarts", (json_int_t)state->restarts, "checkpoint", "dir",
+        word(job->checkpoint.dir), "bytes", (json_int_t)state->checkpoint_bytes,
+        "seconds", state->checkpoint_seconds);
     char *dump = NULL;
     int rc;
 

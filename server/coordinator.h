@@ -82,7 +82,10 @@ struct run_view {
         double training, wait, parked; /* seconds, as in a status */
     } times[WORKERS_MAX];
     uint32_t tables;
-    struct table_facts table[STATUS_TABLES_MAX]; /* full: the highest reason */
+    /* Staleness and reads of a table are those of all who read it; full: the highest
+     * reason. */
+    struct table_facts table[STATUS_TABLES_MAX];
+    uint64_t cache_rows[STATUS_TABLES_MAX], cache_bytes[STATUS_TABLES_MAX];
 };
 
 /* What survives the coordinator's process. Fresh memory is zero. A change is written

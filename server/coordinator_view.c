@@ -27,6 +27,19 @@ static void view_servers(const struct coordinator *c, struct run_view *view)
     }
 }
 
+/* What a worker has read out of its cache, and what is in it. */
+static void view_cache(const struct status *worker, struct run_view *view)
+{
+    for (uint32_t t = 0; t < worker->tables && t < STATUS_TABLES_MAX; t++) {
+        view->table[t].cache_reads += worker->table[t].cache_reads;
+        view->table[t].cache_hits += worker->table[t].cache_hits;
+        for (int b = 0; b < STALENESS_BUCKETS; b++)
+            view->table[t].staleness[b] += worker->table[t].staleness[b];
+        view->cache_rows[t] += worker->table[t].rows;
+        view->cache_bytes[t] += worker->table[t].bytes;
+    }
+}
+
 void coordinator_view(const struct coordinator *c, int64_t now_ms,
                       struct run_view *view)
 {
@@ -63,6 +76,7 @@ void coordinator_sum(const struct coordinator *c, int64_t now_ms, struct run_vie
         view->member_cpu_seconds += w->cpu_seconds;
         view->times[view->workers++] = (struct worker_times){
             w->training_seconds, w->wait_seconds, w->parked_seconds};
+        view_cache(w, view);
     }
     view_servers(c, view);
     seconds = s->open.seconds +

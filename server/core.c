@@ -173,12 +173,24 @@ bool core_next(struct core *core, struct peer *to, struct message *message,
 /* --- pulls
  * ----------------------------------------------------------------------------- */
 
+static uint64_t own_clock(const struct pull *pull)
+{
+    return pull->clock ? pull->clock - 1 : 0;
+}
+
+/* The slowest active worker's clock, as far as it matters to the one who asks. */
+static uint64_t vintage_now(const struct core *core, const struct pull *pull)
+{
+    uint64_t slowest = gate_slowest(core);
+
+    return slowest < own_clock(pull) ? slowest : own_clock(pull);
+}
+
 /* Own clock minus the slowest active worker's, at the read. */
-static void note_read(struct core *core, const struct pull *pull,
+static void note_read(struct core *core, const struct pull *pull, uint64_t vintage,
                       const struct section *section, uint32_t sections)
 {
-    uint64_t slowest = gate_slowest(core), own = pull->clock ? pull->clock - 1 : 0;
-    uint64_t stale = own > slowest ? own - slowest : 0;
+    uint64_t stale = own_clock(pull) - vintage;
 
     if (pull->read_only)
         return;
@@ -306,6 +318,7 @@ int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
                      const struct section *section, uint32_t sections,
                      const unsigned char *keys, double since, struct err *err)
 {
+    uint64_t vintage = vintage_now(core, pull);
     struct answer *answer;
     struct filling f;
     int rc;
@@ -324,7 +337,7 @@ int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
     }
     if (!f.body)
         return 0; /* the worker asks again */
-    note_read(core, pull, section, sections);
+    note_read(core, pull, vintage, section, sections);
     if (!pull->read_only)
         note_missing(core, section, sections, f.missing);
     answer = core_answer(core, to, MESSAGE_ROWS);
@@ -333,7 +346,8 @@ int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
         return err_set(err, ERR_MEMORY, "server %u has no memory for answers",
                        core->index);
     }
-    answer->rows = (struct rows){pull->request, (uint64_t)((core->now - since) * 1e6)};
+    answer->rows = (struct rows){pull->request, (uint64_t)((core->now - since) * 1e6),
+                                 vintage};
     answer->sections = sections;
     memcpy(answer->section, f.described, sections * sizeof f.described[0]);
     answer->body = f.body;

@@ -21,8 +21,11 @@ static int create_table(struct batch *batch, uint32_t t, struct err *err)
     if (rc)
         return rc;
     batch->rows[t] = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (batch->rows[t])
+    batch->missing[t] = malloc(((size_t)batch->capacity + 1) * sizeof(uint32_t));
+    if (batch->rows[t] && batch->missing[t])
         return 0;
+    free(batch->rows[t]);
+    free(batch->missing[t]);
     keyset_release(&batch->set[t]);
     return no_memory(batch->capacity, err);
 }
@@ -56,6 +59,7 @@ void batch_release(struct batch *batch)
     for (uint32_t t = 0; t < batch->tables; t++) {
         keyset_release(&batch->set[t]);
         free(batch->rows[t]);
+        free(batch->missing[t]);
     }
     free(batch->label);
     free(batch->part);
@@ -106,7 +110,8 @@ static int cut_server(struct batch *batch, uint32_t server)
             }
             if (rows > room / row_bytes)
                 rows = (uint32_t)(room / row_bytes);
-            part->section[part->sections++] = (struct batch_section){t, first, rows};
+            part->section[part->sections++] = (struct batch_section){t, first, rows,
+                                                                     rows};
             room -= rows * row_bytes;
             first += rows;
         }

@@ -11,6 +11,7 @@
 /* A run of one table's rows within a part. */
 struct batch_section {
     uint32_t table, first, rows;
+    uint32_t wanted; /* rows that are pulled: all, or those in `missing` */
 };
 
 /* What travels in one message: rows of one server, at most PART_BYTES of them. */
@@ -32,6 +33,9 @@ struct batch {
     bool read_only;
     struct keyset set[JOB_TABLES_MAX];
     float *rows[JOB_TABLES_MAX]; /* [set.rows][width] */
+    /* From a section's `first` on, the places within it of the rows it wants, unless
+     * it wants all. */
+    uint32_t *missing[JOB_TABLES_MAX];
     struct batch_part *part;
     uint32_t parts, parts_capacity, unanswered;
     uint64_t request;   /* of part 0; the others follow */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/pull.h"
+
 enum {
     PULL_CREDIT = 16, /* parts asked for and not answered, a server */
     PUSH_CREDIT = 16, /* parts sent and not acknowledged, a server */
@@ -47,11 +49,12 @@ struct client {
     struct link *link;
     struct batch *pull[PULLS_MAX]; /* ring of batches being pulled, in order */
     uint32_t pull_head, pulls;
-    uint64_t request;      /* the next one */
-    struct outbox *outbox; /* borrowed */
-    uint64_t last_pushed;  /* clock */
-    uint64_t order;        /* being trained */
-    bool idle;             /* no data left in it */
+    uint64_t request;        /* the next one */
+    struct outbox *outbox;   /* borrowed, as the cache */
+    struct row_cache *cache; /* or NULL */
+    uint64_t last_pushed;    /* clock */
+    uint64_t order;          /* being trained */
+    bool idle;               /* no data left in it */
     struct client_counts counts;
     struct message message;
 };
@@ -146,6 +149,11 @@ int client_create(const struct job *job, const struct roster *roster, struct lin
         }
     *out = client;
     return 0;
+}
+
+void client_use_cache(struct client *client, struct row_cache *cache)
+{
+    client->cache = cache;
 }
 
 void client_destroy(struct client *client)
@@ -254,8 +262,8 @@ static int send_pull_part(struct client *client, struct batch *batch, uint32_t i
 {
     struct batch_part *part = &batch->part[index];
     struct message *m = &client->message;
+    size_t bytes = pull_bytes(part);
     struct buffer *body;
-    size_t at = 0;
     int rc;
 
     m->kind = MESSAGE_PULL;
@@ -263,24 +271,11 @@ static int send_pull_part(struct client *client, struct batch *batch, uint32_t i
                             .clock = batch->clock,
                             .read_only = batch->read_only,
                             .reach = reach_of(client, part->server)};
-    m->sections = part->sections;
-    for (uint32_t i = 0; i < part->sections; i++) {
-        m->section[i] = (struct section){.table = part->section[i].table,
-                                         .rows = part->section[i].rows};
-        at += part->section[i].rows * sizeof(uint64_t);
-    }
-    body = buffer_get(client->pool, at);
+    body = buffer_get(client->pool, bytes);
     if (!body)
         return 0; /* all are on their way, and come back */
-    at = 0;
-    for (uint32_t i = 0; i < part->sections; i++) {
-        const struct batch_section *s = &part->section[i];
-
-        memcpy(body->data + at, batch->set[s->table].key + s->first,
-               s->rows * sizeof(uint64_t));
-        at += s->rows * sizeof(uint64_t);
-    }
-    body->used = at;
+    pull_write(batch, part, m, body->data);
+    body->used = bytes;
     rc = send_message(client, part->server, body, err);
     buffer_unref(body);
     return rc;
@@ -316,14 +311,19 @@ int client_begin_pull(struct client *client, struct batch *batch, struct err *er
     if (client->pulls == PULLS_MAX)
         return err_set(err, ERR_MEMORY, "more than %d batches are being pulled",
                        PULLS_MAX);
+    if (client->cache && !batch->read_only)
+        pull_take_kept(batch, client->cache);
+    batch->unanswered = 0;
     for (uint32_t i = 0; i < batch->parts; i++) {
-        struct link *link = &client->link[batch->part[i].server];
+        struct batch_part *part = &batch->part[i];
 
-        batch->part[i].sent = batch->part[i].answered = false;
-        link_wake(client, link);
-        link->wanted++;
+        part->sent = part->answered = !pull_wants_rows(part);
+        if (part->answered)
+            continue;
+        link_wake(client, &client->link[part->server]);
+        client->link[part->server].wanted++;
+        batch->unanswered++;
     }
-    batch->unanswered = batch->parts;
     batch->parked_us = 0;
     batch->request = client->request;
     client->request += batch->parts;
@@ -355,7 +355,6 @@ static struct batch *find_pull(struct client *client, uint64_t request, uint32_t
 static int receive_rows(struct client *client, uint32_t server, const struct message *m,
                         struct err *err)
 {
-    struct section_layout at[MESSAGE_SECTIONS_MAX];
     struct batch_part *part;
     struct batch *batch;
     uint32_t index;
@@ -366,19 +365,10 @@ static int receive_rows(struct client *client, uint32_t server, const struct mes
     part = &batch->part[index];
     if (part->answered || part->server != server)
         return 0;
-    if (m->sections != part->sections)
-        goto unfit;
-    message_layout(MESSAGE_ROWS, m->section, m->sections, at);
-    for (uint32_t i = 0; i < part->sections; i++) {
-        const struct batch_section *s = &part->section[i];
-        uint32_t width = batch->width[s->table];
-
-        if (m->section[i].table != s->table || m->section[i].rows != s->rows ||
-            m->section[i].width != width)
-            goto unfit;
-        memcpy(batch->rows[s->table] + (size_t)s->first * width, m->body + at[i].values,
-               (size_t)s->rows * width * sizeof(float));
-    }
+    if (!pull_read(client->job, batch, part, m, client->cache))
+        return err_set(err, ERR_PEER,
+                       "server %u answered a pull with other rows than asked for",
+                       server);
     part->answered = true;
     if (m->rows.parked_us > batch->parked_us)
         batch->parked_us = m->rows.parked_us;
@@ -389,9 +379,6 @@ static int receive_rows(struct client *client, uint32_t server, const struct mes
         client->link[server].asked--;
     client->counts.bytes_pulled += m->body_bytes;
     return 0;
-unfit:
-    return err_set(err, ERR_PEER,
-                   "server %u answered a pull with other rows than asked for", server);
 }
 
 /* --- pushes ---------------------------------------------------------------------- */
@@ -537,6 +524,8 @@ int client_push(struct client *client, const struct batch *batch,
     if (rc == 0)
         rc = enqueue(client, outbox_entries(client->outbox) - 1, err);
     client->last_pushed = batch->clock;
+    if (client->cache && client->job->train.update == UPDATE_DELTA)
+        pull_advance_kept(batch, client->cache, gradient);
     if (rc == 0)
         rc = tell_others(client, err);
     while (rc == 0) {
@@ -739,6 +728,10 @@ void client_begin_order(struct client *client, uint64_t order, uint64_t clock)
 {
     client->order = order;
     client->idle = false;
+#ifndef MUTANT_CACHE_ORDER
+    if (client->cache) /* clocks may go back to what was pushed last */
+        row_cache_clear(client->cache, clock);
+#endif
     if (clock > client->last_pushed)
         client->last_pushed = clock;
     for (uint32_t s = 0; s < client->roster->servers; s++)

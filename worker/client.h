@@ -12,6 +12,7 @@
 #include "common/net/roster.h"
 #include "worker/batch.h"
 #include "worker/outbox.h"
+#include "worker/row_cache.h"
 
 struct client;
 
@@ -43,6 +44,10 @@ int client_create(const struct job *job, const struct roster *roster, struct lin
                   struct buffer_pool *pool, struct outbox *outbox, uint32_t window,
                   struct client **client, struct err *err);
 void client_destroy(struct client *client); /* NULL is fine */
+
+/* Lets batches take rows from `cache` (borrowed) within the bounds of
+ * train.cache_staleness and of the job's consistency. Before the first pull. */
+void client_use_cache(struct client *client, struct row_cache *cache);
 
 /* Asks every server where this worker's pushes stand; they may remember an earlier
  * incarnation. Call once before the first push. -ERR_DEADLINE names who is missing. */

@@ -15,6 +15,7 @@ struct worker {
     struct member *member;
     struct lines *lines;
     struct client *client;
+    struct row_cache *cache; /* NULL without train.cache */
     struct feeder *feeder;
     struct mf mf;
     struct delta delta; /* train.update: delta */

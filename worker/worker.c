@@ -9,6 +9,23 @@
 
 enum { WAIT_MS = 100 };
 
+static void report_cache(struct worker *worker)
+{
+    struct status *status = &worker->status;
+
+    status->tables = (uint32_t)worker->setup->job->tables;
+    for (uint32_t t = 0; t < status->tables; t++) {
+        const struct row_cache_counts *counts = row_cache_counts(worker->cache, t);
+        struct table_facts *facts = &status->table[t];
+
+        facts->rows = counts->rows;
+        facts->bytes = counts->bytes;
+        facts->cache_reads = counts->reads;
+        facts->cache_hits = counts->hits;
+        memcpy(facts->staleness, counts->staleness, sizeof facts->staleness);
+    }
+}
+
 void worker_report(struct worker *worker, bool now)
 {
     static const struct client_counts none;
@@ -22,6 +39,8 @@ void worker_report(struct worker *worker, bool now)
     status->bytes_pulled = before->bytes_pulled + counts->bytes_pulled;
     status->bytes_pushed = before->bytes_pushed + counts->bytes_pushed;
     status->cpu_seconds = clock_cpu_seconds();
+    if (worker->cache)
+        report_cache(worker);
     member_report(worker->member, &worker->status, now);
 }
 
@@ -200,6 +219,20 @@ static void confess(struct worker *worker, const struct err *err, int *exit_stat
     worker_report(worker, true);
 }
 
+static int open_cache(struct worker *worker, struct err *err)
+{
+    const struct job *job = worker->setup->job;
+    int rc;
+
+    if (job->train.cache == 0)
+        return 0;
+    rc = row_cache_create((uint64_t)job->train.cache, worker->width,
+                          (uint32_t)job->tables, &worker->cache, err);
+    if (rc == 0)
+        client_use_cache(worker->client, worker->cache);
+    return rc;
+}
+
 static int open_all(struct worker *worker, struct err *err)
 {
     const struct worker_setup *setup = worker->setup;
@@ -225,6 +258,8 @@ static int open_all(struct worker *worker, struct err *err)
     rc = client_create(setup->job, setup->roster, lines_line(worker->lines),
                        setup->pool, setup->outbox, window(setup->job), &worker->client,
                        err);
+    if (rc == 0)
+        rc = open_cache(worker, err);
     if (rc == 0)
         rc = feeder_create(setup->job, worker->width, setup->roster->servers,
                            inflight + 1, &worker->feeder, err);
@@ -257,6 +292,7 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
     feeder_destroy(worker->feeder);
     delta_release(&worker->delta);
     client_destroy(worker->client);
+    row_cache_destroy(worker->cache);
     lines_destroy(worker->lines);
     member_destroy(worker->member);
     for (int t = 0; t < JOB_TABLES_MAX; t++)

@@ -152,6 +152,8 @@ static void put_tables(Wire__Status *wire, const struct status *status,
         table->reads_refused = facts->reads_refused;
         table->rows_refused = facts->rows_refused;
         table->full = (Wire__TableFull)facts->full;
+        table->cache_reads = facts->cache_reads;
+        table->cache_hits = facts->cache_hits;
         parts->tables[i] = table;
     }
     wire->n_table = status->tables;
@@ -245,6 +247,7 @@ static void put_data_body(Wire__Header *header, const struct message *message,
         wire__rows__init(&parts->rows);
         parts->rows.request = message->rows.request;
         parts->rows.parked_us = message->rows.parked_us;
+        parts->rows.vintage = message->rows.vintage;
         header->rows = &parts->rows;
         header->body_case = WIRE__HEADER__BODY_ROWS;
         return;
@@ -490,6 +493,10 @@ static int take_tables(const Wire__Status *wire, struct status *status, struct e
         facts->reads_refused = in->reads_refused;
         facts->rows_refused = in->rows_refused;
         facts->full = in->full;
+        facts->cache_reads = in->cache_reads;
+        facts->cache_hits = in->cache_hits;
+        if (check("a cache's hits", in->cache_hits, 0, in->cache_reads, err))
+            return -err->code;
         if (in->n_staleness > 0)
             memcpy(facts->staleness, in->staleness, in->n_staleness * sizeof(uint64_t));
     }
@@ -591,7 +598,8 @@ static int take_body(const Wire__Header *wire, struct message *message, struct e
         return take_reach(wire->pull->reach, &message->pull.reach, err);
     case WIRE__HEADER__BODY_ROWS:
         message->kind = MESSAGE_ROWS;
-        message->rows = (struct rows){wire->rows->request, wire->rows->parked_us};
+        message->rows = (struct rows){wire->rows->request, wire->rows->parked_us,
+                                      wire->rows->vintage};
         return 0;
     case WIRE__HEADER__BODY_PUSH:
         message->kind = MESSAGE_PUSH;

@@ -76,6 +76,7 @@ struct pull {
 struct rows {
     uint64_t request;
     uint64_t parked_us; /* how long the pull waited for slower workers */
+    uint64_t vintage; /* every active worker's pushes of clocks up to it are in them */
 };
 
 struct push {
@@ -113,12 +114,14 @@ enum phase {
 /* Why a table makes no more rows. */
 enum table_full { FULL_NOT = 0, FULL_ROWS_MAX = 1, FULL_MEMORY = 2 };
 
+/* A server's table, or what a worker keeps of it in its cache. */
 struct table_facts {
     uint64_t rows, bytes;
     uint64_t reads_refused; /* rows of pulls answered with zeros, because it is full */
     uint64_t rows_refused;  /* rows of pushes dropped for that */
     uint64_t full;          /* enum table_full; FULL_NOT while nothing was refused */
     uint64_t staleness[STALENESS_BUCKETS]; /* reads with that staleness */
+    uint64_t cache_reads, cache_hits; /* worker: rows of its batches, those in it */
 };
 
 struct status {
@@ -143,7 +146,7 @@ struct status {
     struct data_facts data;  /* worker, once loaded */
     double metric[METRIC_SUMS]; /* worker: sums of an evaluation (common/metrics.h) */
     uint64_t shard_bytes, shard_rows, shard_checksum; /* server, once saved */
-    uint32_t tables;                                  /* server */
+    uint32_t tables;                                  /* server; worker with a cache */
     struct table_facts table[STATUS_TABLES_MAX];
     uint32_t error;          /* enum err_code: this member has failed */
     char text[ERR_TEXT_MAX]; /* why */

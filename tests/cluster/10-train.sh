@@ -49,7 +49,8 @@ number = (int, float)
 types = {"version": str, "job": str, "servers": int, "workers": int, "consistency": str,
          "seed": int, "kernels": str, "parameters": int, "tables": dict, "epochs": list,
          "test": dict, "seconds": number, "cpu_seconds": number, "bytes": dict,
-         "pushes": dict, "staleness": dict, "waiting": list, "restarts": int, "checkpoint": dict}
+         "pushes": dict, "staleness": dict, "cache": dict, "waiting": list,
+         "restarts": int, "checkpoint": dict}
 want(set(d) == set(types), "fields: %s" % sorted(d))
 for name, kind in types.items():
     want(isinstance(d.get(name), kind), "%s is %r" % (name, d.get(name)))
@@ -76,6 +77,7 @@ want(p["duplicates_dropped"] == p["resent"] == 0, "no push was lost: %s" % p)
 for t in ("user", "item"):
     s = d["staleness"][t]
     want(len(s["histogram"]) == s["max"] + 1 and sum(s["histogram"]) > 0, "staleness %s" % s)
+want(d["cache"] == {}, "no cache")
 want(d["restarts"] == 0, "restarts")
 want(set(d["checkpoint"]) == {"dir", "bytes", "seconds"}, "fields of checkpoint")
 END

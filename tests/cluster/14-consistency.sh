@@ -133,5 +133,29 @@ near "$(value rmse)" "$wanted" 0.02 "two workers' deltas bring the loss down as 
 run "$ROWHOUSE" train "$T/job.yaml" train.update=delta checkpoint.dir=
 refused 2 "deltas need SGD" 'train.update: delta needs optimizer.kind: sgd'
 
+# Rows that workers keep: within the same bound, and exact where a worker's own steps are
+# all there is.
+run "$ROWHOUSE" train "$T/job.yaml" --quiet train.consistency=ssp train.staleness=3 \
+    train.cache='64 KiB' train.cache_staleness=60 train.batch=64 cluster.servers=2 \
+    cluster.workers=3 checkpoint.dir= --report "$T/report.json"
+ended 0 'ssp with staleness 3 and a cache'
+is "$(json "$T/report.json" "d['staleness']['item']['max'] <= 3")" True \
+    "... is never more stale"
+is "$(json "$T/report.json" "d['cache']['item']['bytes'] + d['cache']['user']['bytes'] <= 3 << 16")" \
+    True '... keeps to its memory'
+for cache in 0 '256 KiB'; do
+    run "$ROWHOUSE" train "$T/job.yaml" --quiet train.consistency=async train.update=delta \
+        optimizer.kind=sgd optimizer.rate=0.02 train.cache="$cache" cluster.servers=2 \
+        checkpoint.dir="$T/cache-${cache%% *}" --report "$T/report.json"
+    ended 0 "deltas with a cache of $cache"
+done
+is "$(bits "$T/cache-256")" "$(bits "$T/cache-0")" '... give the same bits'
+is "$(json "$T/report.json" "d['cache']['item']['hits'] > 1000 < d['cache']['user']['hits']")" \
+    True '... and read rows out of it'
+run "$ROWHOUSE" train "$T/job.yaml" train.cache=1MiB checkpoint.dir=
+refused 2 'a cache under bsp' 'train.cache is set, but with train.consistency: bsp'
+run "$ROWHOUSE" train "$T/job.yaml" train.cache=99B train.consistency=async checkpoint.dir=
+refused 2 'a cache without room' 'train.cache is 99 bytes, which holds no rows of'
+
 no_leftovers
 done_testing

@@ -152,6 +152,19 @@ static inline void wire_sample_full(struct message *message)
     message->status.table[1].full = FULL_MEMORY;
 }
 
+static inline void wire_sample_vintage(struct message *message)
+{
+    wire_sample(MESSAGE_ROWS, message);
+    message->rows.vintage = 69998;
+}
+
+static inline void wire_sample_cache(struct message *message)
+{
+    wire_sample(MESSAGE_STATUS, message);
+    message->status.table[0].cache_reads = 1ull << 34;
+    message->status.table[0].cache_hits = 40001;
+}
+
 static const struct {
     const char *name;
     void (*fill)(struct message *message);
@@ -160,6 +173,8 @@ static const struct {
     {"status-of-a-waiting-worker", wire_sample_waiting},
     {"rows-of-a-parked-pull", wire_sample_parked},
     {"status-of-a-full-table", wire_sample_full},
+    {"rows-of-a-vintage", wire_sample_vintage},
+    {"status-of-a-cache", wire_sample_cache},
 };
 
 enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };
@@ -198,7 +213,8 @@ static inline bool wire_equal(const struct message *a, const struct message *b)
                wire_reach_equal(&a->pull.reach, &b->pull.reach);
     case MESSAGE_ROWS:
         return a->rows.request == b->rows.request &&
-               a->rows.parked_us == b->rows.parked_us;
+               a->rows.parked_us == b->rows.parked_us &&
+               a->rows.vintage == b->rows.vintage;
     case MESSAGE_PUSH:
         return a->push.clock == b->push.clock && a->push.after == b->push.after &&
                a->push.part == b->push.part && a->push.parts == b->push.parts;

@@ -13,6 +13,7 @@
 #include "common/net/message.h"
 #include "common/net/port.h"
 #include "server/core.h"
+#include "worker/batch.h"
 
 /* How bad the network and the machines are. Chances are in 1/1000 for each message. */
 struct sim_faults {
@@ -30,11 +31,12 @@ struct sim_result {
     uint64_t rows_refused; /* counted by the servers, */
     uint64_t
         unmade; /* and rows pushed of keys that have none, counted by the workers */
+    uint64_t cache_reads, cache_hits;
     bool stuck;
     char text[512]; /* what a client complained of, or "" */
 };
 
-/* Sees what servers take and give. */
+/* Sees what servers take and give, and what workers read. */
 struct sim_watch {
     /* After a server has taken a message, before its answers. */
     void (*taken)(void *context, uint32_t server, const struct message *message);
@@ -44,6 +46,10 @@ struct sim_watch {
     void (*died)(void *context, uint32_t server);
     void (*ended)(void *context, uint32_t server, const struct core *core);
     void *context;
+    /* Of a batch that is pulled; may put other gradients [rows][dim] in the place of
+     * those that are there. NULL is fine. */
+    void (*computed)(void *context, uint32_t worker, const struct batch *batch,
+                     float *gradient);
 };
 
 struct sim_setup {
@@ -55,6 +61,9 @@ struct sim_setup {
     uint32_t slow_ms; /* worker 0 takes so long for each batch */
     int stale_rate;   /* enum stale_rate_kind; with it or with `compensate` */
     float compensate; /* rows are not checked */
+    bool delta;       /* gradients are differences; no pulls ahead */
+    uint64_t cache;   /* bytes; 0: none */
+    uint32_t cache_staleness;
     const struct sim_watch *watch; /* borrowed; NULL: nobody watches */
     uint32_t rows_max;
     struct sim_faults faults;

@@ -49,6 +49,7 @@ struct sim_worker {
     struct sim *sim;
     uint32_t index;
     struct client *client;
+    struct row_cache *cache; /* or NULL */
     struct outbox *outbox;
     void *outbox_memory; /* outlives a death */
     uint64_t outbox_bytes;
@@ -191,22 +192,28 @@ static void start_server(struct sim *sim, uint32_t s)
     send_answers(sim, s);
 }
 
-static void note_staleness(struct sim *sim, uint32_t s)
+static void note_histogram(struct sim *sim, const uint64_t *staleness)
 {
-    static struct status status;
     uint32_t allowed = sim->setup->consistency == CONSISTENCY_SSP
                            ? sim->setup->staleness
                            : 0;
 
-    core_fill_status(sim->core[s], &status);
     for (uint32_t k = 0; k < STALENESS_BUCKETS; k++) {
-        if (!status.table[0].staleness[k])
+        if (!staleness[k])
             continue;
         if (k > sim->result->staleness_max)
             sim->result->staleness_max = k;
         if (sim->setup->consistency != CONSISTENCY_ASYNC && k > allowed)
-            sim->result->too_stale += status.table[0].staleness[k];
+            sim->result->too_stale += staleness[k];
     }
+}
+
+static void note_staleness(struct sim *sim, uint32_t s)
+{
+    static struct status status;
+
+    core_fill_status(sim->core[s], &status);
+    note_histogram(sim, status.table[0].staleness);
 }
 
 static void serve(struct sim *sim, const struct packet *p)
@@ -348,6 +355,9 @@ static int step(struct sim_worker *worker, uint64_t clock, struct err *err)
     if (rc)
         return rc;
     make_gradient(worker, batch);
+    if (setup->watch && setup->watch->computed)
+        setup->watch->computed(setup->watch->context, worker->index, batch,
+                               worker->gradient);
     return client_push(worker->client, batch, &worker->gradient, &standing, err);
 }
 
@@ -356,7 +366,7 @@ static int work(struct sim_worker *worker, struct err *err)
     const struct sim_setup *setup = worker->sim->setup;
     uint64_t begun = outbox_standing(worker->outbox)->clock;
     uint64_t clock = begun + 1;
-    uint32_t ahead = setup->consistency == CONSISTENCY_BSP ? 1 : AHEAD;
+    uint32_t ahead = setup->consistency == CONSISTENCY_BSP || setup->delta ? 1 : AHEAD;
     int rc = client_meet(worker->client, err);
 
     if (setup->consistency == CONSISTENCY_SSP && ahead > setup->staleness + 1)
@@ -404,6 +414,11 @@ static void start_worker(struct sim *sim, uint32_t w)
         client_create(&sim->job, &sim->roster, line, sim->pool, worker->outbox, WINDOW,
                       &worker->client, &err))
         fail_msg("%s", err.text);
+    if (sim->setup->cache) {
+        if (row_cache_create(sim->setup->cache, sim->width, 1, &worker->cache, &err))
+            fail_msg("%s", err.text);
+        client_use_cache(worker->client, worker->cache);
+    }
     worker->wake_ms = sim->now_ms;
     getcontext(&worker->context);
     worker->context.uc_stack.ss_sp = worker->stack;
@@ -432,10 +447,25 @@ static void make_worker(struct sim *sim, uint32_t w)
     start_worker(sim, w);
 }
 
+static void close_cache(struct sim_worker *worker)
+{
+    const struct row_cache_counts *counts;
+
+    if (!worker->cache)
+        return;
+    counts = row_cache_counts(worker->cache, 0);
+    worker->sim->result->cache_reads += counts->reads;
+    worker->sim->result->cache_hits += counts->hits;
+    note_histogram(worker->sim, counts->staleness);
+    row_cache_destroy(worker->cache);
+    worker->cache = NULL;
+}
+
 /* Its process dies where it waits; another goes on with the outbox. */
 static void kill_worker(struct sim *sim, struct sim_worker *worker)
 {
     sim->result->deaths++;
+    close_cache(worker);
     client_destroy(worker->client);
     outbox_close(worker->outbox);
     worker->incarnation++;
@@ -446,6 +476,7 @@ static void free_worker(struct sim_worker *worker)
 {
     for (uint32_t i = 0; i < worker->inbox_count; i++)
         drop_packet(&worker->inbox[i]);
+    close_cache(worker);
     client_destroy(worker->client);
     outbox_close(worker->outbox);
     for (int i = 0; i < AHEAD; i++)
@@ -608,6 +639,8 @@ static void fill_job(struct sim *sim)
     job->optimizer.compensate = (double)sim->setup->compensate;
     job->train.consistency = sim->setup->consistency;
     job->train.staleness = sim->setup->staleness;
+    job->train.update = sim->setup->delta ? UPDATE_DELTA : UPDATE_GRADIENT;
+    job->train.cache_staleness = sim->setup->cache_staleness;
     job->cluster.timeout = 300;
     job->cluster.memory_max = REGION_BYTES / 2;
     sim->width[0] = sim->setup->dim;

@@ -180,7 +180,7 @@ struct totals {
 static void check_seed(uint64_t seed, struct sim_faults faults, struct totals *totals)
 {
     static struct model model;
-    struct sim_watch watch = {taken, answered, died, ended, &model};
+    struct sim_watch watch = {taken, answered, died, ended, &model, NULL};
     struct sim_setup setup = setup_of(seed, faults);
     struct sim_result r;
 

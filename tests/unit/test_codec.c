@@ -540,6 +540,12 @@ static void test_histograms_and_texts_are_bounded(void **state)
     put_bytes(&body, 23, table.at, table.size);
     put_header(&header, FIELD_STATUS, &body);
     refused_bytes(header.at, header.size, 0, "why a table is full is 3");
+    table.size = body.size = 0;
+    put_number(&table, 7, 10);
+    put_number(&table, 8, 11);
+    put_bytes(&body, 23, table.at, table.size);
+    put_header(&header, FIELD_STATUS, &body);
+    refused_bytes(header.at, header.size, 0, "cache's hits is 11, expected 0 to 10");
 
     memset(text, 'x', sizeof text);
     body.size = 0;

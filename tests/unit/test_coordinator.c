@@ -477,11 +477,23 @@ static void test_view(void **state)
     kit->worker[1].status.epoch = 1;
     kit->worker[1].status.examples = 100;
     kit->worker[1].status.loss_sum = 800;
+    kit->worker[1].status.tables = 2;
+    kit->worker[1].status.table[1] = (struct table_facts){.rows = 7,
+                                                          .bytes = 70,
+                                                          .staleness = {[3] = 5},
+                                                          .cache_reads = 10,
+                                                          .cache_hits = 4};
     say(kit, &kit->worker[1]);
     coordinator_view(kit->c, kit->now_ms + 2000, &view);
     assert_int_equal(view.examples, 600);
     assert_int_equal(view.examples_total, EXAMPLES);
     assert_true(view.loss == 3);
+    /* What a worker keeps is no row of the table; how stale it was counts. */
+    assert_int_equal(view.table[1].rows, 0);
+    assert_int_equal(view.table[1].staleness[3], 5);
+    assert_int_equal(view.table[1].cache_hits, 4);
+    assert_int_equal(view.cache_rows[1], 7);
+    assert_int_equal(view.cache_bytes[1], 70);
     assert_true(view.rate == 300);
     assert_true(view.seconds_left > 4.6 && view.seconds_left < 4.7);
     reach(kit, STAGE_SAVE);

@@ -427,6 +427,7 @@ static void test_staleness_of_one_held_back(void **state)
     begin(kit, 1, 0, 2);
     for (uint64_t clock = 1; clock <= 4; clock++) {
         pull(kit, 0, clock, 1);
+        assert_int_equal(kit->out.rows.vintage, 0);
         push(kit, 0, (struct push){clock, clock - 1, 0, 1}, 1, 1,
              ack_of(clock, 0, false));
     }
@@ -434,9 +435,11 @@ static void test_staleness_of_one_held_back(void **state)
     /* Without data it holds nobody back. */
     say(kit, 1, (struct reach){1, 0, 0, true});
     pull(kit, 0, 5, 1);
+    assert_int_equal(kit->out.rows.vintage, 4);
     assert_staleness(kit, (uint64_t[]){2, 1, 1, 1}, 4);
     /* Pulls ahead are as stale as what is on its way. */
     pull(kit, 0, 6, 1);
+    assert_int_equal(kit->out.rows.vintage, 4);
     assert_staleness(kit, (uint64_t[]){2, 2, 1, 1}, 4);
     core_kit_destroy(kit);
 }

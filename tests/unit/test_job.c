@@ -132,6 +132,8 @@ static void defaults(void **state)
     assert_int_equal(job.train.staleness, 8);
     assert_int_equal(job.train.seed, 1);
     assert_int_equal(job.train.inflight, 2);
+    assert_int_equal(job.train.cache, 0);
+    assert_int_equal(job.train.cache_staleness, 4);
     assert_true(job.train.check_finite);
     assert_string_equal(job.evaluate.metrics, "rmse");
     assert_string_equal(job.evaluate.protocol, "split");
@@ -387,6 +389,7 @@ static void limits_are_kept(void **state)
                                           "data.positive_from=inf"};
     static const char *const inside[] = {
         "train.epochs=1",      "train.inflight=64",       "train.inflight=0",
+        "train.cache=0",       "train.cache=64 MiB",      "train.cache_staleness=1000",
         "cluster.timeout=0.1", "checkpoint.every=0",      "tables.user.scale=0",
         "optimizer.rate=0",    "cluster.network=",        "checkpoint.every=5 min",
         "data.split.test=0.5", "cluster.memory_max=1 MiB"};
@@ -412,6 +415,22 @@ static void limits_are_kept(void **state)
     }
     assert_int_equal(job_set(&f->job, "tables.more", NULL, "here", &err), -ERR_INPUT);
     assert_string_equal(err.text, "here: more than 16 tables");
+}
+
+static void limits_of_the_cache(void **state)
+{
+    struct fixture *f = *state;
+
+    refuses_override(
+        f, "train.cache=65 TiB",
+        "command line: train.cache is '65 TiB', expected a size such as 512 MiB, "
+        "from 0 to 64 TiB");
+    refuses_override(f, "train.cache_staleness=0",
+                     "command line: train.cache_staleness is '0', expected a whole "
+                     "number from 1 to 1000");
+    refuses_override(f, "train.cache_staleness=1001",
+                     "command line: train.cache_staleness is '1001', expected a whole "
+                     "number from 1 to 1000");
 }
 
 static void overrides_come_last(void **state)
@@ -732,6 +751,7 @@ int main(void)
         TEST(sentences_name_file_and_line),
         TEST(choices_are_listed),
         TEST(limits_are_kept),
+        TEST(limits_of_the_cache),
         TEST(overrides_come_last),
         TEST(wrong_overrides),
         cmocka_unit_test(the_nearest_name_is_offered),

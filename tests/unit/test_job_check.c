@@ -385,6 +385,22 @@ static void delta_makes_plain_steps(void **state)
                         "model.bias_rate is 0.5, but it needs train.update: delta");
 }
 
+static void a_cache_has_its_place(void **state)
+{
+    struct fixture *f = *state;
+
+    check_refuses(f, "train.cache=1 MiB", "train.consistency=bsp",
+                  "train.cache is set, but with train.consistency: bsp every batch "
+                  "reads rows that all have just changed, expected 0");
+    check_refuses(f, "train.cache=1 MiB", "tables.item.optimizer.stale_rate=inverse",
+                  "train.cache is set, but optimizer.stale_rate of table item goes by "
+                  "when each row was pulled, expected 0");
+    check_refuses(f, "train.cache=1 MiB", "optimizer.compensate=0.1",
+                  "train.cache is set, but optimizer.compensate of table user goes by "
+                  "when each row was pulled, expected 0");
+    accepts(f, "train.cache=1 MiB", "train.consistency=ssp");
+}
+
 /* What counts is what comes together for a table. */
 static void each_table_has_a_good_optimizer(void **state)
 {
@@ -463,6 +479,7 @@ int main(void)
         TEST(add_takes_all_as_it_is),
         TEST(cures_are_for_what_is_late),
         TEST(delta_makes_plain_steps),
+        TEST(a_cache_has_its_place),
         TEST(each_table_has_a_good_optimizer),
         TEST(delta_is_the_same_for_all_tables),
         TEST(digests_are_of_files),

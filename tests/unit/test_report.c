@@ -56,7 +56,11 @@ static struct kit *kit_create(void)
                                               .bytes = 4096,
                                               .reads_refused = 21,
                                               .rows_refused = 22,
-                                              .staleness = {4, 0, 2}};
+                                              .staleness = {4, 0, 2},
+                                              .cache_reads = 80,
+                                              .cache_hits = 60};
+    kit->view.cache_rows[0] = 5;
+    kit->view.cache_bytes[0] = 500;
     kit->view.table[1] = (struct table_facts){.rows = 8, .bytes = 8192};
     return kit;
 }
@@ -168,6 +172,25 @@ static void test_fields(void **state)
     assert_true(json_is_string(at(all, "kernels")));
     assert_true(json_is_object(at(all, "epochs.0.metrics")));
     assert_int_equal(json_array_size(at(all, "staleness.user.histogram")), 3);
+    assert_int_equal(json_object_size(at(all, "cache")), 0);
+    json_decref(all);
+    kit_destroy(kit);
+}
+
+static void test_cache(void **state)
+{
+    struct kit *kit = kit_create();
+    json_t *all;
+
+    (void)state;
+    kit->request.job.train.cache = 1 << 20;
+    all = report(kit);
+    assert_number(all, "cache.user.reads", 80);
+    assert_number(all, "cache.user.hits", 60);
+    assert_number(all, "cache.user.hit_rate", 0.75);
+    assert_number(all, "cache.user.rows", 5);
+    assert_number(all, "cache.user.bytes", 500);
+    assert_number(all, "cache.item.hit_rate", 0);
     json_decref(all);
     kit_destroy(kit);
 }
@@ -278,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_cache),
         cmocka_unit_test(test_consistency),
         cmocka_unit_test(test_not_evaluated),
         cmocka_unit_test(test_numbers_that_are_none),
