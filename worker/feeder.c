@@ -9,7 +9,7 @@
 
 enum {
     QUEUE = 2, /* batches ready and waiting for the trainer */
-    PREFETCH = 16,
+    PREFETCH = 32,
     SHUFFLE_STEP = 1 << 14, /* positions shuffled between two looks at `stop` */
 };
 
@@ -212,27 +212,42 @@ static int get_ready(struct feeder *feeder, struct err *err)
     return 0;
 }
 
+/* Reads n examples into the ids and labels of a batch from place `at` on: those with
+ * number[0], number[1], ..., or without `number` those from `first` on. `columns` is a
+ * constant where it is inlined. */
+static inline __attribute__((always_inline)) void
+copy_records(const struct feeder *feeder, struct batch *batch, const uint32_t *number,
+             uint64_t first, uint32_t n, uint32_t columns)
+{
+    const uint32_t *records = feeder->now.pass.part->record;
+    uint32_t width = columns + 1, ahead = n < PREFETCH ? n : PREFETCH;
+    uint32_t *id[JOB_COLUMNS_MAX];
+    float *label = batch->label + batch->n;
+
+    for (uint32_t c = 0; c < columns; c++)
+        id[c] = feeder->id[c] + batch->n;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t *record = records + (number ? number[i] : first + i) * width;
+
+        if (number)
+            __builtin_prefetch(records +
+                               (size_t)number[i + ahead < n ? i + ahead : i] * width);
+        for (uint32_t c = 0; c < columns; c++)
+            id[c][i] = record[c];
+        label[i] = record_label(record, columns);
+    }
+}
+
 /* Appends the examples at n positions from `first` on to the batch. */
 static void gather(const struct feeder *feeder, struct batch *batch, uint64_t first,
                    uint32_t n)
 {
-    const struct part *part = feeder->now.pass.part;
-    const uint32_t *order = feeder->now.pass.epoch ? feeder->order + first : NULL;
-    uint32_t columns = feeder->key_columns, ahead = n < PREFETCH ? n : PREFETCH;
-    float *label = batch->label + batch->n;
+    const uint32_t *number = feeder->now.pass.epoch ? feeder->order + first : NULL;
 
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t number = order ? order[i] : first + i;
-        const uint32_t *id = part->id + number * columns;
-
-        if (order && i + ahead < n) {
-            __builtin_prefetch(&part->id[(size_t)order[i + ahead] * columns]);
-            __builtin_prefetch(&part->label[order[i + ahead]]);
-        }
-        for (uint32_t c = 0; c < columns; c++)
-            feeder->id[c][batch->n + i] = id[c];
-        label[i] = part->label[number];
-    }
+    if (number && feeder->key_columns == 2) /* as matrix factorisation has */
+        copy_records(feeder, batch, number, 0, n, 2);
+    else
+        copy_records(feeder, batch, number, first, n, feeder->key_columns);
     batch->n += n;
 }
 

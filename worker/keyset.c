@@ -248,6 +248,7 @@ static uint32_t mark_unique(struct keyset *keyset, struct keyset_marks *marks,
 
         marks->mark[id[i]] = (uint64_t)marks->stamp << 32 | first;
         keyset->pos[i] = first;
+        keyset->weight[first] = (is_new ? 0 : keyset->weight[first]) + 1;
         s->row[unique] = id[i];
         unique += is_new;
     }
@@ -265,5 +266,11 @@ void keyset_build_ids(struct keyset *keyset, struct keyset_marks *marks,
     assert(n <= keyset->capacity && servers >= 1 &&
            servers <= keyset->scratch->servers);
     keyset->rows = mark_unique(keyset, marks, key, id, n);
-    place(keyset, n, servers);
+    if (servers > 1) {
+        place(keyset, n, servers);
+        return;
+    }
+    memcpy(keyset->key, keyset->scratch->seen_key, keyset->rows * sizeof *keyset->key);
+    keyset->part[0] = 0;
+    keyset->part[1] = keyset->rows;
 }

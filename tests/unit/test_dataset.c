@@ -53,8 +53,13 @@ static void expect_error(const struct job *job, int code, const char *sentence)
     assert_int_equal(dataset_load(&dataset, job, NULL, &err), -code);
     if (!strstr(err.text, sentence))
         fail_msg("'%s' has no '%s'", err.text, sentence);
-    assert_null(dataset.train.id);
-    assert_null(dataset.test.label);
+    assert_null(dataset.train.record);
+    assert_null(dataset.test.record);
+}
+
+static float label_of(const struct part *part, uint64_t at)
+{
+    return record_label(&part->record[3 * at], 2);
 }
 
 static void expect_example(const struct dataset *dataset, const struct part *part,
@@ -62,11 +67,11 @@ static void expect_example(const struct dataset *dataset, const struct part *par
 {
     assert_true(at < part->examples);
     for (uint32_t c = 0; c < 2; c++) {
-        assert_in_range(part->id[2 * at + c], 0, dataset->column[c].keys - 1);
-        assert_int_equal(dataset->column[c].key[part->id[2 * at + c]],
+        assert_in_range(part->record[3 * at + c], 0, dataset->column[c].keys - 1);
+        assert_int_equal(dataset->column[c].key[part->record[3 * at + c]],
                          (int)c * 1000 + number);
     }
-    assert_true(part->label[at] == (float)(number % 5));
+    assert_true(label_of(part, at) == (float)(number % 5));
 }
 
 /* --- parts ----------------------------------------------------------------------- */
@@ -197,7 +202,7 @@ static void test_logistic_labels(void **state)
     job->data.positive_from = 3;
     load(&dataset, job);
     for (int i = 0; i < 1000; i++)
-        assert_true(dataset.train.label[i] == (i % 5 >= 3 ? 1 : 0));
+        assert_true(label_of(&dataset.train, i) == (i % 5 >= 3 ? 1 : 0));
     assert_true(dataset.facts.label_mean == 0.4);
     dataset_release(&dataset);
 
@@ -207,7 +212,7 @@ static void test_logistic_labels(void **state)
         "userId\tmovieId\trating\ttitle\n1\t2\t0\tT\n1\t2\t1.0\tT\n1\t3\t-0\t\n");
     load(&dataset, job);
     assert_int_equal(dataset.train.examples, 3);
-    assert_true(dataset.train.label[0] == 0 && dataset.train.label[1] == 1);
+    assert_true(label_of(&dataset.train, 0) == 0 && label_of(&dataset.train, 1) == 1);
     dataset_release(&dataset);
 
     /* with the squared loss, data.positive_from has no say */
@@ -215,7 +220,8 @@ static void test_logistic_labels(void **state)
     job->data.positive_from = 0.5;
     scratch_text(&scratch, "a.tsv", "userId\tmovieId\trating\ttitle\n1\t2\t-7.5\tT\n");
     load(&dataset, job);
-    assert_true(dataset.train.label[0] == -7.5f && dataset.facts.label_mean == -7.5);
+    assert_true(label_of(&dataset.train, 0) == -7.5f &&
+                dataset.facts.label_mean == -7.5);
     dataset_release(&dataset);
     free(job);
     scratch_release(&scratch);
@@ -276,10 +282,10 @@ static void test_movielens_as_shipped(void **state)
     assert_int_equal(dataset.train.examples + dataset.test.examples, 100004);
     assert_in_range(dataset.test.examples, 9600, 10400);
     for (uint64_t i = 0; i < dataset.train.examples; i++)
-        sum += (double)dataset.train.label[i];
+        sum += (double)label_of(&dataset.train, i);
     assert_true(dataset.facts.label_mean == sum / (double)dataset.train.examples);
     for (uint64_t i = 0; i < dataset.test.examples; i++)
-        sum += (double)dataset.test.label[i];
+        sum += (double)label_of(&dataset.test, i);
     assert_true(sum == 354375); /* exact: halves */
     /* Runs on other machines and of other versions must agree on these. */
     assert_true(dataset.facts.digest == 0x4d01637ea982466f);
@@ -347,7 +353,7 @@ static void test_stop(void **state)
     job = make_job(scratch.path);
     assert_int_equal(dataset_load(&dataset, job, &stop, &err), -ERR_INTERRUPTED);
     assert_non_null(strstr(err.text, "interrupted at "));
-    assert_null(dataset.train.id);
+    assert_null(dataset.train.record);
     stop = false;
     assert_int_equal(dataset_load(&dataset, job, &stop, &err), 0);
     dataset_release(&dataset);

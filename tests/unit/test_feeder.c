@@ -53,15 +53,15 @@ static struct kit *kit_create(uint32_t ahead)
     kit->width[0] = kit->width[1] = 3;
     kit->data.train.examples = EXAMPLES;
     kit->data.key_columns = 2;
-    kit->data.train.id = malloc(EXAMPLES * 2 * sizeof *kit->data.train.id);
-    kit->data.train.label = malloc(EXAMPLES * sizeof *kit->data.train.label);
+    kit->data.train.record = malloc(EXAMPLES * 3 * sizeof *kit->data.train.record);
     for (uint32_t i = 0; i < EXAMPLES; i++) {
-        uint32_t *id = &kit->data.train.id[2 * i];
+        uint32_t *id = &kit->data.train.record[3 * i];
+        float label = (float)i;
 
         assert_int_equal(
             dictionary_id(&kit->data.column[0], 100000 + i % 10, &id[0], &err), 0);
         assert_int_equal(dictionary_id(&kit->data.column[1], i, &id[1], &err), 0);
-        kit->data.train.label[i] = (float)i;
+        memcpy(&id[2], &label, sizeof label);
     }
     if (feeder_create(&kit->job, kit->width, SERVERS, ahead, &kit->feeder, &err))
         fail_msg("%s", err.text);

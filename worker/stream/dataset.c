@@ -39,15 +39,11 @@ bool split_is_test(const struct job *job, uint64_t number)
 static int part_resize(struct part *part, uint32_t key_columns, uint64_t room,
                        struct err *err)
 {
-    uint32_t *id = realloc(part->id, room * key_columns * sizeof *id);
-    float *label;
+    uint32_t *record = realloc(part->record, room * (key_columns + 1) * sizeof *record);
 
-    if (id)
-        part->id = id;
-    label = id ? realloc(part->label, room * sizeof *label) : NULL;
-    if (label)
-        part->label = label;
-    if (!label)
+    if (record)
+        part->record = record;
+    else
         return err_set(err, ERR_MEMORY, "no memory for %llu examples",
                        (unsigned long long)room);
     return 0;
@@ -58,7 +54,7 @@ static int part_add(struct dataset *dataset, struct part *part, uint64_t *room,
                     const uint64_t *key, float label, struct err *err)
 {
     uint32_t key_columns = dataset->key_columns;
-    uint32_t *id;
+    uint32_t *record;
     int rc = 0;
 
     if (part->examples == *room) {
@@ -67,10 +63,11 @@ static int part_add(struct dataset *dataset, struct part *part, uint64_t *room,
             return rc;
         *room = *room ? 2 * *room : 4096;
     }
-    id = part->id + part->examples * key_columns;
+    record = part->record + part->examples * (key_columns + 1);
     for (uint32_t c = 0; rc == 0 && c < key_columns; c++)
-        rc = dictionary_id(&dataset->column[c], key[c], &id[c], err);
-    part->label[part->examples++] = label;
+        rc = dictionary_id(&dataset->column[c], key[c], &record[c], err);
+    memcpy(&record[key_columns], &label, sizeof label);
+    part->examples++;
     return rc;
 }
 
@@ -221,9 +218,7 @@ void dataset_release(struct dataset *dataset)
 {
     for (uint32_t c = 0; c < dataset->key_columns; c++)
         dictionary_release(&dataset->column[c]);
-    free(dataset->train.id);
-    free(dataset->train.label);
-    free(dataset->test.id);
-    free(dataset->test.label);
+    free(dataset->train.record);
+    free(dataset->test.record);
     *dataset = (struct dataset){0};
 }

@@ -3,14 +3,17 @@
 #ifndef ROWHOUSE_WORKER_STREAM_DATASET_H
 #define ROWHOUSE_WORKER_STREAM_DATASET_H
 
+#include <string.h>
+
 #include "common/facts.h"
 #include "common/job.h"
 #include "worker/stream/dictionary.h"
 
 struct part {
     uint64_t examples;
-    uint32_t *id; /* of each key in its column; owned; [examples][key_columns] */
-    float *label; /* owned; [examples] */
+    /* One place in memory an example, because they are read in random order: its ids,
+     * [key_columns], and the bits of its label. Owned; [examples][key_columns + 1] */
+    uint32_t *record;
 };
 
 struct dataset {
@@ -20,6 +23,15 @@ struct dataset {
     struct part train, test;     /* in the order of the files */
     struct data_facts facts;
 };
+
+/* The label behind the ids of a record. */
+static inline float record_label(const uint32_t *record, uint32_t key_columns)
+{
+    float label;
+
+    memcpy(&label, &record[key_columns], sizeof label);
+    return label;
+}
 
 /* Reads data.train and splits it by (data.split.seed, number of the example), so that
  * every process makes the same split. If data.test names files, they are the test part
