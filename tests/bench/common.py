@@ -11,6 +11,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("ROWHOUSE", os.path.join(ROOT, "build", "rowhouse"))
 JOB = os.path.join(ROOT, "examples", "ml-1m.yaml")
+DELTA_JOB = os.path.join(ROOT, "examples", "ml-1m-delta.yaml")
 SHIPPED = os.path.join(ROOT, "examples", "movielens", "ratings.tsv.zst")
 SHIPPED_COLUMNS = ("userId", "movieId", "rating")
 MASK = (1 << 64) - 1
@@ -65,11 +66,11 @@ def read_ratings(path, seed=1, share=0.1):
     return parts[0], parts[1], names
 
 
-def job_for(path, names, folder):
-    """examples/ml-1m.yaml for this file; a copy if its columns have other names."""
+def job_for(path, names, folder, job=JOB):
+    """A job of examples/ for this file; a copy if its columns have other names."""
     if names[0] == "user":
-        return JOB
-    with open(JOB) as f:
+        return job
+    with open(job) as f:
         text = f.read()
     text = text.replace("{user: {as", "{%s: {as" % names[0])
     text = text.replace(" item: {as", " %s: {as" % names[1])

@@ -230,8 +230,10 @@ static void checks_of_the_metrics(void **state)
     }
 }
 
-static void the_example_is_a_good_job(void **state)
+static void the_examples_are_good_jobs(void **state)
 {
+    static const char *const others[] = {"examples/ml-1m.yaml",
+                                         "examples/ml-1m-delta.yaml"};
     struct fixture *f = *state;
     int rc = job_load(&f->job, "examples/movielens.yaml", NULL, 0, &f->err);
 
@@ -241,6 +243,9 @@ static void the_example_is_a_good_job(void **state)
     assert_string_equal(f->job.data.train, "examples/movielens/ratings.tsv.zst");
     assert_int_equal(f->job.data.columns, 3);
     assert_true(f->job.data.split_test == 0.1);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (job_load(&f->job, others[i], NULL, 0, &f->err))
+            fail_msg("%s", f->err.text);
 }
 
 static void checks_of_penalties(void **state)
@@ -483,7 +488,7 @@ int main(void)
         TEST(each_table_has_a_good_optimizer),
         TEST(delta_is_the_same_for_all_tables),
         TEST(digests_are_of_files),
-        TEST(the_example_is_a_good_job),
+        TEST(the_examples_are_good_jobs),
     };
 
     return cmocka_run_group_tests_name("job_check", tests, NULL, NULL);
