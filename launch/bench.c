@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "launch/bench_balance.h"
+#include "launch/bench_optimizers.h"
 #include "launch/bench_rows.h"
 #include "launch/bench_store.h"
 #include "launch/bench_wire.h"
@@ -21,6 +23,11 @@ static const struct bench_row benches[] = {
     {"store", "--rows N --dim D [--json]: a table alone, one thread", bench_store},
     {"wire", "--transport tcp|ipc|inproc --bytes LIST --seconds T [--json]: messages",
      bench_wire},
+    {"optimizers", "--dim D --rows N --seconds T [--json]: rules for rows at hand",
+     bench_optimizers},
+    {"balance",
+     "--servers S --rows N --batch B --zipf A [--json]: how even shares of servers are",
+     bench_balance},
 };
 
 enum { BENCHES = sizeof benches / sizeof benches[0] };
@@ -41,6 +48,6 @@ int command_bench(const struct arguments *arguments)
     if (strcmp(name, "--help") != 0)
         log_error("there is no benchmark '%s'", name);
     for (int i = 0; i < BENCHES; i++)
-        printf("rowhouse bench %-6s %s\n", benches[i].name, benches[i].doc);
+        printf("rowhouse bench %-10s %s\n", benches[i].name, benches[i].doc);
     return strcmp(name, "--help") == 0 ? 0 : 2;
 }

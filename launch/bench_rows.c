@@ -95,8 +95,9 @@ static void set_job(struct rig *rig)
 
     snprintf(job->name, sizeof job->name, "bench");
     job->tables = 1;
-    job->table[0] = (struct job_table){
-        .dim = (int64_t)o->dim, .init = INIT_NORMAL, .scale = 0.01};
+    job->table[0].dim = (int64_t)o->dim;
+    job->table[0].init = INIT_NORMAL;
+    job->table[0].scale = 0.01;
     snprintf(job->table[0].name, sizeof job->table[0].name, "rows");
     job->model.bias = false;
     job->optimizer.kind = OPTIMIZER_SGD;
