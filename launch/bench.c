@@ -7,6 +7,7 @@
 #include "launch/bench_optimizers.h"
 #include "launch/bench_rows.h"
 #include "launch/bench_store.h"
+#include "launch/bench_train.h"
 #include "launch/bench_wire.h"
 #include "launch/command.h"
 
@@ -25,6 +26,8 @@ static const struct bench_row benches[] = {
      bench_wire},
     {"optimizers", "--dim D --rows N --seconds T [--json]: rules for rows at hand",
      bench_optimizers},
+    {"train", "--model mf --batch LIST --dim D [--json]: training as one process",
+     bench_train},
     {"balance",
      "--servers S --rows N --batch B --zipf A [--json]: how even shares of servers are",
      bench_balance},

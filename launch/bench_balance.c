@@ -2,11 +2,11 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/net/roster.h"
 #include "common/rng.h"
 #include "launch/bench_options.h"
+#include "launch/bench_zipf.h"
 #include "worker/keyset.h"
 
 struct options {
@@ -25,7 +25,7 @@ struct result {
 
 struct bench {
     struct options options;
-    double *reach; /* [rows]: weights of ranks up to it, summed up */
+    struct zipf zipf;
     uint64_t *key; /* [batch] */
     struct keyset set;
     double owned[SERVERS_MAX], thrown[SERVERS_MAX], served[SERVERS_MAX];
@@ -75,24 +75,6 @@ static void count_rows(struct bench *b)
     b->result.ideal_rows = most_over_mean(b->thrown, servers);
 }
 
-/* A rank from 0, drawn by popularity. */
-static uint64_t draw(const struct bench *b, uint64_t number)
-{
-    uint64_t low = 0, high = b->options.rows - 1;
-    double at = (double)(rng_at(b->options.seed, 5, number) >> 11) * 0x1p-53 *
-                b->reach[high];
-
-    while (low < high) {
-        uint64_t middle = (low + high) / 2;
-
-        if (b->reach[middle] > at)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
-
 /* Pull: key, weights. Push: key, weight, gradient. */
 static double bytes_of_row(const struct bench *b)
 {
@@ -105,7 +87,8 @@ static void count_batch(struct bench *b, uint64_t batch, uint64_t *unique)
     double served[SERVERS_MAX];
 
     for (uint64_t i = 0; i < o->batch; i++)
-        b->key[i] = key_of(b, draw(b, batch * o->batch + i));
+        b->key[i] = key_of(
+            b, zipf_draw(&b->zipf, rng_at(o->seed, 5, batch * o->batch + i)));
     keyset_build(&b->set, b->key, (uint32_t)o->batch, 1, (uint32_t)o->servers);
     for (uint64_t s = 0; s < o->servers; s++) {
         served[s] = (b->set.part[s + 1] - b->set.part[s]) * bytes_of_row(b);
@@ -120,13 +103,11 @@ static void count_bytes(struct bench *b)
     const struct options *o = &b->options;
     uint64_t unique = 0, hot = (o->rows + 1999) / 2000;
 
-    for (uint64_t r = 0; r < o->rows; r++)
-        b->reach[r] = (r ? b->reach[r - 1] : 0) + pow((double)(r + 1), -o->zipf);
     for (uint64_t batch = 0; batch < o->batches; batch++)
         count_batch(b, batch, &unique);
     b->result.bytes = most_over_mean(b->served, o->servers);
     b->result.unique_share = (double)unique / (double)(o->batch * o->batches);
-    b->result.hot_share = b->reach[hot - 1] / b->reach[o->rows - 1];
+    b->result.hot_share = zipf_share(&b->zipf, hot);
 }
 
 /* --- results ---------------------------------------------------------------------- */
@@ -186,11 +167,9 @@ int bench_balance(int argc, char **argv, FILE *out, struct err *err)
     rc = bench_parse("balance", option_list, sizeof option_list / sizeof *option_list,
                      argc, argv, &b->options, err);
     if (rc == 0) {
-        b->reach = malloc(b->options.rows * sizeof *b->reach);
         b->key = malloc(b->options.batch * sizeof *b->key);
-        if (!b->reach || !b->key)
-            rc = err_set(err, ERR_MEMORY, "bench balance: no memory for %llu rows",
-                         (unsigned long long)b->options.rows);
+        rc = b->key ? zipf_create(&b->zipf, b->options.rows, b->options.zipf, err)
+                    : err_set(err, ERR_MEMORY, "no memory for a batch");
     }
     if (rc == 0)
         rc = keyset_create(&b->set, 0, (uint32_t)b->options.batch,
@@ -201,7 +180,7 @@ int bench_balance(int argc, char **argv, FILE *out, struct err *err)
         rc = b->options.json ? print_json(b, out, err) : (print(b, out), 0);
     }
     keyset_release(&b->set);
-    free(b->reach);
+    zipf_release(&b->zipf);
     free(b->key);
     free(b);
     return rc;

@@ -41,9 +41,15 @@ struct local {
 static void *run_member(void *context)
 {
     struct member_thread *m = context;
+    char name[24];
     struct err err;
-    int rc = m->is_worker ? worker_run(&m->worker, &m->exit_status, &err)
-                          : server_run(&m->server, &m->exit_status, &err);
+    int rc;
+
+    snprintf(name, sizeof name, "%s-%u", m->is_worker ? "worker" : "server",
+             m->is_worker ? m->worker.index : m->server.index);
+    pthread_setname_np(pthread_self(), name); /* for those who profile */
+    rc = m->is_worker ? worker_run(&m->worker, &m->exit_status, &err)
+                      : server_run(&m->server, &m->exit_status, &err);
 
     /* The coordinator has been told and speaks for the job. */
     if (rc)

@@ -328,6 +328,7 @@ static void *read_all(void *context)
     struct feeder *feeder = context;
     struct err err = {0};
 
+    pthread_setname_np(pthread_self(), "reader"); /* for those who profile */
     pthread_mutex_lock(&feeder->lock);
     for (;;) {
         if (read_pass(feeder, &err)) {

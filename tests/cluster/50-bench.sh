@@ -138,10 +138,69 @@ done << 'END'
 --rows 1|unknown option '--rows'; there are --transport, --bytes, --seconds and --json
 END
 
+# --- optimizers
+run "$ROWHOUSE" bench optimizers --dim 8 --rows 2000 --seconds 0.02 --json
+ended 0 'bench optimizers runs'
+for rule in sgd adagrad momentum nesterov rowwise_adagrad adadelta rmsprop adam adamw amsgrad \
+    ftrl add; do
+    wanted="row_bytes"
+    for place in cache memory; do
+        wanted="$wanted $place.x86-64-v2 $place.limit $place.speed_up $place.share_of_limit"
+    done
+    json "$T/.out" "d['rows_per_second']['$rule']" | tr "'" '"' > "$T/rule"
+    is "$(fields "$T/rule" $wanted 2>&1)" '' "and prints numbers for $rule"
+done
+is "$(json "$T/.out" '[d["rows_per_second"][k]["row_bytes"] for k in ("sgd", "adam", "amsgrad")]')" \
+    '[32, 100, 128]' 'with the state that each rule has'
+run "$ROWHOUSE" bench optimizers --dim 8 --rows 2000 --seconds 0.02
+ended 0 'without --json it prints lines'
+like "$out" $'rows of 8 weights applied.*\nsgd .*\nadd ' 'for people'
+run "$ROWHOUSE" bench optimizers --rows 1
+refused 2 'too few rows' '--rows must be a number from 256 to'
+
+# --- train
+run "$ROWHOUSE" bench train --users 50 --items 20 --examples 2000 --dim 4 --batch 100,500 \
+    --epochs 3 --workers 2 --json
+ended 0 'bench train runs'
+for number in 0 1; do
+    json "$T/.out" "d['batches'][$number]" | tr "'" '"' > "$T/batch"
+    is "$(fields "$T/batch" batch examples_per_second kernel_per_second share_of_kernel 2>&1)" '' \
+        "and prints numbers for batch $number"
+done
+is "$(json "$T/.out" 'sorted(d["batches"][1]["cpu_us_per_example"])')" \
+    "['network', 'others', 'reader', 'server', 'trainer']" 'by what threads are for'
+run "$ROWHOUSE" bench train --users 50 --items 20 --examples 2000 --dim 4 --batch 100 --epochs 2
+ended 0 'without --json it prints lines'
+like "$out" $'mf, dim 4, 50 users.*\n +100 .*trainer .*reader .*server ' 'for people'
+no_leftovers
+while IFS='|' read -r arguments regex; do
+    run "$ROWHOUSE" bench train $arguments
+    refused 2 "bench train $arguments" "$regex"
+done << 'END'
+--model dlrm|--model must be mf, not 'dlrm'
+--epochs 1|--epochs must be a number from 2 to
+--zipf -1|--zipf must be a number from 0 to 10, not '-1'
+END
+
+# --- balance: nothing is timed, so this can be judged
+run "$ROWHOUSE" bench balance --json
+ended 0 'bench balance runs'
+less "$(json "$T/.out" 'd["rows_max_over_mean"]')" 1.05 'rows are spread evenly over 8 servers'
+less "$(json "$T/.out" 'd["bytes_max_over_mean"]')" 1.15 'and bytes'
+less 1 "$(json "$T/.out" 'd["bytes_of_batch_max_over_mean"]')" 'as far as chance allows'
+cp "$T/.out" "$T/first"
+run "$ROWHOUSE" bench balance --json
+ok "$(cmp -s "$T/.out" "$T/first"; echo $?)" 'the same numbers again'
+run "$ROWHOUSE" bench balance --servers 1 --rows 100 --batches 2
+ended 0 'without --json it prints lines'
+like "$out" 'rows, the largest server over the mean +1\.000' 'for people'
+run "$ROWHOUSE" bench balance --servers 257
+refused 2 'too many servers' '--servers must be a number from 1 to 256'
+
 # --- bench
 run "$ROWHOUSE" bench nothing
 ended 2 'an unknown benchmark is refused' "there is no benchmark 'nothing'"
 run "$ROWHOUSE" bench --help
 ended 0 'bench --help'
-like "$out" 'bench rows .*bench store.*bench wire' 'names them all'
+like "$out" 'bench rows .*bench store.*bench wire.*bench optimizers.*bench train.*bench balance' 'names them all'
 done_testing
