@@ -213,6 +213,8 @@ bool gate_is_open(const struct core *core, const struct pull *pull);
 void gate_take_reach(struct core *core, uint32_t worker, const struct reach *reach);
 /* A worker's pushes have been applied further: what it promised may be true now. */
 void gate_settle(struct core *core, uint32_t worker);
+/* Does a pull of that process wait here? */
+bool gate_holds(const struct core *core, struct peer who);
 int gate_park(struct core *core, const struct message *message, struct err *err);
 /* Forgets parked pulls of earlier orders: their workers have dropped them. */
 void gate_forget_before(struct core *core, uint64_t order);

@@ -83,6 +83,15 @@ static void forget(struct core *core, uint32_t i)
             (--core->parks - i) * sizeof core->parked[0]);
 }
 
+bool gate_holds(const struct core *core, struct peer who)
+{
+    for (uint32_t i = 0; i < core->parks; i++)
+        if (core->parked[i].from.index == who.index &&
+            core->parked[i].from.incarnation == who.incarnation)
+            return true;
+    return false;
+}
+
 int gate_park(struct core *core, const struct message *m, struct err *err)
 {
     double since = core->now;

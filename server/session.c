@@ -283,7 +283,8 @@ void session_acknowledge(struct core *core, struct peer to, bool resend)
                                .part = standing->parts_applied,
                                .resend = resend,
                                .through = s->through,
-                               .idle_order = s->idle_order};
+                               .idle_order = s->idle_order,
+                               .parked = gate_holds(core, to)};
 }
 
 /* --- taking

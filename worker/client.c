@@ -1,4 +1,4 @@
-#include "worker/client.h"
+#include "worker/client_link.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,30 +16,6 @@ enum {
     PULLS_MAX = 128, /* batches being pulled */
 };
 
-/* A part of a push that is not acknowledged; both are in the outbox. */
-struct unacknowledged {
-    const struct parcel *parcel;
-    struct buffer *body;
-};
-
-/* What goes on with one server. */
-struct link {
-    struct unacknowledged *ring;
-    uint32_t capacity, head, count;
-    uint32_t sent;        /* of those, how many have been sent */
-    uint64_t after;       /* last clock pushed to this server */
-    uint64_t through;     /* what it has acknowledged, with rows there or without */
-    bool met, idle;       /* it knows us; it knows that we are idle */
-    uint32_t wanted;      /* pull parts not answered, */
-    uint32_t asked;       /* and of those, how many have been sent */
-    int64_t moved_ms;     /* last answer that brought us on, or the wait's begin */
-    int64_t resend_ms;    /* when to send again if nothing is heard */
-    int64_t resent_ms;    /* when a server asked for it last */
-    int64_t ask_ms;       /* when to ask for a sign of life */
-    int64_t tell_ms;      /* when to tell it again how far we are */
-    uint32_t incarnation; /* of its process, as far as we know */
-};
-
 struct client {
     const struct job *job;
     const struct roster *roster;
@@ -55,6 +31,7 @@ struct client {
     uint64_t last_pushed;    /* clock */
     uint64_t order;          /* being trained */
     bool idle;               /* no data left in it */
+    int64_t listened_ms;     /* until then we have heard what there was to hear */
     struct client_counts counts;
     struct message message;
 };
@@ -74,30 +51,6 @@ uint64_t client_outbox_bytes(uint32_t examples, const uint32_t *width, uint32_t 
     }
     body += parts * 8 * tables; /* padding */
     return outbox_bytes(body, (uint32_t)parts, window + 1);
-}
-
-static struct unacknowledged *link_at(struct link *link, uint32_t i)
-{
-    return &link->ring[(link->head + i) % link->capacity];
-}
-
-static int link_add(struct link *link, const struct parcel *parcel, struct buffer *body)
-{
-    if (link->count == link->capacity) {
-        uint32_t capacity = link->capacity ? link->capacity * 2 : 16;
-        struct unacknowledged *bigger = malloc(capacity * sizeof *bigger);
-
-        if (!bigger)
-            return -ERR_MEMORY;
-        for (uint32_t i = 0; i < link->count; i++)
-            bigger[i] = *link_at(link, i);
-        free(link->ring);
-        link->ring = bigger;
-        link->capacity = capacity;
-        link->head = 0;
-    }
-    *link_at(link, link->count++) = (struct unacknowledged){parcel, body};
-    return 0;
 }
 
 /* Puts the parts of one outbox entry before their servers. */
@@ -558,7 +511,8 @@ static int receive_ack(struct client *client, uint32_t server, const struct mess
     bool waits = client->job->train.consistency != CONSISTENCY_ASYNC;
 
     /* Other workers may hold us up there for as long as they are alive. */
-    if (!link->met || link->idle || (waits && needs_telling(client, link)))
+    if (!link->met || link->idle || m->ack.parked ||
+        (waits && needs_telling(client, link)))
         link->moved_ms = now(client);
     if (!link->met) {
         link->met = true;
@@ -675,10 +629,26 @@ static int too_late(const struct client *client, uint32_t server, struct err *er
                    client->job->cluster.timeout);
 }
 
+/* While we were computing nobody could be heard: that was no silence. */
+static void forgive(struct client *client)
+{
+    int64_t time = now(client), away = time - client->listened_ms;
+
+    for (uint32_t s = 0; s < client->roster->servers; s++) {
+        struct link *link = &client->link[s];
+
+        link->moved_ms = link->moved_ms + away < time ? link->moved_ms + away : time;
+    }
+}
+
 int client_wait(struct client *client, struct err *err)
 {
-    int rc = client->line.wait(client->line.context, client, TICK_MS, err);
-    int64_t time = now(client);
+    int64_t time;
+    int rc;
+
+    forgive(client);
+    rc = client->line.wait(client->line.context, client, TICK_MS, err);
+    client->listened_ms = time = now(client);
 
     for (uint32_t s = 0; rc == 0 && s < client->roster->servers; s++) {
         struct link *link = &client->link[s];

@@ -267,6 +267,7 @@ static void put_data_body(Wire__Header *header, const struct message *message,
         parts->ack.resend = message->ack.resend;
         parts->ack.through = message->ack.through;
         parts->ack.idle_order = message->ack.idle_order;
+        parts->ack.parked = message->ack.parked;
         header->ack = &parts->ack;
         header->body_case = WIRE__HEADER__BODY_ACK;
         return;
@@ -606,9 +607,9 @@ static int take_body(const Wire__Header *wire, struct message *message, struct e
         return take_push(wire->push, &message->push, err);
     case WIRE__HEADER__BODY_ACK:
         message->kind = MESSAGE_ACK;
-        message->ack = (struct ack){wire->ack->clock, wire->ack->part,
+        message->ack = (struct ack){wire->ack->clock,       wire->ack->part,
                                     wire->ack->resend != 0, wire->ack->through,
-                                    wire->ack->idle_order};
+                                    wire->ack->idle_order,  wire->ack->parked != 0};
         return 0;
     case WIRE__HEADER__BODY_REACH:
         message->kind = MESSAGE_CLOCK;

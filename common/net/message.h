@@ -92,6 +92,7 @@ struct ack {
     bool resend;      /* what was sent cannot be applied: send again from there */
     uint64_t through; /* every clock up to it is applied, with rows here or without */
     uint64_t idle_order; /* the training order in which the worker has no data left */
+    bool parked;         /* pulls of the worker wait there for slower ones */
 };
 
 struct refusal {

@@ -107,7 +107,7 @@ static inline void wire_sample(enum message_kind kind, struct message *message)
     if (kind == MESSAGE_PUSH)
         message->push = (struct push){70002, 70000, 8, 9};
     if (kind == MESSAGE_ACK)
-        message->ack = (struct ack){70001, 5, true, 70004, 17};
+        message->ack = (struct ack){70001, 5, true, 70004, 17, false};
     if (kind == MESSAGE_CLOCK)
         message->reach = (struct reach){17, 70001, 69999, true};
     if (kind == MESSAGE_REFUSAL) {
@@ -165,6 +165,12 @@ static inline void wire_sample_cache(struct message *message)
     message->status.table[0].cache_hits = 40001;
 }
 
+static inline void wire_sample_patient(struct message *message)
+{
+    wire_sample(MESSAGE_ACK, message);
+    message->ack.parked = true;
+}
+
 static const struct {
     const char *name;
     void (*fill)(struct message *message);
@@ -175,6 +181,7 @@ static const struct {
     {"status-of-a-full-table", wire_sample_full},
     {"rows-of-a-vintage", wire_sample_vintage},
     {"status-of-a-cache", wire_sample_cache},
+    {"ack-to-one-who-waits", wire_sample_patient},
 };
 
 enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };
@@ -221,7 +228,7 @@ static inline bool wire_equal(const struct message *a, const struct message *b)
     case MESSAGE_ACK:
         return a->ack.clock == b->ack.clock && a->ack.part == b->ack.part &&
                a->ack.resend == b->ack.resend && a->ack.through == b->ack.through &&
-               a->ack.idle_order == b->ack.idle_order;
+               a->ack.idle_order == b->ack.idle_order && a->ack.parked == b->ack.parked;
     case MESSAGE_CLOCK:
         return wire_reach_equal(&a->reach, &b->reach);
     case MESSAGE_REFUSAL:

@@ -58,11 +58,12 @@ struct sim_setup {
     int consistency;    /* enum consistency_kind */
     uint32_t staleness; /* ssp */
     bool rough; /* gradients whose sum depends on the order; rows are not checked */
-    uint32_t slow_ms; /* worker 0 takes so long for each batch */
-    int stale_rate;   /* enum stale_rate_kind; with it or with `compensate` */
-    float compensate; /* rows are not checked */
-    bool delta;       /* gradients are differences; no pulls ahead */
-    uint64_t cache;   /* bytes; 0: none */
+    uint32_t slow_ms;   /* worker 0 takes so long for each batch */
+    uint32_t timeout_s; /* cluster.timeout; 0: 300 */
+    int stale_rate;     /* enum stale_rate_kind; with it or with `compensate` */
+    float compensate;   /* rows are not checked */
+    bool delta;         /* gradients are differences; no pulls ahead */
+    uint64_t cache;     /* bytes; 0: none */
     uint32_t cache_staleness;
     const struct sim_watch *watch; /* borrowed; NULL: nobody watches */
     uint32_t rows_max;

@@ -395,7 +395,7 @@ static void worker_main(unsigned high, unsigned low)
     struct err err = {0};
 
     worker->rc = work(worker, &err);
-    if (worker->rc)
+    if (worker->rc && !worker->sim->result->text[0]) /* others fail for want of it */
         snprintf(worker->sim->result->text, sizeof worker->sim->result->text,
                  "worker %u: %.400s", worker->index, err.text);
     worker->done = true;
@@ -641,7 +641,7 @@ static void fill_job(struct sim *sim)
     job->train.staleness = sim->setup->staleness;
     job->train.update = sim->setup->delta ? UPDATE_DELTA : UPDATE_GRADIENT;
     job->train.cache_staleness = sim->setup->cache_staleness;
-    job->cluster.timeout = 300;
+    job->cluster.timeout = sim->setup->timeout_s ? sim->setup->timeout_s : 300;
     job->cluster.memory_max = REGION_BYTES / 2;
     sim->width[0] = sim->setup->dim;
     sim->roster.servers = sim->setup->servers;

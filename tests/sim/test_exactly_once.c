@@ -183,6 +183,31 @@ static void test_slow_worker(void **state)
     assert_true(r.staleness_max > 5);
 }
 
+/* A worker whose batches take longer than the timeout is alive: the coordinator hears
+ * of it. The others wait for it. */
+static void test_very_slow_worker(void **state)
+{
+    struct sim_setup setup = {.servers = 2,
+                              .workers = 3,
+                              .batches = 10,
+                              .keys = 50,
+                              .batch = 16,
+                              .dim = 2,
+                              .slow_ms = 7000,
+                              .timeout_s = 2};
+    struct sim_result r;
+
+    (void)state;
+    for (uint32_t k = 0; k <= 3; k++)
+        for (setup.seed = 1; setup.seed <= 5; setup.seed++) {
+            setup.consistency = k ? CONSISTENCY_SSP : CONSISTENCY_BSP;
+            setup.staleness = k;
+            sim_run(&setup, &r);
+            assert_string_equal(r.text, "");
+            assert_false(r.stuck);
+        }
+}
+
 /* bsp gives the same bits for any number of servers, with faults or without. */
 static void test_bsp_is_deterministic(void **state)
 {
@@ -221,6 +246,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_bad_machines_bsp),
         cmocka_unit_test(test_full_tables),
         cmocka_unit_test(test_slow_worker),
+        cmocka_unit_test(test_very_slow_worker),
         cmocka_unit_test(test_bsp_is_deterministic),
     };
 

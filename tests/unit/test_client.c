@@ -46,6 +46,30 @@ static void test_pulls_not_answered(void **state)
     pulls_not_answered(CONSISTENCY_BSP);
 }
 
+/* While the worker computes it hears nothing, and that is no silence: here the first
+ * push was lost with its server, and the worker hears so only after a long computation.
+ */
+static void test_computing_is_no_silence(void **state)
+{
+    struct net_kit *kit = net_kit_create(4);
+    struct batch batch = {0};
+    struct err err;
+
+    (void)state;
+    meet(kit);
+    batch_fill(kit, &batch, 1, 0, KEYS);
+    assert_int_equal(pull(kit, &batch, &err), 0);
+    kit->mute[1] = true;
+    assert_int_equal(push(kit, &batch, &err), 0);
+    kit->mute[1] = false;
+    kit->now_ms += 3 * TIMEOUT_MS;
+    if (client_drain(kit->client, &err))
+        fail_msg("%s", err.text);
+    assert_true(value_of(kit, 0) == 1);
+    batch_release(&batch);
+    net_kit_destroy(kit);
+}
+
 /* A connection that takes nothing is as bad as one that answers nothing. */
 static void test_nothing_can_be_sent(void **state)
 {
@@ -461,6 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_server_never_met),
         cmocka_unit_test(test_pulls_not_answered),
+        cmocka_unit_test(test_computing_is_no_silence),
         cmocka_unit_test(test_nothing_can_be_sent),
         cmocka_unit_test(test_push_not_acknowledged),
         cmocka_unit_test(test_push_never_applied),
