@@ -73,6 +73,12 @@ static const struct setting rows[] = {
      .doc = "Of tables.NAME.init: the constant, the half width of uniform, or the "
             "standard deviation of normal (of truncated_normal before it is "
             "truncated). xavier and he do without."},
+    {"tables.*.rows", SETTING_INTEGER, AT_TABLE(rows), .min = 0, .max = 4294967295.0,
+     .preset = "0",
+     .doc = "Makes a dense table: it has so many rows from the start, with the keys 0, 1, "
+            "2 and so on, and another key in the data is an error. Each server has a run "
+            "of them, without an index. 0: a sparse table, which makes a row when its key "
+            "first comes up, whatever it is."},
     {"tables.*.rows_max", SETTING_INTEGER, AT_TABLE(rows_max), .min = 0, .max = 1e12,
      .preset = "0", .may_change = true,
      .doc = "Most rows that the table may have, on all servers together; 0: as many as "

@@ -93,6 +93,7 @@ struct job_table {
     int init;         /* enum init_kind */
     double scale;     /* of the initialiser: half width, deviation or constant */
     int64_t rows_max; /* over all servers; 0 = none */
+    int64_t rows;     /* of a dense table; 0 = it is sparse */
     struct job_optimizer optimizer; /* its own settings: see job_table_optimizer() */
     char vectors[JOB_PATH_MAX];     /* a file of first values; "" = none */
     char vectors_digest[17];        /* of that file: hexadecimal digits */

@@ -123,6 +123,21 @@ static int check_vectors(const struct job *job, struct err *err)
     return 0;
 }
 
+static int check_tables(const struct job *job, struct err *err)
+{
+    for (int i = 0; i < job->tables; i++) {
+        const struct job_table *table = &job->table[i];
+
+        if (table->rows && table->rows_max)
+            return err_set(
+                err, ERR_INPUT,
+                "tables.%s.rows and tables.%s.rows_max are both set, expected "
+                "one of them: a dense table has its rows from the start",
+                table->name, table->name);
+    }
+    return 0;
+}
+
 static int check_model(const struct job *job, struct err *err)
 {
     const struct job_table *user, *item;
@@ -384,6 +399,8 @@ int job_check(const struct job *job, struct err *err)
         rc = check_data(job, err);
     if (!rc)
         rc = check_columns(job, err);
+    if (!rc)
+        rc = check_tables(job, err);
     if (!rc)
         rc = check_vectors(job, err);
     if (!rc)

@@ -105,6 +105,22 @@ static int parse_top(const char *text, uint32_t *top, struct err *err)
     return 0;
 }
 
+static int by_key(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Has the item been rated? A dense table has rows that nobody has trained. */
+static bool is_rated(const struct recommending *r, uint64_t key)
+{
+    const struct popularity *popularity = &r->data.popularity;
+
+    return r->trained->item->spec.rows == 0 ||
+           bsearch(&key, popularity->key, popularity->keys, sizeof key, by_key);
+}
+
 static int fill_catalogue(struct recommending *r, struct err *err)
 {
     const struct table *item = r->trained->item;
@@ -115,7 +131,7 @@ static int fill_catalogue(struct recommending *r, struct err *err)
         uint64_t key;
         const float *row = table_row(item, i, &key);
 
-        if (catalogue_add(&r->catalogue, key, row, err))
+        if (is_rated(r, key) && catalogue_add(&r->catalogue, key, row, err))
             return -err->code;
     }
     return 0;
@@ -226,6 +242,8 @@ static int recommend_one(struct recommending *r, uint32_t user, struct err *err)
     int rc;
 
     table_find(r->trained->user, &key, 1, &row);
+    if (r->trained->user->spec.rows && seen.n == 0)
+        row = NULL; /* nobody has trained it */
     rc = row ? recommend_top(&r->catalogue, &r->trained->mf, row, seen, r->top, r->list,
                              &n, err)
              : recommend_popular(&r->data.popularity, seen, r->top, r->list, &n, err);

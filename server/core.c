@@ -22,6 +22,7 @@ void core_table_spec(const struct job *job, uint32_t table, struct table_spec *s
         .scale = (float)t->scale,
         .seed = (uint64_t)job->train.seed,
         .rows_max = (uint64_t)t->rows_max,
+        .rows = (uint64_t)t->rows,
     };
     spec->state_width = optimizer_state_width(&optimizer, spec->width);
 }
@@ -32,17 +33,36 @@ uint64_t core_region_bytes(const struct job *job)
     return (uint64_t)job->cluster.memory_max * 2 + (64u << 20);
 }
 
-static int core_open_tables(struct core *core, bool fresh, struct err *err)
+/* Makes a table or, where a process was killed meanwhile, goes on with it. */
+static int core_open_table(struct core *core, uint32_t index, struct err *err)
+{
+    const struct job_table *t = &core->job->table[index];
+    uint32_t root = ROOT_TABLES + index;
+    struct table_spec spec;
+    int rc;
+
+    core_table_spec(core->job, index, &spec);
+    spec.rows_share = slot_share(spec.rows_max, core->index, core->servers);
+    spec.first = row_first(spec.rows, core->index, core->servers);
+    spec.end = row_first(spec.rows, core->index + 1, core->servers);
+    rc = (region_root(core->region, root) ? table_open : table_create)(
+        &core->table[index], core->region, root, &spec, err);
+    if (rc == -ERR_MEMORY && spec.rows)
+        return err_set(
+            err, ERR_MEMORY,
+            "the %llu of its rows that are here (tables.%s.rows is %llu) do "
+            "not fit into cluster.memory_max (%lld MiB) with what else is in "
+            "it; raise it or add servers",
+            (unsigned long long)(spec.end - spec.first), t->name,
+            (unsigned long long)spec.rows,
+            (long long)core->job->cluster.memory_max >> 20);
+    return rc;
+}
+
+static int core_open_tables(struct core *core, struct err *err)
 {
     for (int i = 0; i < core->job->tables; i++) {
-        struct table_spec spec;
-        int rc;
-
-        core_table_spec(core->job, (uint32_t)i, &spec);
-        spec.rows_share = slot_share(spec.rows_max, core->index, core->servers);
-        rc = (fresh ? table_create : table_open)(&core->table[i], core->region,
-                                                 ROOT_TABLES + (uint32_t)i, &spec, err);
-        if (rc)
+        if (core_open_table(core, (uint32_t)i, err))
             return err_prefix(err, "table %s", core->job->table[i].name);
         core->tables[i] = &core->table[i];
         core->names[i] = core->job->table[i].name;
@@ -70,7 +90,7 @@ int core_create(const struct job *job, uint32_t index, uint32_t servers,
     rc = region_formatted(region) ? region_open(region, err)
                                   : region_format(region, err);
     if (rc == 0)
-        rc = core_open_tables(core, fresh, err);
+        rc = core_open_tables(core, err);
     if (rc == 0)
         rc = session_open(core, fresh, err);
     if (rc == 0)
@@ -358,6 +378,22 @@ int core_answer_pull(struct core *core, struct peer to, const struct pull *pull,
 /* --- what comes in
  * --------------------------------------------------------------------- */
 
+static int not_ours(const struct core *core, const struct message *m, uint32_t table,
+                    uint64_t key, struct err *err)
+{
+    uint64_t rows = core->table[table].spec.rows;
+
+    if (rows && key >= rows)
+        return err_set(err, ERR_PEER,
+                       "worker %u sent key %llu of table %s, whose rows are 0 to %llu",
+                       m->sender, (unsigned long long)key, core->names[table],
+                       (unsigned long long)rows - 1);
+    return err_set(err, ERR_PEER,
+                   "worker %u sent key %llu of table %s to server %u, which does not "
+                   "own it",
+                   m->sender, (unsigned long long)key, core->names[table], core->index);
+}
+
 /* Does every section name a table of ours, with its width and keys that we own? */
 static int check_sections(const struct core *core, const struct message *m,
                           struct err *err)
@@ -382,12 +418,7 @@ static int check_sections(const struct core *core, const struct message *m,
         key = (const uint64_t *)(m->body + at[i].keys);
         for (uint32_t k = 0; k < section->rows; k++)
             if (!core_owns(core, section->table, key[k]))
-                return err_set(
-                    err, ERR_PEER,
-                    "worker %u sent key %llu of table %s to server %u, which "
-                    "does not own it",
-                    m->sender, (unsigned long long)key[k], core->names[section->table],
-                    core->index);
+                return not_ours(core, m, section->table, key[k], err);
     }
     return 0;
 }
@@ -500,6 +531,10 @@ const struct job *core_job(const struct core *core)
 
 bool core_owns(const struct core *core, uint32_t table, uint64_t key)
 {
+    const struct table_spec *spec = &core->table[table].spec;
+
+    if (spec->rows)
+        return key - spec->first < spec->end - spec->first;
     return slot_owner(key_slot(table, key), core->servers) == core->index;
 }
 

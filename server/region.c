@@ -247,20 +247,24 @@ static void region_settle(struct region *region)
 int region_format(struct region *region, struct err *err)
 {
     struct header *h = header_of(region);
-    uint64_t pages = region->size / REGION_PAGE;
+    uint64_t pages = region->size / REGION_PAGE, chunks = chunks_of(pages);
+    uint64_t own_pages = 1 + pages_of(chunks * (sizeof(struct chunk) + WORDS * 8));
     int rc = region_check(region, err);
 
     if (rc)
         return rc;
     if (region_formatted(region))
         return err_set(err, ERR_INPUT, "the memory holds a region already");
+    if (h->version) /* a process was killed in the middle of this */
+        pages_drop(region, 0, own_pages * REGION_PAGE);
     h->version = VERSION;
+    atomic_thread_fence(memory_order_release);
     h->page_bytes = REGION_PAGE;
     h->size = pages * REGION_PAGE;
-    h->chunks = chunks_of(pages);
-    h->high_begin = h->chunks;
-    h->absent = h->chunks * PAGES - pages;
-    h->own_pages = 1 + pages_of(h->chunks * (sizeof(struct chunk) + WORDS * 8));
+    h->chunks = chunks;
+    h->high_begin = chunks;
+    h->absent = chunks * PAGES - pages;
+    h->own_pages = own_pages;
     format_chunks(region);
     region_settle(region);
     atomic_thread_fence(memory_order_release);

@@ -32,6 +32,19 @@ static int table_fits(const struct job *job, uint32_t index,
     return 0;
 }
 
+/* A dense table is all there. */
+static int dense_fits(const struct job_table *is, const struct shard_table *table,
+                      struct err *err)
+{
+    if (!is->rows || (uint64_t)is->rows == table->rows)
+        return 0;
+    return err_set(
+        err, ERR_INPUT,
+        "the checkpoint has %llu rows of table %s, but tables.%s.rows is %lld: "
+        "it is of another model",
+        (unsigned long long)table->rows, is->name, is->name, (long long)is->rows);
+}
+
 int restore_fits(const struct manifest *manifest, const struct job *job,
                  struct err *err)
 {
@@ -41,7 +54,8 @@ int restore_fits(const struct manifest *manifest, const struct job *job,
                        "model",
                        manifest->tables, job->tables);
     for (uint32_t i = 0; i < manifest->tables; i++)
-        if (table_fits(job, i, &manifest->table[i], err))
+        if (table_fits(job, i, &manifest->table[i], err) ||
+            dense_fits(&job->table[i], &manifest->table[i], err))
             return -err->code;
     return 0;
 }
@@ -50,6 +64,15 @@ static int visit_table(void *context, uint32_t index, const struct shard_table *
                        struct err *err)
 {
     return table_fits(core_job(context), index, table, err);
+}
+
+static int no_row(const struct job_table *table, uint64_t key, struct err *err)
+{
+    return err_set(err, ERR_INPUT,
+                   "the key %llu is no row of table %s, which has the rows 0 to %lld "
+                   "(tables.%s.rows)",
+                   (unsigned long long)key, table->name, (long long)table->rows - 1,
+                   table->name);
 }
 
 static int visit_rows(void *context, uint32_t index, const unsigned char *block,
@@ -67,6 +90,8 @@ static int visit_rows(void *context, uint32_t index, const unsigned char *block,
         int rc;
 
         memcpy(&key, row, sizeof key);
+        if (spec.rows && key >= spec.rows)
+            return no_row(&core_job(core)->table[index], key, err);
         if (!core_owns(core, index, key))
             continue;
         rc = core_restore_row(core, index, key, row + sizeof key, err);
@@ -121,16 +146,20 @@ struct first_rows {
 static bool owned(void *context, uint64_t key)
 {
     struct first_rows *to = context;
+    uint64_t rows = (uint64_t)core_job(to->core)->table[to->table].rows;
 
     to->n++;
-    return core_owns(to->core, to->table, key);
+    return core_owns(to->core, to->table, key) || (rows && key >= rows);
 }
 
 static int take_vector(void *context, uint64_t key, const float *values, uint32_t n,
                        struct err *err)
 {
     const struct first_rows *to = context;
+    const struct job_table *table = &core_job(to->core)->table[to->table];
 
+    if (table->rows && key >= (uint64_t)table->rows)
+        return no_row(table, key, err);
     return core_first_row(to->core, to->table, key, values, n, err);
 }
 

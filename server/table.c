@@ -10,13 +10,10 @@
 static const uint64_t magic = 0x31656c626174; /* "table1" */
 
 enum {
-    AHEAD = 32,    /* keys between the steps of a look-up */
-    RING = 64,     /* look-ups under way between two steps; more than AHEAD */
-    LOOKUP = 1024, /* keys of a look-up */
-    LATE = 64,     /* of them, those looked at again at a time */
-    LINE = 64,     /* bytes of a cache line */
-    FETCH = 512,   /* bytes of a row that are fetched ahead; the processor sees the rest
-                      coming */
+    AHEAD = 32,      /* keys between the steps of a look-up */
+    RING = 64,       /* look-ups under way between two steps; more than AHEAD */
+    LOOKUP = 1024,   /* keys of a look-up */
+    LATE = 64,       /* of them, those looked at again at a time */
     MAKE_KEYS = 256, /* looked up at a time before missing rows are made */
     SLAB_ROWS_MIN = 8,
 };
@@ -54,6 +51,13 @@ static int spec_check(const struct table_spec *spec, struct err *err)
                        spec->dim, spec->width, spec->state_width, TABLE_FLOATS_MAX);
     if (spec->init < INIT_ZERO || spec->init > INIT_HE)
         return err_set(err, ERR_INPUT, "initialiser number %d is unknown", spec->init);
+    if (spec->rows &&
+        (spec->first > spec->end || spec->end > spec->rows || spec->rows > UINT32_MAX))
+        return err_set(err, ERR_INPUT,
+                       "rows %llu to %llu of %llu are not possible: a dense table has "
+                       "at most 2^32 - 1",
+                       (unsigned long long)spec->first, (unsigned long long)spec->end,
+                       (unsigned long long)spec->rows);
     if (!isfinite(spec->scale) || !isfinite(spec->state_initial))
         return err_set(err, ERR_INPUT, "a first value is not a finite number");
     return 0;
@@ -64,19 +68,29 @@ static uint64_t round_up(uint64_t bytes)
     return (bytes + REGION_PAGE - 1) & ~(uint64_t)(REGION_PAGE - 1);
 }
 
+/* Of a row. Without a key it need not begin at a multiple of 8. */
+static uint32_t block_bytes(const struct table_spec *spec)
+{
+    uint32_t floats = spec->width + spec->state_width;
+
+    if (spec->rows)
+        return floats * (uint32_t)sizeof(float);
+    return (uint32_t)(sizeof(uint64_t) + (floats + floats % 2) * sizeof(float));
+}
+
 /* Slabs are huge pages, less in a small region so that its cap is not all in one slab.
  */
 static void root_layout(struct table_root *root, const struct region *region)
 {
     const struct table_spec *spec = &root->spec;
-    uint64_t floats = spec->width + spec->state_width, slab, slabs;
+    uint64_t most = spec->rows ? spec->end - spec->first : spec->rows_max, slab, slabs;
 
-    root->stride = (uint32_t)(sizeof(uint64_t) + (floats + floats % 2) * sizeof(float));
+    root->stride = block_bytes(spec);
     slab = region->bytes_max / 32 & ~(uint64_t)(REGION_PAGE - 1);
     if (slab > REGION_CHUNK)
         slab = REGION_CHUNK;
-    if (spec->rows_max && slab > round_up(spec->rows_max * root->stride))
-        slab = round_up(spec->rows_max * root->stride);
+    if (most && slab > round_up(most * root->stride))
+        slab = round_up(most * root->stride);
     if (slab < round_up((uint64_t)root->stride * SLAB_ROWS_MIN))
         slab = round_up((uint64_t)root->stride * SLAB_ROWS_MIN);
     root->slab_bytes = slab;
@@ -85,8 +99,8 @@ static void root_layout(struct table_root *root, const struct region *region)
     root->rows_most = UINT32_MAX;
     if (root->rows_most > slabs * root->slab_rows)
         root->rows_most = slabs * root->slab_rows;
-    if (spec->rows_max && root->rows_most > spec->rows_max)
-        root->rows_most = spec->rows_max;
+    if ((spec->rows || most) && root->rows_most > most)
+        root->rows_most = most;
     root->rows_limit = root->rows_most;
     if (spec->rows_max && root->rows_limit > spec->rows_share)
         root->rows_limit = spec->rows_share;
@@ -111,6 +125,22 @@ static void table_attach(struct table *table, struct region *region, uint64_t of
         .rule = spec_rule(&root->spec),
         .init = init_row_at(cpu_level()),
     };
+}
+
+/* Makes what is not there yet of a dense table's rows. */
+static int rows_complete(struct table *table, struct err *err)
+{
+    const struct table_spec *spec = &table->spec;
+
+    if (!spec->rows ||
+        (table->root->rows_most == spec->end - spec->first && dense_make(table) == 0))
+        return 0;
+    return err_set(err, ERR_MEMORY,
+                   "the region's %llu bytes are too few for rows %llu to %llu of %u "
+                   "bytes: %llu are in use",
+                   (unsigned long long)table->region->bytes_max,
+                   (unsigned long long)spec->first, (unsigned long long)spec->end - 1,
+                   table->stride, (unsigned long long)region_used(table->region));
 }
 
 int table_create(struct table *table, struct region *region, uint32_t root_index,
@@ -138,7 +168,7 @@ int table_create(struct table *table, struct region *region, uint32_t root_index
     index_format(table);
     root->magic = magic;
     region_set_root(region, root_index, offset);
-    return 0;
+    return rows_complete(table, err);
 full:
     return err_set(err, ERR_MEMORY,
                    "the region's %llu bytes are too few: %llu are in use, and a table "
@@ -171,6 +201,9 @@ static int spec_compare(const struct table_spec *is, const struct table_spec *wa
          is->rows_max == want->rows_max},
         {"rows_share", (double)is->rows_share, (double)want->rows_share,
          is->rows_share == want->rows_share},
+        {"rows", (double)is->rows, (double)want->rows, is->rows == want->rows},
+        {"first", (double)is->first, (double)want->first, is->first == want->first},
+        {"end", (double)is->end, (double)want->end, is->end == want->end},
     };
 
     for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
@@ -189,7 +222,7 @@ static void rows_settle(struct table *table)
     uint64_t key;
     float *last, *found;
 
-    if (!root->rows)
+    if (!root->rows || root->spec.rows)
         return;
     last = table_row(table, root->rows - 1, &key);
     table_find(table, &key, 1, &found);
@@ -221,32 +254,10 @@ int table_open(struct table *table, struct region *region, uint32_t root_index,
     table_attach(table, region, offset);
     index_settle(table);
     rows_settle(table);
-    return 0;
+    return rows_complete(table, err);
 }
 
 /* --- look-ups -------------------------------------------------------------------- */
-
-/* Fetches a row's cache lines, each once: asking twice costs as much as another line.
- * Blocks start and end at multiples of 8 bytes. */
-static inline __attribute__((always_inline)) void
-prefetch_block(const unsigned char *block, uint32_t bytes)
-{
-    uint32_t last = (bytes < FETCH ? bytes : FETCH) - 8;
-
-    __builtin_prefetch(block);
-    for (uint32_t i = LINE; i < last; i += LINE)
-        __builtin_prefetch(block + i);
-    if (last)
-        __builtin_prefetch(block + last);
-}
-
-static inline uint64_t key_at(const uint64_t *key, uint32_t i)
-{
-    uint64_t value;
-
-    memcpy(&value, (const unsigned char *)key + (size_t)i * sizeof value, sizeof value);
-    return value;
-}
 
 static inline float *block_weights(unsigned char *block)
 {
@@ -355,6 +366,10 @@ static inline __attribute__((always_inline)) void look_up(const struct table *sh
 
 void table_find(const struct table *table, const uint64_t *key, uint32_t n, float **row)
 {
+    if (table->spec.rows) {
+        dense_find(table, key, n, row);
+        return;
+    }
     for (uint32_t first = 0, count; first < n; first += count) {
         count = n - first < LOOKUP ? n - first : LOOKUP;
         look_up(table, key + first, count, &(struct results){.row = row + first});
@@ -364,6 +379,10 @@ void table_find(const struct table *table, const uint64_t *key, uint32_t n, floa
 void table_copy(const struct table *table, const uint64_t *key, uint32_t n,
                 float *values, unsigned char *found)
 {
+    if (table->spec.rows) {
+        dense_copy(table, key, n, values, found);
+        return;
+    }
     for (uint32_t first = 0, count; first < n; first += count) {
         count = n - first < LOOKUP ? n - first : LOOKUP;
         look_up(table, key + first, count,
@@ -372,8 +391,7 @@ void table_copy(const struct table *table, const uint64_t *key, uint32_t n,
     }
 }
 
-/* The place of row `number`, which is the next one; NULL without memory. */
-static unsigned char *block_reserve(struct table *table, uint32_t number)
+unsigned char *block_reserve(struct table *table, uint32_t number)
 {
     struct table_root *root = table->root;
     uint64_t slab = root->slabs;
@@ -423,6 +441,8 @@ int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
 {
     int rc = 0;
 
+    if (table->spec.rows)
+        return dense_find(table, key, n, row);
     for (uint32_t first = 0, count; first < n; first += count) {
         count = n - first < MAKE_KEYS ? n - first : MAKE_KEYS;
         table_find(table, key + first, count, row + first);
@@ -473,8 +493,8 @@ float *table_row(const struct table *table, uint64_t number, uint64_t *key)
     assert(number < table->root->rows);
     block = table_block(table, (uint32_t)number);
     if (key)
-        *key = block_key(block);
-    return block_weights(block);
+        *key = table->spec.rows ? table->spec.first + number : block_key(block);
+    return table->spec.rows ? (float *)block : block_weights(block);
 }
 
 uint64_t table_bytes(const struct table *table)

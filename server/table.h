@@ -1,11 +1,16 @@
-/* A sparse table: key -> row, in a region. A row is one block: key, weights, optimizer
- * state; it is made on first touch with values that depend only on (seed, table, key)
- * and never moves. Any 64-bit number is a key. One thread.
+/* A table: key -> row, in a region. A row is one block: weights and optimizer state;
+ * its first values depend only on (seed, table, key), and it never moves. One thread.
  *
- *   block  u64 key | width floats | state_width floats | 4 bytes if their sum is odd
+ * A sparse table makes rows on first touch, and any 64-bit number is a key. A dense one
+ * has all its rows from the start, with the keys 0 .. rows-1, of which a server holds a
+ * run: first .. end-1.
+ *
+ *   block  sparse: u64 key | width floats | state_width floats | 4 bytes if their sum
+ *          is odd; dense: width floats | state_width floats
  *   slab   blocks one behind the other, 2 MiB: one huge page
  *
- * Row number r is in slab r / slab_rows. The index (table_index.h) has one sub-table
+ * A dense table's row k has number k - first and needs no index. In a sparse one, row
+ * number r is in slab r / slab_rows. The index (table_index.h) has one sub-table
  * for each of the 1024 slots: 64-byte buckets of 12 (tag, row number) pairs; the key
  * itself is in the row, which a look-up touches anyway. Sub-tables grow by about a
  * quarter, one at a time, so that growth never pauses for long.
@@ -33,6 +38,8 @@ struct table_spec {
     uint64_t seed;
     uint64_t rows_max;   /* 0 = as many as the region holds, at most 2^32 - 1 */
     uint64_t rows_share; /* of rows_max: how many rows it may have at first */
+    uint64_t rows;       /* of a dense table, here and elsewhere; 0: it is sparse */
+    uint64_t first, end; /* its keys here; at most 2^32 - 1 */
 };
 
 /* A process' handle: the shared part is in the region. Plain data, nothing to release;
@@ -51,12 +58,15 @@ struct table {
     init_row *init;          /* the kernel for them */
 };
 
-/* Makes an empty table in the region and remembers it under root `root`. -ERR_INPUT:
- * the spec is not possible; -ERR_MEMORY: the region is too small for an empty table. */
+/* Makes a table in the region and remembers it under root `root`: an empty one, or a
+ * dense one with all its rows. -ERR_INPUT: the spec is not possible; -ERR_MEMORY: the
+ * region is too small for it. */
 int table_create(struct table *table, struct region *region, uint32_t root,
                  const struct table_spec *spec, struct err *err);
-/* Finds the table that another process made. -ERR_DAMAGE: there is none under that
- * root; -ERR_INPUT: it was made with another spec (the sentence names the difference).
+/* Finds the table that another process made; what that has left half done is dropped
+ * or, in a dense table, gone on with (-ERR_MEMORY). -ERR_DAMAGE: there is none under
+ * that root; -ERR_INPUT: it was made with another spec (the sentence names the
+ * difference).
  */
 int table_open(struct table *table, struct region *region, uint32_t root,
                const struct table_spec *spec, struct err *err);
@@ -68,8 +78,8 @@ int table_open(struct table *table, struct region *region, uint32_t root,
 void table_find(const struct table *table, const uint64_t *key, uint32_t n,
                 float **row);
 /* The same, making what is missing; keys may repeat. Returns 0, or -ERR_MEMORY when
- * rows_max or the region's cap was reached: rows that could not be made are NULL, all
- * others are there. */
+ * rows_max or the region's cap was reached, or a dense table has no such key: rows that
+ * could not be made are NULL, all others are there. */
 int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
                        float **row);
 /* Looks up n keys and copies their weights to values[n][width]: quicker than

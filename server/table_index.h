@@ -1,4 +1,5 @@
-/* The index of a table: from a key's hash to its row number. Used by table.c only.
+/* The index of a table: from a key's hash to its row number. Used by table.c and what
+ * belongs to it only.
  *
  * One sub-table for each slot: an array of 64-byte buckets, each with room for 12 rows.
  *
@@ -23,12 +24,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "common/rng.h"
 #include "server/table.h"
 
 enum {
     TABLE_SLOTS = 1024,
+    CACHE_LINE = 64,
+    FETCH = 512, /* bytes of a row that are fetched ahead; the processor sees the rest
+                    coming */
     BUCKET_ROWS = 12,
     PAGE_BUCKETS = REGION_PAGE / 64,
     POOL_CLASSES = 11, /* sizes of arrays below a page */
@@ -103,6 +108,31 @@ static inline uint64_t block_key(const unsigned char *block)
 {
     return *(const uint64_t *)block;
 }
+
+static inline uint64_t key_at(const uint64_t *key, uint32_t i)
+{
+    uint64_t value;
+
+    memcpy(&value, (const unsigned char *)key + (size_t)i * sizeof value, sizeof value);
+    return value;
+}
+
+/* Fetches a row's cache lines, each once: asking twice costs as much as another line.
+ * Blocks start and end at multiples of 4 bytes. */
+static inline __attribute__((always_inline)) void
+prefetch_block(const unsigned char *block, uint32_t bytes)
+{
+    uint32_t last = (bytes < FETCH ? bytes : FETCH) - 4;
+
+    __builtin_prefetch(block);
+    for (uint32_t i = CACHE_LINE; i < last; i += CACHE_LINE)
+        __builtin_prefetch(block + i);
+    if (last)
+        __builtin_prefetch(block + last);
+}
+
+/* table.c: the place of row `number`, which is the next one; NULL without memory. */
+unsigned char *block_reserve(struct table *table, uint32_t number);
 
 /* --- buckets --------------------------------------------------------------------- */
 
@@ -204,6 +234,15 @@ void index_put(struct table *table, uint64_t hash, uint32_t number);
 void index_format(struct table *table);
 /* Drops a growth that a killed process left, and derives what can be derived. */
 void index_settle(struct table *table);
+
+/* --- table_dense.c --------------------------------------------------------------- */
+
+/* Makes the rows that are not there yet. -ERR_MEMORY. */
+int dense_make(struct table *table);
+/* As table_find_or_make() and table_copy(). */
+int dense_find(const struct table *table, const uint64_t *key, uint32_t n, float **row);
+void dense_copy(const struct table *table, const uint64_t *key, uint32_t n,
+                float *values, unsigned char *found);
 
 /* --- index_pool.c ---------------------------------------------------------------- */
 

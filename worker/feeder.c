@@ -91,10 +91,15 @@ int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers
                 (long long)job->train.batch);
         goto fail;
     }
-    for (; feeder->batches < wanted; feeder->batches++)
-        if (batch_create(&feeder->batch[feeder->batches], width, (uint32_t)job->tables,
-                         servers, (uint32_t)job->train.batch, err))
+    for (; feeder->batches < wanted; feeder->batches++) {
+        struct batch *batch = &feeder->batch[feeder->batches];
+
+        if (batch_create(batch, width, (uint32_t)job->tables, servers,
+                         (uint32_t)job->train.batch, err))
             goto fail;
+        for (int t = 0; t < job->tables; t++)
+            batch->set[t].dense = (uint64_t)job->table[t].rows;
+    }
     *out = feeder;
     return 0;
 fail:

@@ -122,6 +122,12 @@ static inline uint64_t bits_if(bool yes)
     return -(uint64_t)yes;
 }
 
+static inline uint16_t slot_of(const struct keyset *keyset, uint64_t key)
+{
+    return (uint16_t)(keyset->dense ? row_slot(key, keyset->dense)
+                                    : key_slot(keyset->table, key));
+}
+
 /* Finds each key's place in order of first appearance: pos[i]. Returns the number of
  * unique keys. Whether a key is new is close to a coin toss, so that a branch on it
  * would cost more than writing what may not be needed. */
@@ -157,6 +163,8 @@ static uint32_t find_unique(struct keyset *keyset, const uint64_t *key, uint32_t
             unique += 1 + (uint32_t)taken;
         }
     }
+    for (uint32_t u = 0; keyset->dense && u < unique; u++)
+        s->seen_slot[u] = slot_of(keyset, s->seen_key[u]);
     return unique;
 }
 
@@ -254,7 +262,7 @@ static uint32_t mark_unique(struct keyset *keyset, struct keyset_marks *marks,
     }
     for (uint32_t u = 0; u < unique; u++) {
         s->seen_key[u] = key[s->row[u]];
-        s->seen_slot[u] = (uint16_t)key_slot(keyset->table, s->seen_key[u]);
+        s->seen_slot[u] = slot_of(keyset, s->seen_key[u]);
     }
     return unique;
 }

@@ -12,6 +12,8 @@ enum { KEYSET_CAPACITY_MAX = 1 << 24 }; /* input keys of a batch */
 
 struct keyset {
     uint32_t table;
+    uint64_t dense; /* rows of a dense table, which are all keys there are; 0 = sparse;
+                       for the caller to set before it builds */
     uint32_t rows;  /* unique keys */
     uint64_t *key;  /* [rows] */
     float *weight;  /* [rows]: how many examples use the row */

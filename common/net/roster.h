@@ -45,6 +45,20 @@ static inline uint64_t slot_share(uint64_t total, uint32_t server, uint32_t serv
            total * slot_first(server, servers) / SLOTS;
 }
 
+/* The slot of a dense table's row, which is below `rows` (< 2^32): neighbours are in
+ * one slot, or in two that follow each other. */
+static inline uint32_t row_slot(uint64_t row, uint64_t rows)
+{
+    return (uint32_t)(row * SLOTS / rows);
+}
+
+/* The first row of a dense table that a server owns; that of `server` + 1 is the end of
+ * its rows. */
+static inline uint64_t row_first(uint64_t rows, uint32_t server, uint32_t servers)
+{
+    return (rows * slot_first(server, servers) + SLOTS - 1) / SLOTS;
+}
+
 /* The slot of a sparse table's key: the top 10 bits of its hash. */
 static inline uint32_t key_slot(uint32_t table, uint64_t key)
 {

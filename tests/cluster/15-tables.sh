@@ -1,6 +1,6 @@
 #!/bin/bash
 # Tables that are full: by tables.T.rows_max, by cluster.memory_max. The run goes on, says
-# so once, and counts what it could not keep.
+# so once, and counts what it could not keep. Dense tables.
 . "$(dirname "$0")/lib.sh"
 
 ratings 300 200 30 > "$T/d.tsv"
@@ -103,5 +103,63 @@ ended 130 'a server with a full table is killed and comes back' 'signal 9'
 is "$(warnings)" 1 'there is one warning'
 is "$(json "$T/r.json" 'd["pushes"]["sent"] - d["pushes"]["applied"]')" 0 \
     'every push counts once'
+
+# --- dense tables: tables.T.rows
+dense='tables.user.rows=301 tables.item.rows=250'
+bits() { # DIR
+    { exported "$1" user; exported "$1" item; } | md5sum
+}
+bsp='train.consistency=bsp cluster.workers=2'
+for servers in 1 2 3 7; do
+    train checkpoint.dir="$T/dense$servers" $dense $bsp cluster.servers=$servers
+    ended 0 "dense tables on $servers servers" 'epoch 2/2'
+    is "$(table user rows rows_refused) $(table item rows)" '[301, 0] [250]' 'have all their rows'
+    is "$(bits "$T/dense$servers")" "$(bits "$T/dense1")" 'and the bits of one'
+done
+dense_rmse=$(value rmse)
+is "$(exported "$T/dense7" user | awk -F, 'NR > 1 && $1 != NR - 2' | wc -l)" 0 \
+    'the keys are 0, 1, 2 and so on'
+train checkpoint.dir="$T/sparse" $bsp
+near "$(value rmse)" "$dense_rmse" 1e-5 'a model from dense tables is one from sparse ones'
+mpi 5 train "$T/job.yaml" checkpoint.dir="$T/dense-mpi" $dense $bsp cluster.servers=3
+run "${mpi[@]}"
+is "$status $(bits "$T/dense-mpi")" "0 $(bits "$T/dense1")" 'and as processes'
+
+# Going on with other numbers of servers; what is made of the model.
+train checkpoint.dir="$T/dense7" $dense $bsp cluster.servers=2 --resume train.epochs=3
+ended 0 'two servers go on with the dense tables of seven'
+train checkpoint.dir="$T/dense1" $dense $bsp cluster.servers=5 --resume train.epochs=3
+is "$status $(bits "$T/dense1")" "0 $(bits "$T/dense7")" 'with the same bits as five with those of one'
+train checkpoint.dir="$T/dense1" $bsp tables.user.rows=302 tables.item.rows=250 --resume
+refused 2 'the number of rows does not change' 'tables\.user\.rows is 302'
+run "$ROWHOUSE" evaluate "$T/job.yaml" $dense --checkpoint "$T/dense1"
+ended 0 'evaluate'
+run "$ROWHOUSE" evaluate "$T/job.yaml" tables.user.rows=302 --checkpoint "$T/dense1"
+refused 2 'a checkpoint with other rows' 'has 301 rows of table user' 'tables\.user\.rows is 302'
+run "$ROWHOUSE" verify "$T/dense1"
+ended 0 'verify'
+like "$("$ROWHOUSE" inspect "$T/dense1")" '301' 'inspect counts the rows'
+run "$ROWHOUSE" predict "$T/job.yaml" $dense checkpoint.dir="$T/dense1" --data "$T/d.tsv" --out -
+ended 0 'predict'
+run "$ROWHOUSE" recommend "$T/job.yaml" $dense checkpoint.dir="$T/dense1" --user 7 --top 250 --json
+is "$(json "$T/.out" 'all(0 < int(i["key"]) <= 200 for i in d["items"])')" True \
+    'rows that nobody has rated are not recommended'
+run "$ROWHOUSE" recommend "$T/job.yaml" $dense checkpoint.dir="$T/dense1" --user 0 --json
+is "$(json "$T/.out" 'd["known"]')" False 'a row that nobody has trained is no known user'
+
+# Bad keys, and too little memory.
+train --fresh checkpoint.dir="$T/none" tables.item.rows=200
+refused 2 'a key that a dense table lacks' "$T/d.tsv line [0-9]+, column item: the key '200' is no row" \
+    'rows 0 to 199'
+printf 'user\titem\trating\ttitle\nBob\t3\t4\tT\n' > "$T/bob.tsv"
+train data.train="$T/bob.tsv" checkpoint.dir="$T/none" $dense
+refused 2 'a key that is no number' "line 2, column user: the key 'Bob' is no row of table user"
+run "$ROWHOUSE" predict "$T/job.yaml" $dense checkpoint.dir="$T/dense1" --data "$T/bob.tsv" --out -
+refused 2 'predicting for it' "column user: the key 'Bob'"
+train tables.item.vectors="$T/v.txt" checkpoint.dir="$T/none" tables.item.rows=150
+refused 2 'a vector of a key that a dense table lacks' 'the key 150 is no row of table item'
+train checkpoint.dir="$T/none" tables.item.rows=10000000 cluster.memory_max=64MiB
+refused 1 'a dense table that does not fit' 'tables\.item\.rows is 10000000' 'memory_max' \
+    'add servers'
 no_leftovers
 done_testing

@@ -20,9 +20,7 @@ train() { # DIR ARGUMENT ...
     run "$ROWHOUSE" train "$T/job.yaml" --quiet checkpoint.dir="$T/$1" "${@:2}"
 }
 table() { # DIR TABLE: as CSV
-    rm -f "$T/export.csv"
-    "$ROWHOUSE" export "$T/$1" --table "$2" --format csv --out "$T/export.csv" &&
-        cat "$T/export.csv"
+    exported "$T/$1" "$2"
 }
 bits() { # DIR
     { table "$1" user; table "$1" item; } | md5sum

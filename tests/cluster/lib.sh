@@ -288,6 +288,13 @@ d = json.load(open(sys.argv[1]))
 print(eval(sys.argv[2]))' "$@" 2>&1 || echo "failed at $SECONDS/$RANDOM"
 }
 
+# exported CHECKPOINT TABLE: its rows as CSV
+exported() {
+    rm -f "$T/export.csv"
+    "$ROWHOUSE" export "$1" --table "$2" --format csv --out "$T/export.csv" &&
+        cat "$T/export.csv"
+}
+
 # value METRIC: what the last command printed of it.
 value() {
     sed -n "s/^test $1 //p" <<< "$out"

@@ -67,6 +67,7 @@ struct sim_setup {
     uint32_t cache_staleness;
     const struct sim_watch *watch; /* borrowed; NULL: nobody watches */
     uint32_t rows_max;
+    bool dense; /* all keys have a row from the start */
     struct sim_faults faults;
 };
 

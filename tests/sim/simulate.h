@@ -25,7 +25,7 @@ enum {
     STACK_BYTES = 256 * 1024,
     REGION_BYTES = 64 << 20,
     WORKERS = 4,
-    SERVERS = 5,
+    SERVERS = 7,
     PACKETS_MAX = 4096,
     TIME_MAX_MS = 10 * 60 * 1000,
     WINDOW = 4,
@@ -440,10 +440,12 @@ static void make_worker(struct sim *sim, uint32_t w)
     worker->outbox_bytes = client_outbox_bytes(sim->setup->batch, sim->width, 1,
                                                sim->setup->servers, WINDOW);
     worker->outbox_memory = calloc(1, worker->outbox_bytes);
-    for (int i = 0; i < AHEAD; i++)
+    for (int i = 0; i < AHEAD; i++) {
         if (batch_create(&worker->batch[i], sim->width, 1, sim->setup->servers,
                          sim->setup->batch, &err))
             fail_msg("%s", err.text);
+        worker->batch[i].set[0].dense = (uint64_t)sim->job.table[0].rows;
+    }
     start_worker(sim, w);
 }
 
@@ -625,6 +627,7 @@ static void fill_job(struct sim *sim)
     job->table[0].dim = sim->setup->dim;
     job->table[0].init = INIT_ZERO;
     job->table[0].rows_max = sim->setup->rows_max;
+    job->table[0].rows = sim->setup->dense ? sim->setup->keys : 0;
     job->model.bias = false;
     if (sim->setup->rough) { /* sums that depend on their order */
         job->optimizer.kind = OPTIMIZER_ADAGRAD;

@@ -156,6 +156,25 @@ static void test_full_tables(void **state)
     assert_true(total.rows_refused > 10000);
 }
 
+static void test_dense_tables(void **state)
+{
+    struct sim_result total = {0};
+    uint64_t rows = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= seeds() / 2; seed++)
+        for (int consistency = CONSISTENCY_ASYNC; consistency <= CONSISTENCY_BSP;
+             consistency++) {
+            struct sim_setup setup = setup_of(seed, consistency, bad_machines);
+
+            setup.dense = true;
+            rows += setup.keys;
+            check_setup(&setup, &total);
+        }
+    assert_int_equal(total.rows, rows);
+    assert_int_equal(total.rows_refused, 0);
+}
+
 /* With one slow worker, ssp k reaches staleness k and never passes it; async does. */
 static void test_slow_worker(void **state)
 {
@@ -211,7 +230,7 @@ static void test_very_slow_worker(void **state)
 /* bsp gives the same bits for any number of servers, with faults or without. */
 static void test_bsp_is_deterministic(void **state)
 {
-    static const uint32_t servers[] = {1, 2, 3, 5};
+    static const uint32_t servers[] = {1, 2, 3, 7};
 
     (void)state;
     for (uint64_t seed = 1; seed <= 50; seed++) {
@@ -225,6 +244,7 @@ static void test_bsp_is_deterministic(void **state)
             setup.workers = 3;
             setup.servers = servers[i % 4];
             setup.rough = true;
+            setup.dense = seed % 2;
             sim_run(&setup, &r);
             assert_false(r.stuck);
             assert_string_equal(r.text, "");
@@ -245,6 +265,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_bad_machines_ssp),
         cmocka_unit_test(test_bad_machines_bsp),
         cmocka_unit_test(test_full_tables),
+        cmocka_unit_test(test_dense_tables),
         cmocka_unit_test(test_slow_worker),
         cmocka_unit_test(test_very_slow_worker),
         cmocka_unit_test(test_bsp_is_deterministic),

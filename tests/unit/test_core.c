@@ -145,6 +145,66 @@ static void test_unfit_sections(void **state)
     core_kit_destroy(kit);
 }
 
+/* A dense table's rows are all there, a run of them here; others are refused. */
+static void test_dense_tables(void **state)
+{
+    struct core_kit *kit = core_kit_create(3, 1);
+    const uint64_t rows = 1000, first = row_first(rows, 1, 3),
+                   end = row_first(rows, 2, 3);
+    uint64_t key[] = {first, end - 1, 0};
+
+    (void)state;
+    kit->job.table[0].rows = (int64_t)rows;
+    kit->index = 1;
+    core_kit_renew(kit);
+    assert_int_equal(rows_of(kit, 0), end - first);
+    assert_in_range(end - first, rows / 3 - 1, rows / 3 + 1);
+    for (uint64_t k = 0; k < rows; k++)
+        assert_int_equal(core_owns(kit->core, 0, k), k >= first && k < end);
+    kit_push(kit, 0, (struct push){1, 0, 0, 1}, 0, key, 2, 4);
+    assert_int_equal(kit_handle(kit), 0);
+    assert_int_equal(kit->out.ack.clock, 1);
+    assert_true(value_of(kit, first) == 4 && value_of(kit, end - 1) == 4);
+    assert_true(value_of(kit, first + 1) == 0);
+    for (int i = 0; i < 3; i++) {
+        key[2] = (uint64_t[]){first - 1, rows, UINT64_MAX}[i];
+        kit_pull(kit, 0, 2, 0, key, 3);
+        assert_int_equal(kit_handle(kit), 0);
+        assert_refused(kit, ERR_PEER,
+                       i == 0 ? "to server 1, which does not own it"
+                              : "of table user, whose rows are 0 to 999");
+        kit_push(kit, 0, (struct push){2, 1, 0, 1}, 0, key, 3, 4);
+        assert_int_equal(kit_handle(kit), 0);
+        assert_refused(kit, ERR_PEER, i == 0 ? "does not own it" : "are 0 to 999");
+    }
+    core_kit_restart(kit);
+    assert_true(value_of(kit, first) == 4);
+    assert_int_equal(rows_of(kit, 0), end - first);
+    core_kit_destroy(kit);
+}
+
+static void test_dense_tables_need_their_memory(void **state)
+{
+    struct core_kit *kit = core_kit_create(1, 1);
+    struct core *core;
+    struct err err;
+
+    (void)state;
+    core_destroy(kit->core);
+    madvise(kit->region.base, kit->region.size, MADV_DONTNEED);
+    kit->job.table[1].rows = 3000000;
+    assert_int_equal(
+        core_create(&kit->job, 0, 1, 1, &kit->region, kit->pool, &core, &err),
+        -ERR_MEMORY);
+    assert_string_equal(err.text,
+                        "server 0: table side: the 3000000 of its rows that are here "
+                        "(tables.side.rows is 3000000) do not fit into "
+                        "cluster.memory_max (32 MiB) with what else is in it; raise it "
+                        "or add servers");
+    kit->core = NULL;
+    core_kit_destroy(kit);
+}
+
 /* 32 KiB of keys whose rows would take 64 MB and more. */
 static void test_answer_too_large(void **state)
 {
@@ -648,6 +708,8 @@ int main(void)
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_stale_process),
         cmocka_unit_test(test_unfit_sections),
+        cmocka_unit_test(test_dense_tables),
+        cmocka_unit_test(test_dense_tables_need_their_memory),
         cmocka_unit_test(test_answer_too_large),
         cmocka_unit_test(test_no_buffer),
         cmocka_unit_test(test_read_only_makes_nothing),

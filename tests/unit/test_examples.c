@@ -10,6 +10,8 @@
 #include "common/key.h"
 #include "worker/stream/examples.h"
 
+static int64_t user_rows; /* 0: the table is sparse */
+
 /* A job with the columns userId and movieId, a title for the latter, and a rating. */
 static void fill_job(struct job *job, enum data_format format)
 {
@@ -22,6 +24,10 @@ static void fill_job(struct job *job, enum data_format format)
     strcpy(job->data.label, "rating");
     memcpy(job->data.column, columns, sizeof columns);
     job->data.columns = 3;
+    job->tables = 2;
+    strcpy(job->table[0].name, "user");
+    strcpy(job->table[1].name, "item");
+    job->table[0].rows = user_rows;
 }
 
 /* Reads `files` to a text: "user/movie/title/label " for each example. */
@@ -373,6 +379,34 @@ static void test_bad_lines(void **state)
     scratch_release(&scratch);
 }
 
+static void test_keys_of_dense_tables(void **state)
+{
+    static const char *const header = "userId\tmovieId\trating\ttitle\n";
+    static const char *const cases[][2] = {
+        {"100", "a.tsv line 3, column userId: the key '100' is no row of table user, "
+                "which has the rows 0 to 99 (tables.user.rows)"},
+        {"-1", "column userId: the key '-1' is no row of table user"},
+        {"Bob", "column userId: the key 'Bob' is no row of table user"},
+        {"007", "column userId: the key '007' is no row of table user"},
+    };
+    struct scratch scratch;
+    char text[1024];
+
+    (void)state;
+    scratch_init(&scratch);
+    user_rows = 100;
+    snprintf(text, sizeof text, "%s0\t-7\t3\tT\n99\tx\t3\tT\n", header);
+    expect_examples(DATA_TSV, scratch_text(&scratch, "a.tsv", text),
+                    "0/-7/T/3 99/x/T/3 ");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text, "%s5\t1\t3\tT\n%s\t2\t3\tT\n", header, cases[i][0]);
+        expect_error(DATA_TSV, scratch_text(&scratch, "a.tsv", text), ERR_INPUT,
+                     cases[i][1]);
+    }
+    user_rows = 0;
+    scratch_release(&scratch);
+}
+
 static void test_bad_quotes(void **state)
 {
     static const char *const cases[][2] = {
@@ -500,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_headers_without_a_column),
         cmocka_unit_test(test_wide_headers),
         cmocka_unit_test(test_bad_lines),
+        cmocka_unit_test(test_keys_of_dense_tables),
         cmocka_unit_test(test_bad_quotes),
         cmocka_unit_test(test_a_quoted_field_is_bounded),
         cmocka_unit_test(test_files_that_are_not_there),

@@ -603,6 +603,11 @@ static void rows_of_tables_are_bounded(void **state)
     assert_non_null(strstr(f->err.text, "expected"));
     assert_int_equal(load_with(f, good, (char *[]){above}, 1), -ERR_INPUT);
     accepts(f, "tables.user.rows_max=1000000000000", "tables.item.rows_max=0");
+    snprintf(below, sizeof below, "tables.user.rows=-1");
+    snprintf(above, sizeof above, "tables.user.rows=4294967296");
+    assert_int_equal(load_with(f, good, (char *[]){below}, 1), -ERR_INPUT);
+    assert_int_equal(load_with(f, good, (char *[]){above}, 1), -ERR_INPUT);
+    accepts(f, "tables.user.rows=4294967295", "tables.item.rows=0");
 }
 
 static void some_settings_may_change_on_resume(void **state)

@@ -205,6 +205,17 @@ static void checks_of_the_model(void **state)
     accepts(f, "tables.item.dim=16", "tables.user.dim=16");
 }
 
+static void checks_of_rows(void **state)
+{
+    struct fixture *f = *state;
+
+    check_refuses(
+        f, "tables.item.rows=5", "tables.item.rows_max=6",
+        "tables.item.rows and tables.item.rows_max are both set, expected one "
+        "of them: a dense table has its rows from the start");
+    accepts(f, "tables.item.rows=5", "tables.user.rows_max=6");
+}
+
 static void checks_of_the_metrics(void **state)
 {
     static const char *const all[] = {"rmse", "mae", "logloss", "accuracy"};
@@ -478,6 +489,7 @@ int main(void)
         TEST(checks_of_the_data),
         TEST(checks_of_the_columns),
         TEST(checks_of_the_model),
+        TEST(checks_of_rows),
         TEST(checks_of_the_metrics),
         TEST(checks_of_penalties),
         TEST(checks_of_limits_and_schedules),

@@ -33,8 +33,21 @@ static uint32_t twin_row(struct twin *twin, uint32_t from, uint64_t key)
     return row;
 }
 
-static void twin_build(struct twin *twin, uint32_t table, const uint64_t *key,
-                       uint32_t n, uint32_t stride, uint32_t servers)
+/* By what the servers of a dense table say that they have. */
+static uint32_t owner_of(const struct keyset *keyset, uint64_t key, uint32_t servers)
+{
+    uint32_t server = 0;
+
+    if (!keyset->dense)
+        return slot_owner(key_slot(keyset->table, key), servers);
+    while (key >= row_first(keyset->dense, server + 1, servers))
+        server++;
+    return server;
+}
+
+static void twin_build(struct twin *twin, const struct keyset *keyset,
+                       const uint64_t *key, uint32_t n, uint32_t stride,
+                       uint32_t servers)
 {
     twin->rows = 0;
     for (uint32_t server = 0; server < servers; server++) {
@@ -43,7 +56,7 @@ static void twin_build(struct twin *twin, uint32_t table, const uint64_t *key,
             uint64_t k = key[i * stride];
             uint32_t row;
 
-            if (slot_owner(key_slot(table, k), servers) != server)
+            if (owner_of(keyset, k, servers) != server)
                 continue;
             row = twin_row(twin, twin->part[server], k);
             twin->weight[row]++;
@@ -75,7 +88,7 @@ static void check(struct keyset *keyset, const uint64_t *key, uint32_t n,
 {
     static struct twin twin;
 
-    twin_build(&twin, keyset->table, key, n, stride, servers);
+    twin_build(&twin, keyset, key, n, stride, servers);
     keyset_build(keyset, key, n, stride, servers);
     assert_same(keyset, &twin, n, servers);
 }
@@ -91,7 +104,7 @@ static void check_ids(struct keyset *keyset, const uint64_t *key, const uint32_t
 
     for (uint32_t i = 0; i < n; i++)
         input[i] = key[id[i]];
-    twin_build(&twin, keyset->table, input, n, 1, servers);
+    twin_build(&twin, keyset, input, n, 1, servers);
     keyset_build_ids(keyset, &marks, key, id, n, servers);
     assert_same(keyset, &twin, n, servers);
 }
@@ -136,6 +149,45 @@ static void test_equals_its_twin(void **state)
         }
         check(&keyset, key, n, stride, servers);
     }
+    keyset_release(&keyset);
+}
+
+/* Few rows and many, fewer than servers or slots, by key and by id. */
+static void test_dense(void **state)
+{
+    static const uint64_t rows[] = {1, 2, 100, 1000, 1024, 5000, 4000000, UINT32_MAX};
+    static uint64_t key[CAPACITY], all[CAPACITY];
+    static uint32_t id[CAPACITY];
+    struct keyset keyset;
+    struct err err;
+
+    (void)state;
+    create(&keyset, 1);
+    assert_int_equal(keyset_marks_init(&marks, CAPACITY, &err), 0);
+    for (uint64_t round = 0; round < 600; round++) {
+        uint32_t n = 1 + (uint32_t)rng_below(rng_at(7, round, 0), 300), ids = 0;
+        uint32_t servers = 1 + (uint32_t)rng_below(rng_at(7, round, 1), SERVERS);
+
+        keyset.dense = rows[round % (sizeof rows / sizeof *rows)];
+        for (uint32_t i = 0; i < n; i++)
+            key[i] = rng_below(rng_at(8, round, i), keyset.dense);
+        key[0] = keyset.dense - 1;
+        check(&keyset, key, n, 1, servers);
+        for (uint32_t i = 0; i < n; i++) {
+            for (id[i] = 0; id[i] < ids && all[id[i]] != key[i]; id[i]++)
+                ;
+            if (id[i] == ids)
+                all[ids++] = key[i];
+        }
+        check_ids(&keyset, all, id, n, servers);
+    }
+    /* A whole table in order is in order everywhere. */
+    keyset.dense = 256;
+    for (uint32_t i = 0; i < 256; i++)
+        key[i] = i;
+    keyset_build(&keyset, key, 256, 1, 7);
+    assert_memory_equal(keyset.key, key, 256 * sizeof *key);
+    keyset_marks_release(&marks);
     keyset_release(&keyset);
 }
 
@@ -254,10 +306,10 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_equals_its_twin),
-        cmocka_unit_test(test_edges),        cmocka_unit_test(test_collisions),
-        cmocka_unit_test(test_many_batches), cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_by_hand),    cmocka_unit_test(test_equals_its_twin),
+        cmocka_unit_test(test_dense),      cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_collisions), cmocka_unit_test(test_many_batches),
+        cmocka_unit_test(test_ids),        cmocka_unit_test(test_limits),
     };
 
     return cmocka_run_group_tests_name("keyset", tests, NULL, NULL);

@@ -88,7 +88,8 @@ static void die_at(const struct region *region, uint64_t last)
 
 /* --- pushes ----------------------------------------------------------------------- */
 
-static struct core_kit *kit_create(int optimizer, int stale_rate, int64_t rows_max)
+static struct core_kit *kit_create(int optimizer, int stale_rate, int64_t rows_max,
+                                   int64_t rows)
 {
     struct core_kit *kit = calloc(1, sizeof *kit);
 
@@ -100,6 +101,7 @@ static struct core_kit *kit_create(int optimizer, int stale_rate, int64_t rows_m
     kit->job.table[0].dim = WIDTH - 1; /* and a bias */
     kit->job.table[1].dim = WIDTH;
     kit->job.table[0].rows_max = kit->job.table[1].rows_max = rows_max;
+    kit->job.table[0].rows = kit->job.table[1].rows = rows;
     kit->servers = kit->workers = 1;
     kit->pool = buffer_pool_create(64 << 20);
     kit->region = (struct region){.size = KIT_REGION_BYTES,
@@ -230,7 +232,7 @@ static uint64_t wrong_rows(const struct core_kit *kit, uint64_t clock, uint32_t 
 /* `from`: where in a row its pushes are counted. */
 static void die_everywhere(int optimizer, int stale_rate, uint32_t from)
 {
-    struct core_kit *kit = kit_create(optimizer, stale_rate, 0);
+    struct core_kit *kit = kit_create(optimizer, stale_rate, 0, 0);
     uint64_t clock = 1, store = 1;
     bool died;
 
@@ -308,14 +310,11 @@ static void check_circle(const struct core_kit *kit, uint64_t clock)
     }
 }
 
-/* Rows that cannot be made, between others that are there: what is dropped is counted
- * as often as what is applied counts, once. */
-static void test_death_in_a_full_table(void **state)
+static void die_in_a_circle(int64_t rows_max, int64_t rows)
 {
-    struct core_kit *kit = kit_create(OPTIMIZER_SGD, STALE_RATE_SAME, CIRCLE / 2);
+    struct core_kit *kit = kit_create(OPTIMIZER_SGD, STALE_RATE_SAME, rows_max, rows);
     uint64_t clock = 1, store = 1, survived = 0;
 
-    (void)state;
     push(kit, clock, in_a_circle);
     /* Pushes differ in how much they have to store: once round without a death. */
     while (survived < CIRCLE / 7 + 1) {
@@ -335,6 +334,83 @@ static void test_death_in_a_full_table(void **state)
     core_kit_destroy(kit);
 }
 
+/* Rows that cannot be made, between others that are there: what is dropped is counted
+ * as often as what is applied counts, once. */
+static void test_death_in_a_full_table(void **state)
+{
+    (void)state;
+    die_in_a_circle(CIRCLE / 2, 0);
+}
+
+static void test_death_in_a_dense_table(void **state)
+{
+    (void)state;
+    die_in_a_circle(0, CIRCLE);
+}
+
+/* Over fresh memory. */
+static void forget_region(struct core_kit *kit)
+{
+    core_destroy(kit->core);
+    kit->core = NULL;
+    madvise(kit->region.base, kit->region.size, MADV_REMOVE);
+}
+
+static void check_first_rows(const struct core_kit *kit, uint64_t rows)
+{
+    for (uint32_t t = 0; t < 2; t++) {
+        uint32_t tables;
+        const struct table *table = core_tables(kit->core, &tables)[t];
+        float first[WIDTH];
+
+        assert_int_equal(table_rows(table), rows);
+        for (uint64_t key = 0; key < rows; key++) {
+            float *row;
+
+            table_find(table, &key, 1, &row);
+            table_first_values(&table->spec, key, first);
+            assert_memory_equal(row, first, sizeof first);
+            for (uint32_t f = 0; f < WIDTH; f++)
+                assert_true(row[WIDTH + f] == table->spec.state_initial);
+        }
+    }
+}
+
+/* While its tables are made, with all the rows that dense ones have. At most what was
+ * handed out last is lost. */
+static void test_death_at_the_beginning(void **state)
+{
+    struct core_kit *kit = kit_create(OPTIMIZER_ADAGRAD, STALE_RATE_SAME, 0, 50);
+    uint64_t used = region_used(&kit->region), store = 0;
+    bool died = true;
+
+    (void)state;
+    kit->job.table[0].init = kit->job.table[1].init = INIT_NORMAL;
+    while (died) {
+        pid_t child;
+        int status;
+
+        forget_region(kit);
+        child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            die_at(&kit->region, store + 1);
+            kit_core_open(kit);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        died = WIFEXITED(status) && WEXITSTATUS(status) == DIED;
+        assert_true(died || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+        kit_core_open(kit);
+        check_first_rows(kit, 50);
+        assert_in_range(region_used(&kit->region), used, used + 8 * REGION_PAGE);
+        store += store < 200 ? STEP : 13;
+    }
+    assert_true(store > 2000);
+    close(kit->region.fd);
+    core_kit_destroy(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +418,8 @@ int main(void)
         cmocka_unit_test(test_death_in_adagrad),
         cmocka_unit_test(test_death_in_late_pushes),
         cmocka_unit_test(test_death_in_a_full_table),
+        cmocka_unit_test(test_death_in_a_dense_table),
+        cmocka_unit_test(test_death_at_the_beginning),
     };
 
     return cmocka_run_group_tests_name("killed core", tests, NULL, NULL);

@@ -17,6 +17,8 @@ enum { NO_FIELD = UINT16_MAX, COLUMNS_MAX = UINT16_MAX };
 /* A column that the job asks for. */
 struct column {
     char name[JOB_NAME_MAX * 2];
+    char table[JOB_NAME_MAX]; /* of a key */
+    uint64_t rows;            /* of that table when it is dense, else 0 */
     bool needed;
     uint32_t field; /* its number in the file that is open, or NO_FIELD */
 };
@@ -174,16 +176,20 @@ static const char *title_of(const struct job *job, const char *table)
 static void take_columns(struct examples *examples, const struct job *job)
 {
     const struct job_column *column;
-    struct column *title;
+    struct column *key, *title;
+    int table;
 
     for (int i = 0; i < job->data.columns; i++) {
         column = &job->data.column[i];
         if (column->as != COLUMN_KEY)
             continue;
+        key = &examples->key_column[examples->keys];
         title = &examples->title_column[examples->keys];
-        snprintf(examples->key_column[examples->keys].name,
-                 sizeof examples->key_column->name, "%s", column->name);
-        examples->key_column[examples->keys].needed = true;
+        table = job_table_index(job, column->table);
+        snprintf(key->name, sizeof key->name, "%s", column->name);
+        snprintf(key->table, sizeof key->table, "%s", column->table);
+        key->rows = table < 0 ? 0 : (uint64_t)job->table[table].rows;
+        key->needed = true;
         snprintf(title->name, sizeof title->name, "%s", title_of(job, column->table));
         title->needed = examples->need_label;
         examples->keys++;
@@ -270,6 +276,24 @@ static int take_label(struct examples *examples, const struct field *field,
                    found == NUMBER_NONE ? "not a number" : "too large for a float");
 }
 
+/* Dense tables have the keys that they have. */
+static int check_key(struct examples *examples, const struct column *column,
+                     const struct field *field, uint64_t key, struct err *err)
+{
+    char shown[WORDING_SHOWN_MAX];
+
+#ifndef MUTANT_STREAM_DENSE_KEY
+    if (column->rows && key >= column->rows)
+        return err_set(
+            err, ERR_INPUT,
+            "%s, column %s: the key '%s' is no row of table %s, which has the "
+            "rows 0 to %" PRIu64 " (tables.%s.rows)",
+            examples_where(examples), column->name, wording_shown(field->text, shown),
+            column->table, column->rows - 1, column->table);
+#endif
+    return 0;
+}
+
 static int take_fields(struct examples *examples, const struct field *field,
                        struct example *example, struct err *err)
 {
@@ -281,6 +305,8 @@ static int take_fields(struct examples *examples, const struct field *field,
             return err_set(err, ERR_INPUT, "%s, column %s: the key is empty",
                            examples_where(examples), examples->key_column[i].name);
         examples->key[i] = key_of_text(key->text, key->length);
+        if (check_key(examples, &examples->key_column[i], key, examples->key[i], err))
+            return -err->code;
         examples->key_text[i] = key->text;
         examples->title[i] = title == NO_FIELD ? NULL : field[title].text;
     }

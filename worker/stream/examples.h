@@ -34,8 +34,9 @@ uint32_t examples_keys(const struct examples *examples);
 
 /* The next example: 1, valid until the next call; 0 at the end of the last file;
  * -ERR_INPUT with file, line and column ("ratings.tsv line 12, column rating: 'four' is
- * not a number"): a wrong number of fields, an empty key, a label that is no finite
- * number; also the errors of records_next(). Do not go on after an error. */
+ * not a number"): a wrong number of fields, an empty key, one that a dense table lacks,
+ * a label that is no finite number; also the errors of records_next(). Do not go on
+ * after an error. */
 int examples_next(struct examples *examples, struct example *example, struct err *err);
 
 /* "file line N" of the example last returned; valid until the next call with
