@@ -112,10 +112,12 @@ static int make_ratings(struct bench *b, struct err *err)
     if (!file)
         return err_system(err, "memory for ratings");
     fprintf(file, "user\titem\trating\n");
-    for (uint64_t i = 0; i < b->options.examples; i++)
-        fprintf(file, "%llu\t%llu\t%llu\n", (unsigned long long)user_of(b, i),
-                (unsigned long long)item_of(b, i),
-                (unsigned long long)(1 + rng_below(rng_at(b->options.seed, 13, i), 5)));
+    for (uint64_t i = 0; i < b->options.examples; i++) {
+        unsigned long long user = user_of(b, i), item = item_of(b, i);
+        unsigned rating = (unsigned)rng_below(rng_at(b->options.seed, 13, i), 5);
+
+        fprintf(file, "%llu\t%llu\t%u\n", user, item, rating + 1);
+    }
     if (fclose(file))
         return err_system(err, "writing ratings to memory");
     return 0;
