@@ -313,9 +313,11 @@ static int measure_run(struct bench *b, uint64_t batch, struct result *result,
 {
     struct watched *w = calloc(1, sizeof *w);
     double examples = (double)(b->options.examples * (b->options.epochs - 1)), seconds;
-    int rc = w ? start_run(b, batch, w, err)
-               : err_set(err, ERR_MEMORY, "no memory to watch a run");
+    int rc;
 
+    if (!w)
+        return err_set(err, ERR_MEMORY, "no memory to watch a run");
+    rc = start_run(b, batch, w, err);
     if (rc == 0)
         rc = watch_run(b, w, err);
     if (rc == 0) {
