@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    PARTS_MORE = 16
-}; /* parts that there is room for at first, beside one a server */
+/* Parts that there is room for at first, beside one for each server. */
+enum { PARTS_MORE = 16 };
 
 static int no_memory(uint32_t capacity, struct err *err)
 {
