@@ -12,8 +12,8 @@
  * A dense table's row k has number k - first and needs no index. In a sparse one, row
  * number r is in slab r / slab_rows. The index (table_index.h) has one sub-table
  * for each of the 1024 slots: 64-byte buckets of 12 (tag, row number) pairs; the key
- * itself is in the row, which a look-up touches anyway. Sub-tables grow by about a
- * quarter, one at a time, so that growth never pauses for long.
+ * itself is in the row, which a look-up touches anyway. Sub-tables grow by a third or
+ * so, one at a time, so that growth never pauses for long.
  *
  * A row is written first, counted second and entered in the index last, so that a
  * process killed at any instruction leaves whole rows only; table_open() drops a row

@@ -129,7 +129,7 @@ static uint32_t next_buckets(uint32_t slot, uint32_t buckets)
 
     if (buckets < PAGE_BUCKETS)
         return pool_next_size(buckets);
-    more = pages * (128 + (mix64((uint64_t)slot << 32 | pages) & 255)) / 1024;
+    more = pages * (256 + (mix64((uint64_t)slot << 32 | pages) & 255)) / 1024;
     pages += more ? more : 1;
     return (uint32_t)(pages * PAGE_BUCKETS);
 }

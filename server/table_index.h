@@ -1,5 +1,5 @@
 /* The index of a table: from a key's hash to its row number. Used by table.c and what
- * belongs to it only.
+ * belongs to it, and by the benchmark that measures it.
  *
  * One sub-table for each slot: an array of 64-byte buckets, each with room for 12 rows.
  *
@@ -12,7 +12,7 @@
  * last). `passed` counts the rows that went past a bucket on their way, so that a
  * look-up ends at the first bucket that nobody passed, however full it is.
  *
- * Sub-tables are enlarged one at a time by 1/8 to 3/8, by an amount that differs from
+ * Sub-tables are enlarged one at a time by 1/4 to 1/2, by an amount that differs from
  * slot to slot, so that they do not all grow in the same minute and the average load is
  * always the same. Arrays of 64 buckets and more are pages of the region; smaller ones
  * share pages (index_pool.c), so that 1024 sub-tables of a small table stay small. */
