@@ -13,6 +13,8 @@ enum {
     CLOCKS_MAX = UINT32_MAX / 2, /* told apart after row_cache_clear() */
     SET_ALIGN = 64,
     NOWHERE = WAYS,
+    RANK_USED = 35, /* bits: three of the way, 32 of the clock, eight of the use */
+    RANK_ALIVE = 43,
 };
 
 /* Eight rows; two lines of the processor's cache. Clocks count from `base`. */
@@ -113,12 +115,20 @@ static float *row_at(const struct row_cache *cache, const struct set *set, uint3
     return cache->row + place * cache->stride;
 }
 
-/* Where a row is, or NOWHERE. */
-static uint32_t find(const struct set *set, uint32_t table, uint64_t key)
+/* Where a row is, or NOWHERE. Which of the eight it is, if any, nobody can foretell: so
+ * all keys are compared, without a branch for each. */
+static inline uint32_t find(const struct set *set, uint32_t table, uint64_t key)
 {
+    uint32_t equal = 0;
+
     for (uint32_t w = 0; w < WAYS; w++)
-        if (set->key[w] == key && set->table[w] == table && set->until[w])
-            return w;
+        equal |= (uint32_t)(set->key[w] == key) << w;
+    for (; equal; equal &= equal - 1) {
+        uint32_t way = (uint32_t)__builtin_ctz(equal);
+
+        if (set->table[way] == table && set->until[way])
+            return way;
+    }
     return NOWHERE;
 }
 
@@ -209,32 +219,28 @@ uint32_t row_cache_get(struct row_cache *cache, uint32_t table, const uint64_t *
 
 /* --- keeping --------------------------------------------------------------------- */
 
-/* Of the rows that clocks from `clock` on may not use: the least used one, of those the
- * oldest. NOWHERE: there is none. */
-static uint32_t least_used(const struct set *set, uint32_t clock)
+/* Whom to replace first: who may not be used from clock `from` on; then who is least
+ * used; then who is oldest. The way itself is in the lowest bits. */
+static inline uint64_t rank_of(const struct set *set, uint32_t way, uint32_t from)
 {
-    uint32_t best = NOWHERE;
-
-    for (uint32_t w = 0; w < WAYS; w++) {
-        if (set->until[w] >= clock)
-            continue;
-        if (best == NOWHERE || set->used[w] < set->used[best] ||
-            (set->used[w] == set->used[best] && set->until[w] < set->until[best]))
-            best = w;
-    }
-    return best;
+    return (uint64_t)(set->until[way] >= from) << RANK_ALIVE |
+           (uint64_t)set->used[way] << RANK_USED | (uint64_t)set->until[way] << 3 | way;
 }
 
 /* A place for a new row, or NOWHERE. Rows that have only just become too old keep
  * theirs for now: when they are hot, this very batch brings them anew. */
 static uint32_t make_room(struct set *set, uint32_t now)
 {
-    uint32_t way = least_used(set, now - 1);
+    uint64_t first = rank_of(set, 0, now - 1);
+    uint32_t way;
 
-    if (way != NOWHERE)
-        return way;
-    way = least_used(set, UINT32_MAX);
-    if (set->used[way] <= 1)
+    for (uint32_t w = 1; w < WAYS; w++) {
+        uint64_t rank = rank_of(set, w, now - 1);
+
+        first = rank < first ? rank : first;
+    }
+    way = first % WAYS;
+    if (first >> RANK_ALIVE == 0 || set->used[way] <= 1)
         return way;
     set->used[way]--;
     return NOWHERE;
