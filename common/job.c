@@ -150,8 +150,8 @@ static const struct setting rows[] = {
     {"train.cache", SETTING_BYTES, AT(train.cache), .min = 0, .max = 70368744177664.0,
      .preset = "0 B",
      .doc = "Memory with which each worker keeps rows that it has pulled, to use them "
-            "again for the next batches; 0: none. It pays where the same rows are in "
-            "many batches that are short beside the tables. Not with bsp, "
+            "again for the next batches; 0: none. Fewer rows are pulled, and those read are "
+            "older; it pays where servers or the network are the limit. Not with bsp, "
             "optimizer.stale_rate or optimizer.compensate."},
     {"train.cache_staleness", SETTING_INTEGER, AT(train.cache_staleness), .min = 1,
      .max = 1000, .preset = "4", .unit = "batches",
