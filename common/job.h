@@ -125,7 +125,7 @@ struct job {
     struct {
         int kind; /* enum model_kind */
         bool bias;
-        double bias_rate; /* of optimizer.rate; delta only */
+        double bias_rate;        /* of optimizer.rate; delta only */
         int loss;                /* enum loss_kind */
         char user[JOB_NAME_MAX]; /* tables of the two sides */
         char item[JOB_NAME_MAX];

@@ -53,13 +53,21 @@ static inline void kit_core_open(struct core_kit *kit)
         fail_msg("%s", err.text);
 }
 
+static inline struct core_kit *core_kit_alloc(void)
+{
+    struct core_kit *kit = aligned_alloc(_Alignof(struct core_kit), sizeof *kit);
+
+    assert_non_null(kit);
+    memset(kit, 0, sizeof *kit);
+    return kit;
+}
+
 /* Server 0 of `servers`, for a job made from that of kit_job_init(). */
 static inline struct core_kit *core_kit_create_for(const struct job *job,
                                                    uint32_t servers, uint32_t workers)
 {
-    struct core_kit *kit = calloc(1, sizeof *kit);
+    struct core_kit *kit = core_kit_alloc();
 
-    assert_non_null(kit);
     kit->job = *job;
     kit->servers = servers;
     kit->workers = workers;

@@ -91,9 +91,8 @@ static void die_at(const struct region *region, uint64_t last)
 static struct core_kit *kit_create(int optimizer, int stale_rate, int64_t rows_max,
                                    int64_t rows)
 {
-    struct core_kit *kit = calloc(1, sizeof *kit);
+    struct core_kit *kit = core_kit_alloc();
 
-    assert_non_null(kit);
     kit_job_init(&kit->job);
     kit->job.optimizer.kind = optimizer;
     kit->job.optimizer.stale_rate = stale_rate;
