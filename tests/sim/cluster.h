@@ -67,7 +67,8 @@ struct sim_setup {
     uint32_t cache_staleness;
     const struct sim_watch *watch; /* borrowed; NULL: nobody watches */
     uint32_t rows_max;
-    bool dense; /* all keys have a row from the start */
+    bool dense;      /* all keys have a row from the start */
+    uint32_t tables; /* 1 or 2; 0: 1. The second has 2 columns more */
     struct sim_faults faults;
 };
 

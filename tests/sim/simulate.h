@@ -26,6 +26,7 @@ enum {
     REGION_BYTES = 64 << 20,
     WORKERS = 4,
     SERVERS = 7,
+    TABLES = 2,
     PACKETS_MAX = 4096,
     TIME_MAX_MS = 10 * 60 * 1000,
     WINDOW = 4,
@@ -55,7 +56,7 @@ struct sim_worker {
     uint64_t outbox_bytes;
     uint32_t incarnation;
     struct batch batch[AHEAD];
-    float *gradient;
+    float *gradient[TABLES];
     uint64_t computed; /* the highest clock whose gradients were counted */
     ucontext_t context;
     void *stack;
@@ -81,9 +82,10 @@ struct sim {
     uint64_t sent, chances;
     int64_t now_ms;
     ucontext_t scheduler;
-    double *expected; /* [keys] */
-    uint64_t *pushed; /* [keys]: in how many batches */
-    uint32_t width[1];
+    uint32_t tables;
+    double *expected[TABLES]; /* [keys] */
+    uint64_t *pushed[TABLES]; /* [keys]: in how many batches */
+    uint32_t width[TABLES];
     struct message message, answer;
 };
 
@@ -300,34 +302,46 @@ static void make_batch(struct sim_worker *worker, struct batch *batch, uint64_t 
 
     batch->n = setup->batch;
     batch->clock = clock;
-    for (uint32_t i = 0; i < batch->n; i++)
-        key[i] = rng_at(setup->seed, 100 + worker->index, clock * 1000 + i) %
-                 setup->keys;
-    keyset_build(&batch->set[0], key, batch->n, 1, setup->servers);
+    for (uint32_t t = 0; t < worker->sim->tables; t++) {
+        for (uint32_t i = 0; i < batch->n; i++)
+            key[i] = rng_at(setup->seed, 100 * (1 + 2 * t) + worker->index,
+                            clock * 1000 + i) %
+                     setup->keys;
+        keyset_build(&batch->set[t], key, batch->n, 1, setup->servers);
+    }
     if (batch_cut(batch, &err))
         fail_msg("%s", err.text);
+}
+
+static void make_table_gradient(struct sim_worker *worker, const struct batch *batch,
+                                uint32_t t, bool anew)
+{
+    struct sim *sim = worker->sim;
+    uint32_t width = sim->width[t];
+
+    for (uint32_t i = 0; i < batch->set[t].rows; i++) {
+        uint64_t key = batch->set[t].key[i];
+        float g = (float)(rng_at(sim->setup->seed, 200 * (1 + t) + worker->index,
+                                 batch->clock * 100000 + key) %
+                          100);
+
+        if (anew) {
+            sim->expected[t][key] += (double)g;
+            sim->pushed[t][key]++;
+        }
+        for (uint32_t j = 0; j < width; j++)
+            worker->gradient[t][i * width + j] = -g; /* the rate is 1: w -= -g */
+    }
 }
 
 /* Gradients are counted once, however often a restarted worker computes them: it must
  * never compute a clock that a server may have seen. */
 static void make_gradient(struct sim_worker *worker, const struct batch *batch)
 {
-    const struct sim_setup *setup = worker->sim->setup;
     bool anew = batch->clock > worker->computed;
 
-    for (uint32_t i = 0; i < batch->set[0].rows; i++) {
-        uint64_t key = batch->set[0].key[i];
-        float g = (float)(rng_at(setup->seed, 200 + worker->index,
-                                 batch->clock * 100000 + key) %
-                          100);
-
-        if (anew) {
-            worker->sim->expected[key] += (double)g;
-            worker->sim->pushed[key]++;
-        }
-        for (uint32_t j = 0; j < setup->dim; j++)
-            worker->gradient[i * setup->dim + j] = -g; /* the rate is 1: w -= -g */
-    }
+    for (uint32_t t = 0; t < worker->sim->tables; t++)
+        make_table_gradient(worker, batch, t, anew);
     if (anew)
         worker->computed = batch->clock;
 }
@@ -357,8 +371,8 @@ static int step(struct sim_worker *worker, uint64_t clock, struct err *err)
     make_gradient(worker, batch);
     if (setup->watch && setup->watch->computed)
         setup->watch->computed(setup->watch->context, worker->index, batch,
-                               worker->gradient);
-    return client_push(worker->client, batch, &worker->gradient, &standing, err);
+                               worker->gradient[0]);
+    return client_push(worker->client, batch, worker->gradient, &standing, err);
 }
 
 static int work(struct sim_worker *worker, struct err *err)
@@ -415,7 +429,8 @@ static void start_worker(struct sim *sim, uint32_t w)
                       &worker->client, &err))
         fail_msg("%s", err.text);
     if (sim->setup->cache) {
-        if (row_cache_create(sim->setup->cache, sim->width, 1, &worker->cache, &err))
+        if (row_cache_create(sim->setup->cache, sim->width, sim->tables, &worker->cache,
+                             &err))
             fail_msg("%s", err.text);
         client_use_cache(worker->client, worker->cache);
     }
@@ -436,15 +451,17 @@ static void make_worker(struct sim *sim, uint32_t w)
     worker->sim = sim;
     worker->index = w;
     worker->stack = malloc(STACK_BYTES);
-    worker->gradient = calloc(sim->setup->batch * sim->setup->dim, sizeof(float));
-    worker->outbox_bytes = client_outbox_bytes(sim->setup->batch, sim->width, 1,
-                                               sim->setup->servers, WINDOW);
+    for (uint32_t t = 0; t < sim->tables; t++)
+        worker->gradient[t] = calloc(sim->setup->batch * sim->width[t], sizeof(float));
+    worker->outbox_bytes = client_outbox_bytes(
+        sim->setup->batch, sim->width, sim->tables, sim->setup->servers, WINDOW);
     worker->outbox_memory = calloc(1, worker->outbox_bytes);
     for (int i = 0; i < AHEAD; i++) {
-        if (batch_create(&worker->batch[i], sim->width, 1, sim->setup->servers,
-                         sim->setup->batch, &err))
+        if (batch_create(&worker->batch[i], sim->width, sim->tables,
+                         sim->setup->servers, sim->setup->batch, &err))
             fail_msg("%s", err.text);
-        worker->batch[i].set[0].dense = (uint64_t)sim->job.table[0].rows;
+        for (uint32_t t = 0; t < sim->tables; t++)
+            worker->batch[i].set[t].dense = (uint64_t)sim->job.table[t].rows;
     }
     start_worker(sim, w);
 }
@@ -484,7 +501,8 @@ static void free_worker(struct sim_worker *worker)
     for (int i = 0; i < AHEAD; i++)
         batch_release(&worker->batch[i]);
     free(worker->outbox_memory);
-    free(worker->gradient);
+    for (uint32_t t = 0; t < TABLES; t++)
+        free(worker->gradient[t]);
     free(worker->stack);
 }
 
@@ -552,8 +570,8 @@ static void run(struct sim *sim)
     }
 }
 
-/* Rows that workers have pushed and that are nowhere. */
-static void count_unmade(struct sim *sim)
+/* Rows of a table that workers have pushed and that are nowhere. */
+static void count_unmade(struct sim *sim, uint32_t t)
 {
     for (uint64_t key = 0; key < sim->setup->keys; key++) {
         bool there = false;
@@ -562,38 +580,42 @@ static void count_unmade(struct sim *sim)
             uint32_t tables;
             float *row;
 
-            table_find(core_tables(sim->core[s], &tables)[0], &key, 1, &row);
+            table_find(core_tables(sim->core[s], &tables)[t], &key, 1, &row);
             there |= row != NULL;
         }
         if (!there)
-            sim->result->unmade += sim->pushed[key];
+            sim->result->unmade += sim->pushed[t][key];
     }
 }
 
-static void compare(struct sim *sim)
+static void compare(struct sim *sim, const struct table *table, uint32_t t)
 {
-    const struct sim_setup *setup = sim->setup;
+    for (uint64_t i = 0; i < table_rows(table); i++) {
+        uint64_t key;
+        const float *row = table_row(table, i, &key);
+        bool wrong = key >= sim->setup->keys;
 
-    for (uint32_t s = 0; s < setup->servers; s++) {
-        uint32_t tables;
-        const struct table *table = core_tables(sim->core[s], &tables)[0];
+        for (uint32_t j = 0; j < sim->width[t] && !wrong; j++)
+            wrong = (double)row[j] != sim->expected[t][key];
+        sim->result->wrong_rows += wrong;
+        sim->result->rows++;
+        for (uint32_t j = 0; j < sim->width[t]; j++) {
+            uint32_t bits;
 
-        for (uint64_t i = 0; i < table_rows(table); i++) {
-            uint64_t key;
-            const float *row = table_row(table, i, &key);
-            bool wrong = key >= setup->keys;
-
-            for (uint32_t j = 0; j < setup->dim && !wrong; j++)
-                wrong = (double)row[j] != sim->expected[key];
-            sim->result->wrong_rows += wrong;
-            sim->result->rows++;
-            for (uint32_t j = 0; j < setup->dim; j++) {
-                uint32_t bits;
-
-                memcpy(&bits, &row[j], sizeof bits);
-                sim->result->digest += mix64(mix64(key * 64 + j) ^ bits);
-            }
+            memcpy(&bits, &row[j], sizeof bits);
+            sim->result->digest += mix64(mix64((key * 2 + t) * 64 + j) ^ bits);
         }
+    }
+}
+
+static void compare_all(struct sim *sim)
+{
+    for (uint32_t s = 0; s < sim->setup->servers; s++) {
+        uint32_t tables;
+        const struct table *const *table = core_tables(sim->core[s], &tables);
+
+        for (uint32_t t = 0; t < tables; t++)
+            compare(sim, table[t], t);
     }
 }
 
@@ -612,9 +634,11 @@ static void count(struct sim *sim)
         core_fill_status(sim->core[s], &status);
         sim->result->pushes_applied += status.pushes_applied;
         sim->result->duplicates += status.pushes_duplicate;
-        sim->result->rows_refused += status.table[0].rows_refused;
+        for (uint32_t t = 0; t < sim->tables; t++)
+            sim->result->rows_refused += status.table[t].rows_refused;
     }
-    count_unmade(sim);
+    for (uint32_t t = 0; t < sim->tables; t++)
+        count_unmade(sim, t);
 }
 
 static void fill_job(struct sim *sim)
@@ -622,12 +646,16 @@ static void fill_job(struct sim *sim)
     struct job *job = &sim->job;
 
     job_init(job);
-    job->tables = 1;
-    snprintf(job->table[0].name, sizeof job->table[0].name, "t");
-    job->table[0].dim = sim->setup->dim;
-    job->table[0].init = INIT_ZERO;
-    job->table[0].rows_max = sim->setup->rows_max;
-    job->table[0].rows = sim->setup->dense ? sim->setup->keys : 0;
+    sim->tables = sim->setup->tables ? sim->setup->tables : 1;
+    job->tables = (int)sim->tables;
+    for (uint32_t t = 0; t < sim->tables; t++) {
+        snprintf(job->table[t].name, sizeof job->table[t].name, "t%u", t);
+        sim->width[t] = sim->setup->dim + 2 * t;
+        job->table[t].dim = sim->width[t];
+        job->table[t].init = INIT_ZERO;
+        job->table[t].rows_max = sim->setup->rows_max;
+        job->table[t].rows = sim->setup->dense ? sim->setup->keys : 0;
+    }
     job->model.bias = false;
     if (sim->setup->rough) { /* sums that depend on their order */
         job->optimizer.kind = OPTIMIZER_ADAGRAD;
@@ -646,7 +674,6 @@ static void fill_job(struct sim *sim)
     job->train.cache_staleness = sim->setup->cache_staleness;
     job->cluster.timeout = sim->setup->timeout_s ? sim->setup->timeout_s : 300;
     job->cluster.memory_max = REGION_BYTES / 2;
-    sim->width[0] = sim->setup->dim;
     sim->roster.servers = sim->setup->servers;
     sim->roster.workers = sim->setup->workers;
 }
@@ -659,9 +686,11 @@ void sim_run(const struct sim_setup *setup, struct sim_result *result)
     sim->setup = setup;
     sim->result = result;
     sim->pool = buffer_pool_create(1 << 28);
-    sim->expected = calloc(setup->keys, sizeof *sim->expected);
-    sim->pushed = calloc(setup->keys, sizeof *sim->pushed);
     fill_job(sim);
+    for (uint32_t t = 0; t < sim->tables; t++) {
+        sim->expected[t] = calloc(setup->keys, sizeof *sim->expected[t]);
+        sim->pushed[t] = calloc(setup->keys, sizeof *sim->pushed[t]);
+    }
     for (uint32_t s = 0; s < setup->servers; s++) {
         sim->region[s] = (struct region){
             .size = REGION_BYTES, .bytes_max = REGION_BYTES / 2, .fd = -1};
@@ -672,7 +701,7 @@ void sim_run(const struct sim_setup *setup, struct sim_result *result)
     for (uint32_t w = 0; w < setup->workers; w++)
         make_worker(sim, w);
     run(sim);
-    compare(sim);
+    compare_all(sim);
     count(sim);
     for (uint32_t w = 0; w < setup->workers; w++)
         free_worker(&sim->worker[w]);
@@ -683,8 +712,10 @@ void sim_run(const struct sim_setup *setup, struct sim_result *result)
     for (uint32_t i = 0; i < sim->packets; i++)
         drop_packet(&sim->packet[i]);
     buffer_pool_destroy(sim->pool);
-    free(sim->expected);
-    free(sim->pushed);
+    for (uint32_t t = 0; t < TABLES; t++) {
+        free(sim->expected[t]);
+        free(sim->pushed[t]);
+    }
     free(sim);
 }
 
