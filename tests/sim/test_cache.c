@@ -155,8 +155,9 @@ static struct sim_setup setup_of(uint64_t seed, int consistency,
 static void watched_run(struct sim_setup *setup, struct sim_result *r)
 {
     struct oracle *oracle = calloc(1, sizeof *oracle);
-    struct sim_watch watch = {taken, answered, died, ended, oracle, computed};
+    static struct sim_watch watch;
 
+    watch = (struct sim_watch){taken, answered, died, ended, oracle, computed};
     oracle->setup = setup;
     setup->watch = &watch;
     sim_run(setup, r);

@@ -55,7 +55,7 @@ static struct kit *kit_create(uint32_t ahead)
     kit->data.key_columns = 2;
     kit->data.train.record = malloc(EXAMPLES * 3 * sizeof *kit->data.train.record);
     for (uint32_t i = 0; i < EXAMPLES; i++) {
-        uint32_t *id = &kit->data.train.record[3 * i];
+        uint32_t *id = kit->data.train.record + (size_t)3 * i;
         float label = (float)i;
 
         assert_int_equal(
