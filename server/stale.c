@@ -19,6 +19,7 @@
  * threads around it, so that it never is what pulls have to wait for. A part whose rows
  * were not kept, for want of room or because a killed server had them, is applied as it
  * is, and counted. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,7 @@ static int open_replies(struct core *core, struct err *err)
     for (int t = 0; t < core->job->tables; t++)
         if (core->table[t].spec.width > most)
             most = core->table[t].spec.width;
+    assert(core->workers > 0 && most > 0);
     core->kept_max = buffer_pool_bound(core->pool) / KEPT_SHARE / core->servers;
     core->replies = calloc(core->workers, sizeof *core->replies);
     core->compensated = malloc((size_t)GROUP_ROWS * most * sizeof(float));

@@ -71,7 +71,7 @@ static struct batch_part *new_part(struct batch *batch, uint32_t server,
     struct batch_part *part;
 
     if (batch->parts == batch->parts_capacity) {
-        uint32_t capacity = batch->parts_capacity * 2;
+        uint32_t capacity = batch->parts_capacity * 2 + PARTS_MORE;
 
         part = realloc(batch->part, capacity * sizeof *part);
         if (!part)

@@ -1,5 +1,6 @@
 #include "worker/row_cache.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,7 @@ int row_cache_create(uint64_t bytes, const uint32_t *width, uint32_t tables,
         if (width[t] > cache->stride)
             cache->stride = width[t];
     }
+    assert(cache->stride > 0);
     cache->sets = bytes / (WAYS * row_bytes(cache));
     if (cache->sets == 0) {
         err_set(err, ERR_INPUT,
