@@ -94,8 +94,6 @@ void seat_release(struct seat *seat)
  * could be killed and come back; anonymous when it is a thread. */
 static int map_region(struct region *region, const struct rig *rig, struct err *err)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-
     *region = (struct region){.size = core_region_bytes(&rig->job),
                               .bytes_max = (uint64_t)rig->job.cluster.memory_max,
                               .fd = -1};
@@ -104,15 +102,8 @@ static int map_region(struct region *region, const struct rig *rig, struct err *
         if (region->fd < 0 || ftruncate(region->fd, (off_t)region->size))
             return err_system(err, "a memfd of %llu bytes",
                               (unsigned long long)region->size);
-        flags = MAP_SHARED;
     }
-    region->base = mmap(NULL, region->size, PROT_READ | PROT_WRITE,
-                        flags | MAP_NORESERVE, region->fd, 0);
-    if (region->base != MAP_FAILED)
-        return 0;
-    region->base = NULL;
-    return err_system(err, "cannot map %llu bytes for a server",
-                      (unsigned long long)region->size);
+    return region_map(region, err);
 }
 
 int seat_serve(struct seat *seat, struct seat_net *own, struct err *err)

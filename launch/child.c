@@ -63,10 +63,8 @@ static int map_memory(struct child *child, struct err *err)
     child->region.size = core_region_bytes(&plan->request.job);
     child->region.bytes_max = (uint64_t)plan->request.job.cluster.memory_max;
     child->region.fd = plan->memory_fd;
-    child->region.base = map_fd(plan->memory_fd, child->region.size);
-    if (!child->region.base)
-        return err_system(err, "cannot map the region of %llu bytes",
-                          (unsigned long long)child->region.size);
+    if (region_map(&child->region, err))
+        return -err->code;
     if (plan->state_fd >= 0) {
         child->memory = map_fd(plan->state_fd, sizeof *child->memory);
         if (!child->memory)

@@ -72,11 +72,7 @@ static int map_region(struct region *region, const struct job *job, struct err *
     region->size = core_region_bytes(job);
     region->bytes_max = (uint64_t)job->cluster.memory_max;
     region->fd = -1;
-    region->base = map(region->size);
-    if (!region->base)
-        return err_system(err, "cannot map %llu bytes for a server",
-                          (unsigned long long)region->size);
-    return 0;
+    return region_map(region, err);
 }
 
 static void make_roster(struct local *local)

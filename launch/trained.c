@@ -16,14 +16,7 @@ static int map_region(struct trained *t, struct err *err)
     t->region.size = core_region_bytes(&t->job);
     t->region.bytes_max = (uint64_t)t->job.cluster.memory_max;
     t->region.fd = -1;
-    t->region.base = mmap(NULL, t->region.size, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (t->region.base == MAP_FAILED) {
-        t->region.base = NULL;
-        return err_system(err, "cannot map %llu bytes for the model",
-                          (unsigned long long)t->region.size);
-    }
-    return 0;
+    return region_map(&t->region, err);
 }
 
 static void find_model(struct trained *t)

@@ -163,6 +163,33 @@ static void chunks_advise(struct region *region, uint64_t first, uint64_t n, boo
     (void)madvise(region->base + offset, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+/* Room for the alignment is mapped, too, and given back on both sides. */
+int region_map(struct region *region, struct err *err)
+{
+    int flags = region->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+    uint64_t room = region->size + REGION_CHUNK, before;
+    unsigned char *at = mmap(NULL, room, PROT_NONE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (at == MAP_FAILED)
+        goto fail;
+    before = -(uintptr_t)at % REGION_CHUNK;
+    if (mmap(at + before, region->size, PROT_READ | PROT_WRITE,
+             flags | MAP_FIXED | MAP_NORESERVE, region->fd, 0) == MAP_FAILED) {
+        munmap(at, room);
+        goto fail;
+    }
+    if (before > 0)
+        munmap(at, before);
+    if (REGION_CHUNK > before)
+        munmap(at + before + region->size, REGION_CHUNK - before);
+    region->base = at + before;
+    return 0;
+fail:
+    return err_system(err, "cannot map %llu bytes for a server's tables",
+                      (unsigned long long)region->size);
+}
+
 /* --- format and open ------------------------------------------------------------- */
 
 static int region_check(const struct region *region, struct err *err)

@@ -4,8 +4,8 @@
  * One thread. Bytes handed out are zero.
  *
  * Address space costs nothing, pages cost memory: map at least twice `bytes_max`, start
- * at a multiple of 2 MiB if you can, and pass fresh memory. Pages are touched only when
- * they are used.
+ * at a multiple of 2 MiB (region_map() does), and pass fresh memory. Pages are touched
+ * only when they are used.
  *
  * The region is cut into chunks of 2 MiB. Extents of 2 MiB and more take whole chunks
  * from the low end upwards, and ask for huge pages; smaller ones are runs of pages in
@@ -29,6 +29,10 @@ struct region {
 };
 
 enum { REGION_ROOTS = 64, REGION_PAGE = 4096, REGION_CHUNK = 2 << 20 };
+
+/* Maps region->size bytes at a multiple of REGION_CHUNK and sets region->base: of
+ * region->fd, or anonymous memory. Gives it back with munmap(). -ERR_SYSTEM. */
+int region_map(struct region *region, struct err *err);
 
 /* Formats fresh (zero) memory. -ERR_INPUT: memory that is too small, not on a page
  * boundary, or holds a region already. */

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/net/member.h"
+#include "server/collapse.h"
 #include "server/core.h"
 #include "server/restore.h"
 #include "server/shard.h"
@@ -21,7 +22,8 @@ struct server {
     const struct server_setup *setup;
     struct core *core;
     struct port *port;
-    struct member *member; /* NULL without a coordinator */
+    struct member *member;     /* NULL without a coordinator */
+    struct collapse *collapse; /* NULL: not in memory of its own */
     struct status status;
     struct message in, out;
     struct order order; /* the last one looked at */
@@ -220,6 +222,8 @@ static int open_all(struct server *server, struct err *err)
     const struct server_setup *setup = server->setup;
     const struct roster *roster = setup->roster;
     struct peer self = {ROLE_SERVER, setup->index, setup->incarnation};
+    const struct table *const *table;
+    uint32_t tables;
     int rc = 0;
 
     server->status.rank = roster->server[setup->index].rank;
@@ -238,6 +242,10 @@ static int open_all(struct server *server, struct err *err)
     if (rc == 0)
         rc = port_listen(setup->net, roster->server[setup->index].endpoint,
                          setup->listen_fd, self, roster->job, &server->port, err);
+    if (rc == 0) {
+        table = core_tables(server->core, &tables);
+        rc = collapse_start(setup->region, table, tables, &server->collapse, err);
+    }
     return rc;
 }
 
@@ -259,6 +267,7 @@ int server_run(const struct server_setup *setup, int *exit_status, struct err *e
     *exit_status = server->ended ? server->exit_status : err_exit_status(-rc);
     member_destroy(server->member);
     port_close(server->port);
+    collapse_stop(server->collapse);
     core_destroy(server->core);
     free(server);
     return rc;

@@ -402,7 +402,7 @@ unsigned char *block_reserve(struct table *table, uint32_t number)
         if (!table->slab[slab])
             return NULL;
         atomic_thread_fence(memory_order_release);
-        root->slabs = slab + 1;
+        __atomic_store_n(&root->slabs, slab + 1, __ATOMIC_RELEASE);
     }
     return table_block(table, number);
 }
@@ -504,6 +504,16 @@ uint64_t table_bytes(const struct table *table)
     return round_up(sizeof *root) + round_up(root->slabs_max * sizeof(uint64_t)) +
            root->slabs * root->slab_bytes + root->array_bytes +
            root->pool_pages * REGION_PAGE;
+}
+
+void *table_full_slab(const struct table *table, uint64_t number, uint64_t *bytes)
+{
+    const struct table_root *root = table->root;
+
+    if (number + 1 >= __atomic_load_n(&root->slabs, __ATOMIC_ACQUIRE))
+        return NULL;
+    *bytes = root->slab_bytes;
+    return table->base + table->slab[number];
 }
 
 void table_first_values(const struct table_spec *spec, uint64_t key, float *weights)

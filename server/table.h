@@ -99,6 +99,10 @@ float *table_row(const struct table *table, uint64_t number, uint64_t *key);
 /* Bytes of the region used by this table: rows (whole slabs) and index. */
 uint64_t table_bytes(const struct table *table);
 
+/* Slab `number` (from 0) if it is full (another one has been begun behind it), and its
+ * size; else NULL. Any thread, beside the one that makes rows. */
+void *table_full_slab(const struct table *table, uint64_t number, uint64_t *bytes);
+
 /* The first weights of a row, width floats: the naive reference is in the tests. */
 void table_first_values(const struct table_spec *spec, uint64_t key, float *weights);
 
