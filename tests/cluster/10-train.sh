@@ -30,10 +30,10 @@ run "$ROWHOUSE" train "$T/job.yaml" data.split.test=0
 ended 0 'without a test set it trains'
 is "$out" '' 'and has no results to print'
 
-run script -qec "'$ROWHOUSE' train '$T/job.yaml' train.batch=2 train.epochs=3" /dev/null
+run script -qec "'$ROWHOUSE' train '$T/job.yaml' train.batch=1 train.epochs=9" /dev/null
 ended 0 'it trains on a terminal'
-like "$out" $'\r'.*'epoch '[1-3]'/3 '.*'['[#-]+']'.*'% '.*' left' 'with a bar'
-is "$(grep -aoE 'epoch [0-9]/3  loss [0-9.]+' <<< "$out" | wc -l)" 1 \
+like "$out" $'\r'.*'epoch '[1-9]'/9 '.*'['[#-]+']'.*'% '.*' left' 'with a bar'
+is "$(grep -aoE 'epoch [0-9]/9  loss [0-9.]+' <<< "$out" | wc -l)" 1 \
     'that leaves one line behind, the last epoch'
 run script -qec "'$ROWHOUSE' train '$T/job.yaml' train.batch=4 --quiet" /dev/null
 is "$status $(grep -c . <<< "$out")" '0 2' '--quiet goes for a terminal, too'
