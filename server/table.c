@@ -401,7 +401,6 @@ unsigned char *block_reserve(struct table *table, uint32_t number)
             table->slab[slab] = region_alloc(table->region, root->slab_bytes);
         if (!table->slab[slab])
             return NULL;
-        atomic_thread_fence(memory_order_release);
         __atomic_store_n(&root->slabs, slab + 1, __ATOMIC_RELEASE);
     }
     return table_block(table, number);
