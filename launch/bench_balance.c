@@ -5,8 +5,8 @@
 
 #include "common/net/roster.h"
 #include "common/rng.h"
+#include "common/zipf.h"
 #include "launch/bench_options.h"
-#include "launch/bench_zipf.h"
 #include "worker/keyset.h"
 
 struct options {
@@ -168,8 +168,8 @@ int bench_balance(int argc, char **argv, FILE *out, struct err *err)
                      argc, argv, &b->options, err);
     if (rc == 0) {
         b->key = malloc(b->options.batch * sizeof *b->key);
-        rc = b->key ? zipf_create(&b->zipf, b->options.rows, b->options.zipf, err)
-                    : err_set(err, ERR_MEMORY, "no memory for a batch");
+        zipf_init(&b->zipf, b->options.rows, b->options.zipf);
+        rc = b->key ? 0 : err_set(err, ERR_MEMORY, "no memory for a batch");
     }
     if (rc == 0)
         rc = keyset_create(&b->set, 0, (uint32_t)b->options.batch,
@@ -180,7 +180,6 @@ int bench_balance(int argc, char **argv, FILE *out, struct err *err)
         rc = b->options.json ? print_json(b, out, err) : (print(b, out), 0);
     }
     keyset_release(&b->set);
-    zipf_release(&b->zipf);
     free(b->key);
     free(b);
     return rc;

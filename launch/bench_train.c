@@ -13,8 +13,8 @@
 
 #include "common/clock.h"
 #include "common/cpu.h"
+#include "common/zipf.h"
 #include "launch/bench_options.h"
-#include "launch/bench_zipf.h"
 #include "launch/run.h"
 #include "worker/keyset.h"
 #include "worker/model/mf.h"
@@ -474,8 +474,9 @@ static int run(struct bench *b, struct err *err)
     const struct options *o = &b->options;
     int rc = 0;
 
-    if (zipf_create(&b->users, o->users, o->zipf, err) ||
-        zipf_create(&b->items, o->items, o->zipf, err) || make_ratings(b, err))
+    zipf_init(&b->users, o->users, o->zipf);
+    zipf_init(&b->items, o->items, o->zipf);
+    if (make_ratings(b, err))
         return -err->code;
     for (uint32_t i = 0; rc == 0 && i < o->batch.count; i++) {
         rc = measure_run(b, o->batch.value[i], &b->result[i], err);
@@ -511,8 +512,6 @@ int bench_train(int argc, char **argv, FILE *out, struct err *err)
         rc = print_json(b, out, err);
     else if (rc == 0)
         print(b, out);
-    zipf_release(&b->users);
-    zipf_release(&b->items);
     if (b->data_fd >= 0)
         close(b->data_fd);
     free(b);
