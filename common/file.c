@@ -64,7 +64,7 @@ int file_sync_dir(const char *path, struct err *err)
     return rc;
 }
 
-static int sync_dir_of(const char *path, struct err *err)
+int file_sync_parent(const char *path, struct err *err)
 {
     char dir[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -95,9 +95,9 @@ static bool write_all(int fd, const char *data, size_t size)
     return true;
 }
 
-/* Opens a new file beside `path`. Not mkstemp(): the file gets the mode that the umask
- * gives, as if it were written in place. */
-static int open_temp(const char *path, char *temp, size_t size, struct err *err)
+/* Not mkstemp(): the file gets the mode that the umask gives, as if it were written in
+ * place. */
+int file_open_beside(const char *path, char *temp, size_t size, struct err *err)
 {
     for (int i = 0; i < TEMP_TRIES; i++) {
         int n = snprintf(temp, size, "%s.%ld-%d.tmp", path, (long)getpid(), i);
@@ -113,6 +113,7 @@ static int open_temp(const char *path, char *temp, size_t size, struct err *err)
         if (errno != EEXIST)
             break;
     }
+    temp[0] = '\0';
     return err_system(err, "cannot write '%.200s'", path);
 }
 
@@ -157,7 +158,7 @@ int file_write_atomic(const char *path, const void *data, size_t size, struct er
 #endif
         return write_in_place(path, data, size, err);
 
-    fd = open_temp(path, temp, sizeof temp, err);
+    fd = file_open_beside(path, temp, sizeof temp, err);
     if (fd < 0)
         return fd;
     rc = fill(fd, path, data, size, true, err);
@@ -167,7 +168,7 @@ int file_write_atomic(const char *path, const void *data, size_t size, struct er
         unlink(temp);
         return rc;
     }
-    return sync_dir_of(path, err);
+    return file_sync_parent(path, err);
 }
 
 /* What the user named wrongly is bad input; the rest is the system's fault. */

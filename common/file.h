@@ -31,5 +31,11 @@ int file_read_all(const char *path, size_t max, char **data, size_t *size,
 /* Makes the names in the directory `path` durable (after files in it were created,
  * renamed or removed). */
 int file_sync_dir(const char *path, struct err *err);
+/* The same for the directory that the file `path` is in. */
+int file_sync_parent(const char *path, struct err *err);
+
+/* Opens a new file beside `path`, to become it by rename(): its descriptor, and its
+ * name in temp[size]. -ERR_SYSTEM, naming `path`; temp is then "". */
+int file_open_beside(const char *path, char *temp, size_t size, struct err *err);
 
 #endif

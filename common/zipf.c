@@ -39,21 +39,30 @@ static double natural_log(double x)
     return exponent * ln2 + 2 * t * sum;
 }
 
-/* x from -700 to 700. */
+/* 2^(i / 16) */
+static const double power[] = {
+    0x1.0000000000000p+0, 0x1.0b5586cf9890fp+0, 0x1.172b83c7d517bp+0,
+    0x1.2387a6e756238p+0, 0x1.306fe0a31b715p+0, 0x1.3dea64c123422p+0,
+    0x1.4bfdad5362a27p+0, 0x1.5ab07dd485429p+0, 0x1.6a09e667f3bcdp+0,
+    0x1.7a11473eb0187p+0, 0x1.8ace5422aa0dbp+0, 0x1.9c49182a3f090p+0,
+    0x1.ae89f995ad3adp+0, 0x1.c199bdd85529cp+0, 0x1.d5818dcfba487p+0,
+    0x1.ea4afa2a490dap+0};
+
+/* x from -700 to 700: 2^n * 2^(i / 16) * e^rest. */
 static double natural_exp(double x)
 {
-    static const double series[] = {1 / 13.0, 1 / 12.0, 1 / 11.0, 1 / 10.0, 1 / 9.0,
-                                    1 / 8.0,  1 / 7.0,  1 / 6.0,  1 / 5.0,  1 / 4.0,
-                                    1 / 3.0,  1 / 2.0,  1};
-    /* ln 2 in two parts, the first of which has no low bits. */
-    const double high = 0x1.62e42fefa0000p-1, low = 0x1.cf79abc9e3b39p-40;
-    double turns = x * 1.44269504088896341, rest, sum = 1;
-    int n = (int)(turns < 0 ? turns - 0.5 : turns + 0.5);
+    static const double series[] = {1 / 720.0, 1 / 120.0, 1 / 24.0, 1 / 6.0,
+                                    1 / 2.0,   1,         1};
+    /* ln 2 / 16 in two parts, the first of which has no low bits. */
+    const double high = 0x1.62e42fefa0000p-5, low = 0x1.cf79abc9e3b39p-44;
+    double sixteenths = x * (16 * 1.44269504088896341), rest, sum = 0;
+    int n = (int)(sixteenths < 0 ? sixteenths - 0.5 : sixteenths + 0.5);
 
     rest = x - n * high - n * low;
-    for (int i = 0; i < 13; i++)
-        sum = 1 + sum * rest * series[i];
-    return sum * bits_to_double((uint64_t)(1023 + n) << 52);
+    for (int i = 0; i < 7; i++)
+        sum = sum * rest + series[i];
+    return sum * power[n & 15] *
+           bits_to_double((uint64_t)(1023 + ((n - (n & 15)) >> 4)) << 52);
 }
 
 /* --- the curve x^-exponent, the area under it, and back ------------------------------
