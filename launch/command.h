@@ -16,7 +16,7 @@ struct arguments {
     int overrides;
     bool resume, fresh, quiet, json, markdown;
     const char *report, *checkpoint, *data, *out, *layer, *user, *users, *top, *table,
-        *format;
+        *format, *examples, *items, *seed, *dim, *zipf, *noise;
     int argc; /* bench: what follows its name, unparsed */
     char **argv;
 };
@@ -46,6 +46,7 @@ int command_bench(const struct arguments *arguments);
 int command_inspect(const struct arguments *arguments);
 int command_verify(const struct arguments *arguments);
 int command_export(const struct arguments *arguments);
+int command_generate(const struct arguments *arguments);
 int command_settings(const struct arguments *arguments);
 
 #endif

@@ -47,6 +47,18 @@ static const struct option_row export_options[] = {
     {"--out", "FILE", FIELD(out), "a file that does not exist yet"},
     {0}};
 
+static const struct option_row generate_options[] = {
+    {"--examples", "N", FIELD(examples), "how many"},
+    {"--users", "U", FIELD(users), "ids 1 to U, some more active than others"},
+    {"--items", "I", FIELD(items), "ids 1 to I, popular by Zipf's law"},
+    {"--seed", "S", FIELD(seed), "the same gives the same log (1)"},
+    {"--format", "tsv", FIELD(format), "user item label time, tabs and a header (tsv)"},
+    {"--out", "FILE|-", FIELD(out), "- is standard output (-)"},
+    {"--dim", "D", FIELD(dim), "numbers in the hidden vectors of tastes, 1 to 64 (8)"},
+    {"--zipf", "A", FIELD(zipf), "the item of rank r is met with weight r^-A (1)"},
+    {"--noise", "X", FIELD(noise), "deviation of labels that nothing explains (0.4)"},
+    {0}};
+
 static const struct option_row settings_options[] = {
     {"--markdown", NULL, FIELD(markdown), "as docs/settings.md"}, {0}};
 
@@ -70,6 +82,8 @@ static const struct command commands[] = {
      command_verify},
     {"export", "CHECKPOINT", false, false, export_options,
      "write a table as CSV or NumPy", command_export},
+    {"generate", NULL, false, false, generate_options,
+     "a made-up log of any size, with tastes to be learnt", command_generate},
     {"settings", NULL, false, false, settings_options, "every setting of a job file",
      command_settings},
 };
