@@ -20,6 +20,8 @@
     .offset = offsetof(struct job_column, field),                                      \
     .size = sizeof(((struct job_column *)0)->field)
 
+#define AT_STEP(field) AT_COLUMN(steps.field)
+
 /* clang-format off */
 static const struct setting rows[] = {
     {"name", SETTING_TEXT, AT(name),
@@ -57,6 +59,76 @@ static const struct setting rows[] = {
             "a title to show for that key. A name may hold dots and spaces."},
     {"data.columns.*.table", SETTING_TEXT, AT_COLUMN(table),
      .doc = "The table that the column is a key or title of."},
+
+    {"data.columns.*.make", SETTING_CHOICE, AT_STEP(make),
+     .choices = "none|cross|hour|weekday|recency|history", .preset = "none",
+     .doc = "Makes a column that no file has, of those in data.columns.NAME.of: cross, one "
+            "key for several columns' keys; hour (0 to 23) and weekday (0 is Monday) of a "
+            "time, in UTC; recency, the days from a time to the newest one of the training "
+            "part; history, the last items of the example's user before its time."},
+    {"data.columns.*.of", SETTING_LIST, AT_STEP(of), .unit = "columns",
+     .doc = "What a made column is made of: columns that stand before it in "
+            "data.columns."},
+    {"data.columns.*.length", SETTING_INTEGER, AT_STEP(length), .min = 1, .max = 65536,
+     .preset = "50", .unit = "items",
+     .doc = "The most items of a history."},
+    {"data.columns.*.missing", SETTING_CHOICE, AT_STEP(missing),
+     .choices = "fail|constant|mean|median|most_frequent|category", .preset = "fail",
+     .doc = "What an example without a value gets: fail stops the run; constant is "
+            "data.columns.NAME.missing_value; mean, median and most_frequent are those of "
+            "the training part; category is a key of its own (a text, time, list or "
+            "vector stays empty)."},
+    {"data.columns.*.missing_value", SETTING_TEXT, AT_STEP(missing_value),
+     .doc = "With missing: constant, the value: a number, or a key as a file would have "
+            "it."},
+    {"data.columns.*.clip_low", SETTING_REAL, AT_STEP(clip_low), .min = 0, .max = 1,
+     .preset = "0",
+     .doc = "Numbers below this quantile of the training part become that quantile."},
+    {"data.columns.*.clip_high", SETTING_REAL, AT_STEP(clip_high), .min = 0, .max = 1,
+     .preset = "1",
+     .doc = "Numbers above this quantile of the training part become that quantile."},
+    {"data.columns.*.clip_z", SETTING_REAL, AT_STEP(clip_z), .min = 0, .max = 1000,
+     .preset = "0", .unit = "standard deviations",
+     .doc = "Numbers farther than this from the training part's mean are brought there; "
+            "0: none."},
+    {"data.columns.*.transform", SETTING_CHOICE, AT_STEP(transform),
+     .choices = "none|log", .preset = "none",
+     .doc = "log: x becomes the logarithm of 1 + x (of a negative x, minus that of 1 - "
+            "x)."},
+    {"data.columns.*.scale", SETTING_CHOICE, AT_STEP(scale),
+     .choices = "none|standard|minmax|unit", .preset = "none",
+     .doc = "standard: mean 0 and deviation 1 over the training part; minmax: 0 to 1 over "
+            "it; unit: each vector has the length 1."},
+    {"data.columns.*.buckets", SETTING_INTEGER, AT_STEP(buckets), .min = 0, .max = 65536,
+     .preset = "0",
+     .doc = "Makes a number a key, 0 to buckets - 1: which of so many equally frequent "
+            "ranges it is in; 0: it stays a number."},
+    {"data.columns.*.hash", SETTING_INTEGER, AT_STEP(hash), .min = 0, .max = 1e15,
+     .preset = "0", .unit = "keys",
+     .doc = "Keys become 0 to hash - 1 by a hash of theirs; 0: they stay."},
+    {"data.columns.*.vocabulary", SETTING_CHOICE, AT_STEP(vocabulary),
+     .choices = "none|keep|number", .preset = "none",
+     .doc = "Only keys (words) of the training part have rows of their own, others share "
+            "data.columns.NAME.unseen rows: keep leaves known keys as they are, number "
+            "counts them 0, 1, 2, ... from the most frequent on."},
+    {"data.columns.*.vocabulary_min", SETTING_INTEGER, AT_STEP(vocabulary_min), .min = 1,
+     .max = 1e12, .preset = "1", .unit = "examples",
+     .doc = "A key must be in so many examples of the training part to be known."},
+    {"data.columns.*.vocabulary_max", SETTING_INTEGER, AT_STEP(vocabulary_max), .min = 0,
+     .max = 33554432, .preset = "0", .unit = "keys",
+     .doc = "How many keys, the most frequent ones, are known; 0: all."},
+    {"data.columns.*.unseen", SETTING_INTEGER, AT_STEP(unseen), .min = 0, .max = 65536,
+     .preset = "1", .unit = "keys",
+     .doc = "Keys that all those outside the vocabulary share, by a hash; 0, in a list "
+            "of keys or words: they are left out."},
+    {"data.columns.*.words", SETTING_CHOICE, AT_STEP(words), .choices = "none|bag|tfidf",
+     .preset = "none",
+     .doc = "Makes a text a list of its words as keys: with how often each is there (bag), "
+            "or with TF-IDF weights. Words are runs of letters, marks and digits, in "
+            "lower case."},
+    {"data.columns.*.words_max", SETTING_INTEGER, AT_STEP(words_max), .min = 1,
+     .max = 1048576, .preset = "1024", .unit = "words",
+     .doc = "Of a text only so many words from its beginning are taken."},
 
     {"tables.*.dim", SETTING_INTEGER, AT_TABLE(dim), .min = 1, .max = 16384,
      .preset = "32",

@@ -21,11 +21,33 @@ enum {
     JOB_LIST_MAX = 8192, /* a list: its items separated by '\n' */
     JOB_TABLES_MAX = 16,
     JOB_COLUMNS_MAX = 64,
+    JOB_SOURCES_MAX = 8, /* columns that one is made of */
 };
 
 enum data_format { DATA_TSV, DATA_CSV };
 enum split_by { SPLIT_RANDOM };
 enum column_as { COLUMN_KEY, COLUMN_TITLE };
+/* What becomes of a column's values (docs/preparation.md). */
+enum missing_kind {
+    MISSING_FAIL,
+    MISSING_CONSTANT,
+    MISSING_MEAN,
+    MISSING_MEDIAN,
+    MISSING_MOST_FREQUENT,
+    MISSING_CATEGORY,
+};
+enum transform_kind { TRANSFORM_NONE, TRANSFORM_LOG };
+enum scale_kind { SCALE_NONE, SCALE_STANDARD, SCALE_MINMAX, SCALE_UNIT };
+enum vocabulary_kind { VOCABULARY_NONE, VOCABULARY_KEEP, VOCABULARY_NUMBER };
+enum words_kind { WORDS_NONE, WORDS_BAG, WORDS_TFIDF };
+enum make_kind {
+    MAKE_NONE,
+    MAKE_CROSS,
+    MAKE_HOUR,
+    MAKE_WEEKDAY,
+    MAKE_RECENCY,
+    MAKE_HISTORY,
+};
 /* Numbers of choices are on disk and on the wire: new ones come last. */
 enum init_kind {
     INIT_ZERO,
@@ -99,10 +121,31 @@ struct job_table {
     char vectors_digest[17];        /* of that file: hexadecimal digits */
 };
 
+/* How a column's values are prepared. */
+struct job_steps {
+    int make; /* enum make_kind: the column is in no file */
+    char of[JOB_SOURCES_MAX * JOB_NAME_MAX * 2]; /* a list: what it is made of */
+    int64_t length;                              /* of a history */
+    int missing;                                 /* enum missing_kind */
+    char missing_value[JOB_NAME_MAX];            /* MISSING_CONSTANT */
+    double clip_low, clip_high;                  /* quantiles; 0 and 1 = not */
+    double clip_z;                               /* standard deviations; 0 = not */
+    int transform;                               /* enum transform_kind */
+    int scale;                                   /* enum scale_kind */
+    int64_t buckets;                             /* 0 = none, as hash */
+    int64_t hash;
+    int words; /* enum words_kind */
+    int64_t words_max;
+    int vocabulary; /* enum vocabulary_kind */
+    int64_t vocabulary_min, vocabulary_max;
+    int64_t unseen; /* rows for keys that are not in the vocabulary */
+};
+
 struct job_column {
     char name[JOB_NAME_MAX * 2]; /* as in the file's header */
     int as;                      /* enum column_as */
     char table[JOB_NAME_MAX];    /* the table that the column is a key or title of */
+    struct job_steps steps;
 };
 
 struct job {

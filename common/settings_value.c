@@ -285,6 +285,8 @@ static const char *word_for_none(const struct setting *row)
 {
     if (row->like)
         return "inherit";
+    if (row->type == SETTING_CHOICE) /* which may have a "none" of its own */
+        return NULL;
     return row->preset && !strcmp(row->preset, "none") ? "none" : NULL;
 }
 

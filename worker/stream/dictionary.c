@@ -59,6 +59,14 @@ int dictionary_id(struct dictionary *dictionary, uint64_t key, uint32_t *id,
     return 0;
 }
 
+bool dictionary_find(const struct dictionary *dictionary, uint64_t key, uint32_t *id)
+{
+    uint32_t found = dictionary->buckets ? *find(dictionary, key) : 0;
+
+    *id = found - 1;
+    return found > 0;
+}
+
 void dictionary_close(struct dictionary *dictionary)
 {
     uint64_t *key = NULL;

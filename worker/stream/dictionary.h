@@ -4,6 +4,7 @@
 #ifndef ROWHOUSE_WORKER_STREAM_DICTIONARY_H
 #define ROWHOUSE_WORKER_STREAM_DICTIONARY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -21,6 +22,8 @@ struct dictionary {
  * must not be closed; at most 2^30 keys. -ERR_MEMORY. */
 int dictionary_id(struct dictionary *dictionary, uint64_t key, uint32_t *id,
                   struct err *err);
+/* Finds the id of a key that is there, without adding it. Must not be closed. */
+bool dictionary_find(const struct dictionary *dictionary, uint64_t key, uint32_t *id);
 /* No keys will be added: gives back what only dictionary_id() needs. */
 void dictionary_close(struct dictionary *dictionary);
 void dictionary_release(struct dictionary *dictionary); /* zeroed is fine */
