@@ -28,4 +28,14 @@ void blas_add_dots(struct blas_rows a, const float *x, uint32_t columns, float *
 void blas_add_products(struct blas_rows a, struct blas_rows b, uint32_t columns,
                        float *out, uint32_t out_stride);
 
+/* out[i][j] += sum over r of a[i][r] b[r][j], with the first `columns` of b's rows: out
+ * is [a.rows][columns]. b.rows is at most BLAS_SPAN_MAX. */
+void blas_add_mapped(struct blas_rows a, struct blas_rows b, uint32_t columns,
+                     float *out, uint32_t out_stride);
+
+/* out[i][j] += sum over r of a[r][i] b[r][j]: the sum of the outer products of their
+ * rows, of which there are as many of a as of b. out is [a_columns][b_columns]. */
+void blas_add_outer(struct blas_rows a, uint32_t a_columns, struct blas_rows b,
+                    uint32_t b_columns, float *out, uint32_t out_stride);
+
 #endif

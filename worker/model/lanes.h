@@ -51,33 +51,40 @@ INLINE float sum_of(const floats *sums)
     return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
+/* The sum of TERM(type, at) for `at` from 0 to n - 1, in 16 sums, added as a tree. TERM
+ * is a macro; its type is row_floats where it takes many numbers at once, or float. */
+#define LANE_SUM(n, TERM)                                                              \
+    ({                                                                                 \
+        floats sums_[REGISTERS] = {{0}};                                               \
+        uint32_t at_ = 0;                                                              \
+                                                                                       \
+        for (; at_ + LANES <= (n); at_ += LANES)                                       \
+            for (uint32_t r_ = 0; r_ < REGISTERS; r_++)                                \
+                sums_[r_] += TERM(row_floats, at_ + r_ * FLOATS);                      \
+        if (at_ < (n)) {                                                               \
+            float sum_[LANES];                                                         \
+                                                                                       \
+            memcpy(sum_, sums_, sizeof sum_);                                          \
+            for (uint32_t lane_ = 0; at_ < (n); lane_++, at_++)                        \
+                sum_[lane_] += TERM(float, at_);                                       \
+            memcpy(sums_, sum_, sizeof sum_);                                          \
+        }                                                                              \
+        sum_of(sums_);                                                                 \
+    })
+/* The number or numbers at x + at. */
+#define NUMBERS(type, x, at) (*(const type *)((x) + (at)))
+
 /* Dot product in 16 sums, added as a tree. */
 INLINE float dot(const float *a, const float *b, uint32_t n)
 {
-    floats sums[REGISTERS] = {{0}};
-    uint32_t j = 0;
-
-    for (; j + LANES <= n; j += LANES) {
-        const row_floats *x = (const row_floats *)(a + j);
-        const row_floats *y = (const row_floats *)(b + j);
-
-        for (int r = 0; r < REGISTERS; r++)
-            sums[r] += x[r] * y[r];
-    }
-    if (j < n) {
-        float sum[LANES];
-
-        memcpy(sum, sums, sizeof sum);
-        for (uint32_t lane = 0; j < n; lane++, j++)
-            sum[lane] += a[j] * b[j];
-        memcpy(sums, sum, sizeof sum);
-    }
-    return sum_of(sums);
+#define TERM(type, at) (NUMBERS(type, a, at) * NUMBERS(type, b, at))
+    return LANE_SUM(n, TERM);
+#undef TERM
 }
 
 /* to_u += e * v and to_v += e * u. */
-INLINE void add_scaled(float e, const float *u, const float *v, float *to_u,
-                       float *to_v, uint32_t n)
+INLINE void add_scaled_pair(float e, const float *u, const float *v, float *to_u,
+                            float *to_v, uint32_t n)
 {
     uint32_t j = 0;
 

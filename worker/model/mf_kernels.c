@@ -73,7 +73,7 @@ static double forward_backward(const struct mf *mf, const struct mf_batch *batch
             fetch(batch->item + next_v, item_gradient + next_v, mf->width);
         }
         loss += loss_of(mf->loss, linear_score(mf, u, v), batch->label[i], &e);
-        add_scaled(e, u, v, to_u, to_v, mf->dim);
+        add_scaled_pair(e, u, v, to_u, to_v, mf->dim);
         if (mf->bias) {
             to_u[mf->dim] += e;
             to_v[mf->dim] += e;
