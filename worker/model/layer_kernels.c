@@ -469,18 +469,20 @@ static void layer_norm_backward(const float *restrict x, const float *restrict g
 {
     float share = 1.0f / (float)width;
 
-    for (uint32_t i = 0; i < rows; i++, x += width, dy += width, dx += width) {
-        float m = mean[i], r = rstd[i];
-        float level = sum_gained(dy, gain, width) * share;
-        float tilt = sum_gained_normed(dy, gain, x, m, r, width) * share;
+    for (uint32_t i = 0; i < rows; i++, x += width, dy += width) {
+        float m = mean[i], r = rstd[i], level, tilt;
 
         for (uint32_t j = 0; j < width; j++) {
-            float normed = (x[j] - m) * r;
-
-            dgain[j] += dy[j] * normed;
+            dgain[j] += dy[j] * ((x[j] - m) * r);
             dbias[j] += dy[j];
-            dx[j] += r * (dy[j] * (1.0f + gain[j]) - level - normed * tilt);
         }
+        if (!dx)
+            continue;
+        level = sum_gained(dy, gain, width) * share;
+        tilt = sum_gained_normed(dy, gain, x, m, r, width) * share;
+        for (uint32_t j = 0; j < width; j++)
+            dx[j] += r * (dy[j] * (1.0f + gain[j]) - level - (x[j] - m) * r * tilt);
+        dx += width;
     }
 }
 
@@ -525,6 +527,8 @@ static void batch_norm_backward(const float *restrict x, const float *restrict m
             sums[j] += slope[j];
             tilt[j] += slope[j] * ((at[j] - mean[j]) * rstd[j]);
         }
+    if (!dx)
+        return;
     for (uint32_t i = 0; i < rows; i++, x += width, dy += width, dx += width)
         for (uint32_t j = 0; j < width; j++) {
             float normed = (x[j] - mean[j]) * rstd[j];

@@ -101,7 +101,8 @@ struct layer_kernels {
                         uint32_t steps, uint32_t width, float *dx);
 
     /* Layer norm (Ba, Kiros, Hinton 2016): y = (1 + gain) (x - mean) / deviation + bias
-     * over each row. gain, bias: [width]; rstd and mean: [rows], for the backward. */
+     * over each row. gain, bias: [width]; rstd and mean: [rows], for the backward. Here
+     * and below dx may be NULL: nobody wants it. */
     void (*layer_norm_forward)(const float *x, const float *gain, const float *bias,
                                uint32_t rows, uint32_t width, float epsilon,
                                float *mean, float *rstd, float *y);

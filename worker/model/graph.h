@@ -1,0 +1,138 @@
+/* A model as a graph of named layers: described by a plain list, checked and compiled
+ * once, then run batch by batch without allocating. Every example's value at a layer is
+ * a matrix [steps][width]; mostly there is one step.
+ *
+ * Weights are not in here. Each parameter is a matrix that the caller has (the rows of
+ * a dense table) and each input brings the rows of its table; gradients are added to
+ * arrays of the same shapes, which the caller zeroes. One thread at a time. */
+#ifndef ROWHOUSE_WORKER_MODEL_GRAPH_H
+#define ROWHOUSE_WORKER_MODEL_GRAPH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "worker/model/layer.h"
+
+enum {
+    GRAPH_NAME_MAX = 64, /* with its '\0' */
+    GRAPH_LAYERS_MAX = 256,
+    GRAPH_INPUTS_MAX = 64,        /* of one layer */
+    GRAPH_FLOATS_MAX = 1 << 20,   /* of an example at one layer */
+    GRAPH_WEIGHTS_MAX = 1 << 30,  /* of one parameter */
+    GRAPH_CAPACITY_MAX = 1 << 24, /* examples of a batch */
+};
+
+enum layer_kind {
+    LAYER_ROWS,       /* input: `steps` keys an example, their rows: [steps][width] */
+    LAYER_BAG,        /* input: any number of keys, the sum or mean of rows: [width] */
+    LAYER_NUMBERS,    /* input: [steps][width] numbers, which have no gradient */
+    LAYER_DENSE,      /* f(x W + b), step by step: [s][w] -> [s][width] */
+    LAYER_CROSS,      /* x0, x -> x0 * (x W + b) + x; x may be left out: x0 */
+    LAYER_ACTIVATION, /* f(x) */
+    LAYER_CONCAT,     /* side by side: [s][a], [s][b], .. -> [s][a + b + ..] */
+    LAYER_STACK,      /* below each other: [a][w], [b][w], .. -> [a + b + ..][w] */
+    LAYER_FLATTEN,    /* [s][w] -> [1][s w] */
+    LAYER_ADD,        /* of equal shapes; a residual connection is one */
+    LAYER_MULTIPLY,   /* of two equal shapes, number by number */
+    LAYER_DOT,        /* of two equal shapes, step by step: [s][w] -> [s][1] */
+    LAYER_PAIRS,      /* inner products of all pairs of steps: -> [1][s (s - 1) / 2] */
+    LAYER_FM,         /* their sum (Rendle 2010): -> [1][1] */
+    LAYER_POOL,       /* the sum or mean of the steps: -> [1][w] */
+    LAYER_LAYER_NORM, /* over each step */
+    LAYER_BATCH_NORM, /* over all examples and steps, column by column */
+    LAYER_DROPOUT,    /* in training only */
+    LAYER_KINDS,
+};
+
+/* "dense"; the kind of a name or -1. */
+const char *layer_kind_name(enum layer_kind kind);
+int layer_kind_of(const char *name);
+
+/* The description of one layer. What a kind does not have stays 0. All borrowed until
+ * graph_create() returns. */
+struct graph_layer {
+    const char *name;
+    enum layer_kind kind;
+    const char *input[GRAPH_INPUTS_MAX]; /* layers' names; NULL behind the last */
+    uint32_t width;                      /* rows, bag, numbers, dense */
+    uint32_t steps;                      /* rows, numbers; 0 = 1 */
+    uint32_t first;                      /* rows, bag: the row's first float used */
+    enum activation activation;          /* dense, activation */
+    float slope;                         /* of leaky relu, > 0 */
+    bool mean;                           /* bag, pool: not the sum */
+    float rate;                          /* dropout, 0 .. < 1 */
+    float epsilon;                       /* norms, > 0 */
+    float momentum; /* batch norm: share of a batch in the running statistics, 0..1 */
+};
+
+/* A parameter of a compiled graph. The row below the weights is the bias; gains are
+ * differences from 1. Running statistics (batch norm: means, and below them variances
+ * less 1) get no gradient but the change itself, which is to be added as it is. */
+struct graph_parameter {
+    char name[GRAPH_NAME_MAX + 16]; /* "deep1.weight", ".norm", ".running" */
+    uint32_t rows, columns;
+    uint32_t fan_in, fan_out; /* for initialisers; 0, 0: begins as zeros */
+    bool statistic;
+};
+
+/* What a compiled layer is and costs. */
+struct graph_info {
+    const char *name;
+    enum layer_kind kind;
+    uint32_t steps, width;
+    uint64_t weights;       /* of its parameters */
+    uint64_t multiply_adds; /* of an example, forward; backward is about twice that */
+};
+
+/* What a batch brings for one input layer. All borrowed. */
+struct graph_input {
+    const float *value;     /* rows, bag: [rows][stride]; numbers: [n][steps][width] */
+    float *gradient;        /* rows, bag, in training: [rows][stride], added to */
+    uint32_t stride;        /* rows, bag: >= first + width */
+    const uint32_t *pos;    /* rows: [n][steps], bag: [offset[n]]; LAYER_NO_ROW: none */
+    const uint32_t *offset; /* bag: [n + 1] */
+    const float *weight;    /* bag: [offset[n]] */
+};
+
+struct graph_batch {
+    uint32_t n;    /* examples, 1 .. capacity */
+    uint64_t seed; /* of dropout: made of seed, worker and clock */
+    const struct graph_input
+        *input;                    /* input layers in the order of their description */
+    const float *const *parameter; /* graph_parameter() by index: [rows][columns] */
+    float *const *gradient;        /* in training: the same shapes, added to */
+};
+
+struct graph;
+
+/* Compiles `layers` descriptions for batches of at most `capacity` examples. Values of
+ * the layers `output` outlive a forward; only what they need may be described. A graph
+ * that is not for training has room for values only, as many as there are at a time.
+ * -ERR_INPUT with a sentence that names the layer and, where they do not fit, both
+ * shapes; -ERR_MEMORY. */
+int graph_create(struct graph **graph, const struct graph_layer *layer, uint32_t layers,
+                 const char *const *output, uint32_t outputs, uint32_t capacity,
+                 bool training, struct err *err);
+void graph_destroy(struct graph *graph); /* NULL is fine */
+
+/* Layers in the order in which they are computed. */
+uint32_t graph_layers(const struct graph *graph);
+struct graph_info graph_info(const struct graph *graph, uint32_t i);
+uint32_t graph_parameters(const struct graph *graph);
+const struct graph_parameter *graph_parameter(const struct graph *graph, uint32_t i);
+/* Bytes of the room for values and gradients. */
+uint64_t graph_bytes(const struct graph *graph);
+
+/* Computes all layers; `training` (of graphs made for that) means dropout and the
+ * batch's own statistics, and sets the gradients of outputs to zeros. */
+void graph_forward(struct graph *graph, const struct graph_batch *batch, bool training);
+/* Output i of the last forward, [n][steps][width], and in training its gradient, to
+ * which the caller adds the loss's. */
+const float *graph_value(const struct graph *graph, const struct graph_batch *batch,
+                         uint32_t i);
+float *graph_gradient(struct graph *graph, uint32_t i);
+/* After graph_forward() in training with the same batch: adds all gradients. */
+void graph_backward(struct graph *graph, const struct graph_batch *batch);
+
+#endif
