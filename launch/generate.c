@@ -8,8 +8,9 @@
 #include "common/output.h"
 #include "launch/command.h"
 #include "worker/stream/generator.h"
+#include "worker/stream/packed.h"
 
-enum { ROW_BYTES_MAX = 80, ROWS_AT_ONCE = 1024 };
+enum { ROW_BYTES_MAX = 80, ROWS_AT_ONCE = 1024, BLOCK_EXAMPLES = 8192 };
 
 /* --- options ------------------------------------------------------------------------
  */
@@ -137,26 +138,62 @@ static int write_tsv(const struct generator *generator, struct output *output,
 /* --- the command --------------------------------------------------------------------
  */
 
-static int generate(const struct arguments *arguments, struct err *err)
+static int generate_tsv(const struct generator *generator, const char *path,
+                        struct err *err)
 {
-    struct generator_plan plan;
-    struct generator generator;
     struct output output;
-    int rc = take_plan(arguments, &plan, err);
+    int rc = output_open(&output, path, err);
 
-    if (rc)
-        return rc;
-    if (arguments->format && strcmp(arguments->format, "tsv") != 0)
-        return err_set(err, ERR_INPUT, "--format must be tsv, not '%.64s'",
-                       arguments->format);
-    generator_init(&generator, &plan);
-    rc = output_open(&output, arguments->out ? arguments->out : "-", err);
     if (rc == 0)
-        rc = write_tsv(&generator, &output, err);
+        rc = write_tsv(generator, &output, err);
     if (rc == 0)
         rc = output_finish(&output, err);
     output_release(&output);
     return rc;
+}
+
+static int generate_packed(const struct generator *generator, const char *path,
+                           struct err *err)
+{
+    struct schema schema = generator_schema();
+    uint64_t examples = generator->plan.examples;
+    struct packed_writer *writer = NULL;
+    struct packed_facts facts;
+    struct block block;
+    int rc = block_create(&block, &schema, BLOCK_EXAMPLES, err);
+
+    if (rc)
+        return rc;
+    rc = packed_create(path, &schema, 0, &writer, err);
+    for (uint64_t i = 0; i < examples && rc == 0 && !packed_abandoned(writer);
+         i += block.n) {
+        generator_fill(generator, i, &block);
+        rc = packed_append(writer, &block, err);
+    }
+    if (rc == 0)
+        rc = packed_finish(writer, &facts, err);
+    packed_destroy(writer);
+    block_release(&block);
+    return rc;
+}
+
+static int generate(const struct arguments *arguments, struct err *err)
+{
+    const char *path = arguments->out ? arguments->out : "-";
+    const char *format = arguments->format ? arguments->format : "tsv";
+    struct generator_plan plan;
+    struct generator generator;
+    int rc = take_plan(arguments, &plan, err);
+
+    if (rc)
+        return rc;
+    generator_init(&generator, &plan);
+    if (strcmp(format, "tsv") == 0)
+        return generate_tsv(&generator, path, err);
+    if (strcmp(format, "packed") == 0)
+        return generate_packed(&generator, path, err);
+    return err_set(err, ERR_INPUT, "--format must be tsv or packed, not '%.64s'",
+                   format);
 }
 
 int command_generate(const struct arguments *arguments)

@@ -28,6 +28,12 @@ ended 0 'biases alone do, too'
 less "$mf" "$(awk -v b="$(value rmse)" 'BEGIN { print 0.85 * b }')" \
     'but tastes explain much more than biases'
 
+run "$ROWHOUSE" generate "${plan[@]}" --format packed --out "$T/log.rhp"
+ended 0 'the same log, packed'
+run "$ROWHOUSE" generate "${plan[@]}" --format packed
+is "$(md5sum < "$T/.out")" "$(md5sum < "$T/log.rhp")" 'to standard output, too'
+less "$(stat -c %s "$T/log.rhp")" "$(($(stat -c %s "$T/log.tsv") / 2))" 'is less than half of it'
+
 # --- generate: sizes that nobody stores
 (limited '' 20 "$ROWHOUSE" generate --examples 9000000000000 --users 100000000 \
     --items 100000000000) 2> "$T/.err" | head -100 > "$T/head.tsv"
@@ -49,6 +55,8 @@ run "$ROWHOUSE" generate "${plan[@]}" --out /dev/full
 refused 1 'a full disk' /dev/full 'No space left'
 run "$ROWHOUSE" generate "${plan[@]}" --out "$T/none/log.tsv"
 refused 1 'a directory that is not there' none/log.tsv
+run "$ROWHOUSE" generate "${plan[@]}" --format packed --out /dev/full
+refused 1 'a full disk for a packed one' /dev/full 'No space left'
 is "$(ls "$T" | grep -c none)" 0 'and nothing is left of all that'
 run "$ROWHOUSE" generate --help
 like "$out" '--zipf A' 'it explains itself'

@@ -135,6 +135,73 @@ int block_text_room(struct block *block, uint32_t c, uint64_t more, struct err *
     return 0;
 }
 
+/* --- adding ---------------------------------------------------------------------- */
+
+/* Room for what the examples' offsets point at; nothing is changed yet. */
+static int ragged_room(struct block *to, const struct block *from, uint32_t c,
+                       uint32_t first, uint32_t n, struct err *err)
+{
+    const struct values *values = &from->column[c];
+    uint32_t more;
+
+    if (!values->offset)
+        return 0;
+    more = values->offset[first + n] - values->offset[first];
+    if (from->schema->column[c].kind == VALUE_KEYS)
+        return block_key_room(to, c, more, err);
+    return block_text_room(to, c, more, err);
+}
+
+static void add_ragged(struct values *to, const struct values *from, uint32_t at,
+                       uint32_t first, uint32_t n, bool keys)
+{
+    uint32_t begin = from->offset[first], more = from->offset[first + n] - begin;
+    uint32_t end = to->offset[at];
+
+    if (keys && more) {
+        memcpy(to->key + end, from->key + begin, more * sizeof *to->key);
+        memcpy(to->number + end, from->number + begin, more * sizeof *to->number);
+    } else if (more) {
+        memcpy(to->text + end, from->text + begin, more);
+    }
+    for (uint32_t i = 1; i <= n; i++)
+        to->offset[at + i] = end + (from->offset[first + i] - begin);
+}
+
+static void add_values(struct values *to, const struct values *from,
+                       const struct schema_column *column, uint32_t at, uint32_t first,
+                       uint32_t n)
+{
+    size_t floats = column->kind == VALUE_VECTOR ? column->dim : 1;
+    bool keys = column->kind == VALUE_KEYS;
+
+    if (to->key && !keys)
+        memcpy(to->key + at, from->key + first, n * sizeof *to->key);
+    if (to->missing)
+        memcpy(to->missing + at, from->missing + first, n);
+    if (to->number && !keys)
+        memcpy(to->number + at * floats, from->number + first * floats,
+               n * floats * sizeof *to->number);
+    if (to->time)
+        memcpy(to->time + at, from->time + first, n * sizeof *to->time);
+    if (to->offset)
+        add_ragged(to, from, at, first, n, keys);
+}
+
+int block_append(struct block *to, const struct block *from, uint32_t first, uint32_t n,
+                 struct err *err)
+{
+    for (uint32_t c = 0; c < to->schema->columns; c++)
+        if (ragged_room(to, from, c, first, n, err))
+            return -err->code;
+    for (uint32_t c = 0; c < to->schema->columns; c++)
+        add_values(&to->column[c], &from->column[c], &to->schema->column[c], to->n,
+                   first, n);
+    memcpy(to->place + to->n, from->place + first, n * sizeof *to->place);
+    to->n += n;
+    return 0;
+}
+
 /* --- filtering ------------------------------------------------------------------- */
 
 static void filter_fixed(void *array, size_t size, uint32_t n, const uint8_t *keep)

@@ -47,6 +47,12 @@ void block_clear(struct block *block);
 int block_key_room(struct block *block, uint32_t c, uint64_t more, struct err *err);
 int block_text_room(struct block *block, uint32_t c, uint64_t more, struct err *err);
 
+/* Adds n examples of another block with the same columns, from `first` on; there must
+ * be room for them (n + to->n <= to->capacity). -ERR_MEMORY, or -ERR_INPUT as above:
+ * `to` is then as before. */
+int block_append(struct block *to, const struct block *from, uint32_t first, uint32_t n,
+                 struct err *err);
+
 /* Keeps the examples with keep[i] != 0, in their order; keep: [n]. */
 void block_filter(struct block *block, const uint8_t *keep);
 
