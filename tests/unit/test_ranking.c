@@ -1,0 +1,268 @@
+/* Metrics by hand, with ties, and AUC against counting all pairs. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/rng.h"
+#include "worker/model/ranking.h"
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static void assert_close(double value, double expected)
+{
+    if (!(fabs(value - expected) <= 1e-12))
+        fail_msg("%.15g is not %.15g", value, expected);
+}
+
+/* --- AUC ---------------------------------------------------------------------------
+ */
+
+static double auc_of(const float *score, const float *label, uint32_t n)
+{
+    struct scored_label example[64];
+
+    for (uint32_t i = 0; i < n; i++)
+        example[i] = (struct scored_label){score[i], label[i]};
+    return ranking_auc(example, n);
+}
+
+static void auc_by_hand(void **state)
+{
+    const float score[] = {0.1f, 0.4f, 0.35f, 0.8f}, label[] = {0, 0, 1, 1};
+    const float tied[] = {1, 1, 1, 2}, tied_label[] = {1, 0, 0, 1};
+    const float equal[] = {3, 3}, zeros[] = {-0.0f, 0.0f}, one_each[] = {0, 1};
+    const float odd[] = {NAN, -INFINITY, INFINITY}, odd_label[] = {0, 1, 1};
+
+    (void)state;
+    assert_close(auc_of(score, label, 4), 3.0 / 4);
+    assert_close(auc_of(tied, tied_label, 4), (2 * 0.5 + 2) / 4);
+    assert_close(auc_of(equal, one_each, 2), 0.5);
+    assert_close(auc_of(zeros, one_each, 2), 0.5);
+    assert_close(auc_of(odd, odd_label, 3), 1);
+    assert_true(isnan(auc_of(score, one_each, 1)));
+    assert_true(isnan(auc_of(score, one_each + 1, 1)));
+    assert_true(isnan(auc_of(NULL, NULL, 0)));
+}
+
+/* Scores by chance, many of them equal. */
+static void draw(uint64_t seed, uint32_t steps, float *score, float *label, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        score[i] = (float)rng_below(rng_at(seed, 1, i), steps) - (float)steps / 2;
+        label[i] = (float)rng_below(rng_at(seed, 2, i), 2);
+    }
+}
+
+static double all_pairs(const float *score, const float *label, uint32_t n)
+{
+    double ordered = 0, pairs = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < n; j++)
+            if (label[i] == 1 && label[j] == 0) {
+                pairs++;
+                ordered += score[i] > score[j] ? 1 : score[i] == score[j] ? 0.5 : 0;
+            }
+    return ordered / pairs;
+}
+
+static void auc_is_a_count_of_pairs(void **state)
+{
+    float score[64], label[64];
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        draw(seed, (uint32_t)seed, score, label, 64);
+        assert_close(auc_of(score, label, 64), all_pairs(score, label, 64));
+    }
+}
+
+/* Small whole numbers each have a bin, so counts in parts are exact; what is close
+ * together is within the stated error. */
+static void auc_from_counts(void **state)
+{
+    struct auc_histogram *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
+    float score[64], label[64];
+    double error, exact;
+
+    (void)state;
+    assert_true(a && b);
+    draw(5, 40, score, label, 64);
+    exact = all_pairs(score, label, 64);
+    auc_histogram_add(a, score, label, 20);
+    auc_histogram_add(b, score + 20, label + 20, 44);
+    auc_histogram_merge(a, b);
+    assert_close(auc_histogram_value(a, &error), exact);
+    assert_true(error > 0);
+    memset(a, 0, sizeof *a);
+    for (int i = 0; i < 64; i++)
+        score[i] = 1 + (score[i] + 20) * 1e-4f;
+    auc_histogram_add(a, score, label, 64);
+    assert_true(fabs(auc_histogram_value(a, &error) - exact) <= error);
+    assert_true(error < 0.5 && fabs(auc_histogram_value(a, &error) - exact) > 0);
+    memset(a, 0, sizeof *a);
+    assert_true(isnan(auc_histogram_value(a, &error)));
+    free(a);
+    free(b);
+}
+
+/* --- two classes -------------------------------------------------------------------
+ */
+
+static void classes_by_hand(void **state)
+{
+    const float score[] = {0.9f, 0.5f, 0.75f, 0.25f, 0.25f, 0.35f};
+    const float label[] = {1, 1, 0, 0, 1, 0};
+    struct class_sums sums = {0};
+
+    (void)state;
+    assert_true(isnan(class_precision(&sums)) && isnan(class_recall(&sums)));
+    assert_true(isnan(class_f1(&sums)) && isnan(class_calibration(&sums)));
+    class_sums_add(&sums, score, label, 2);
+    class_sums_add(&sums, score + 2, label + 2, 4);
+    assert_true(sums.right_positive == 2 && sums.wrong_positive == 1);
+    assert_true(sums.right_negative == 2 && sums.wrong_negative == 1);
+    assert_close(class_precision(&sums), 2.0 / 3);
+    assert_close(class_recall(&sums), 2.0 / 3);
+    assert_close(class_f1(&sums), 2.0 / 3);
+    assert_true(fabs(class_calibration(&sums) - 1) < 1e-7);
+}
+
+/* --- lists -------------------------------------------------------------------------
+ */
+
+static void places(void **state)
+{
+    const float score[] = {3, 1, 2, 2, NAN};
+    struct ranking_place place = ranking_place(2, score, 5);
+
+    (void)state;
+    assert_true(place.above == 1 && place.equal == 2);
+    place = ranking_place(9, score, 5);
+    assert_true(place.above == 0 && place.equal == 0);
+    place = ranking_place(NAN, score, 5);
+    assert_true(place.above == 4 && place.equal == 1);
+}
+
+static void assert_metrics(const struct ranking_sums *s, double hr, double ndcg,
+                           double recall, double capped, double precision, double mrr,
+                           double map)
+{
+    assert_close(ranking_value("hr@3", s), hr);
+    assert_close(ranking_value("ndcg@3", s), ndcg);
+    assert_close(ranking_value("recall@3", s), recall);
+    assert_close(ranking_value("recall_capped@3", s), capped);
+    assert_close(ranking_value("precision@3", s), precision);
+    assert_close(ranking_value("mrr@3", s), mrr);
+    assert_close(ranking_value("map@3", s), map);
+}
+
+/* One above, three equal ones: places 2 to 5 with a quarter each, and k is 3. */
+static void one_relevant_item_with_ties(void **state)
+{
+    const struct ranking_place place = {.above = 1, .equal = 3};
+    struct ranking_sums expected = {0}, behind = {0}, ahead = {0};
+    double second = 1 / log2(3), third = 0.5;
+
+    (void)state;
+    ranking_add_place(&expected, place, 3, TIES_EXPECTED);
+    assert_metrics(&expected, 0.5, (second + third) / 4, 0.5, 0.5, 0.5 / 3,
+                   (1.0 / 2 + 1.0 / 3) / 4, (1.0 / 2 + 1.0 / 3) / 4);
+    ranking_add_place(&behind, place, 3, TIES_BEHIND);
+    assert_metrics(&behind, 0, 0, 0, 0, 0, 0, 0);
+    ranking_add_place(&ahead, place, 3, TIES_AHEAD);
+    assert_metrics(&ahead, 1, second, 1, 1, 1.0 / 3, 0.5, 0.5);
+    ranking_add_place(&ahead, (struct ranking_place){7, 0}, 3, TIES_AHEAD);
+    assert_close(ahead.lists, 2);
+    assert_close(ranking_value("hr@3", &ahead), 0.5);
+}
+
+/* Without ties both ways of adding a list say the same. */
+static void a_place_is_a_list(void **state)
+{
+    (void)state;
+    for (uint32_t at = 0; at < 5; at++) {
+        struct ranking_sums place = {0}, list = {0};
+        uint8_t relevant[5] = {0};
+
+        relevant[at] = 1;
+        ranking_add_place(&place, (struct ranking_place){at, 0}, 3, TIES_EXPECTED);
+        ranking_add_list(&list, relevant, 5, 1, 3);
+        assert_memory_equal(&place, &list, sizeof list);
+    }
+}
+
+static void lists_by_hand(void **state)
+{
+    const uint8_t relevant[] = {0, 1, 1, 1}, short_list[] = {1};
+    struct ranking_sums sums = {0};
+    double second = 1 / log2(3), third = 0.5, best = 1 + second + third;
+
+    (void)state;
+    ranking_add_list(&sums, relevant, 4, 5, 3);
+    assert_metrics(&sums, 1, (second + third) / best, 2.0 / 5, 2.0 / 3, 2.0 / 3, 0.5,
+                   (1.0 / 2 + 2.0 / 3) / 3);
+    memset(&sums, 0, sizeof sums);
+    ranking_add_list(&sums, short_list, 1, 2, 3);
+    assert_metrics(&sums, 1, 1 / (1 + second), 0.5, 0.5, 1.0 / 3, 1, 0.5);
+    ranking_add_list(&sums, relevant, 4, 0, 3);
+    assert_close(sums.lists, 1);
+    ranking_add_list(&sums, NULL, 0, 2, 3);
+    assert_close(ranking_value("hr@3", &sums), 0.5);
+}
+
+static void names_of_metrics(void **state)
+{
+    static const char *const wrong[] = {"hr",    "hr@",   "hr@0",          "hr@01",
+                                        "hr@-1", "h@10",  "hr@10x",        "@10",
+                                        "",      "hrs@1", "hr@99999999999"};
+    const struct ranking_sums none = {0};
+    uint32_t k = 0;
+
+    (void)state;
+    assert_true(ranking_known("hr@10", &k) && k == 10);
+    assert_true(ranking_known("recall_capped@4294967295", &k) && k == UINT32_MAX);
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        assert_false(ranking_known(wrong[i], &k));
+    assert_true(isnan(ranking_value("hr@10", &none)));
+    assert_true(isnan(ranking_value("unknown@10", &none)));
+}
+
+static void coverage(void **state)
+{
+    const uint32_t first[] = {0, 63, 64}, second[] = {64, 99};
+    uint64_t bits[2] = {0}, other[2] = {0};
+
+    (void)state;
+    coverage_add(bits, first, 3);
+    assert_close(coverage_share(bits, 100), 0.03);
+    coverage_add(other, second, 2);
+    bits[0] |= other[0];
+    bits[1] |= other[1];
+    assert_close(coverage_share(bits, 100), 0.04);
+    assert_true(isnan(coverage_share(bits, 0)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(auc_by_hand),
+        cmocka_unit_test(auc_is_a_count_of_pairs),
+        cmocka_unit_test(auc_from_counts),
+        cmocka_unit_test(classes_by_hand),
+        cmocka_unit_test(places),
+        cmocka_unit_test(one_relevant_item_with_ties),
+        cmocka_unit_test(a_place_is_a_list),
+        cmocka_unit_test(lists_by_hand),
+        cmocka_unit_test(names_of_metrics),
+        cmocka_unit_test(coverage),
+    };
+
+    return cmocka_run_group_tests_name("ranking", tests, NULL, NULL);
+}

@@ -1,0 +1,301 @@
+#include "worker/model/ranking.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_positive(float label)
+{
+    return label >= 0.5f;
+}
+
+/* --- AUC -------------------------------------------------------------------------- */
+
+/* Numbers in the order of the scores; both zeros are one, and what is no number is
+ * lowest. */
+static uint32_t ordered(float score)
+{
+    uint32_t bits;
+
+    if (isnan(score))
+        return 0;
+    score += 0.0f; /* -0 becomes 0 */
+    memcpy(&bits, &score, sizeof bits);
+    return bits >> 31 ? ~bits : bits | UINT32_C(1) << 31;
+}
+
+static int by_score(const void *a, const void *b)
+{
+    const struct scored_label *x = a, *y = b;
+    uint32_t p = ordered(x->score), q = ordered(y->score);
+
+    return (p > q) - (p < q);
+}
+
+/* Pairs that are in order, ties half, over all pairs. */
+struct pairs {
+    double ordered, positive, negative;
+};
+
+/* The next group of equal scores, upwards. */
+static void add_group(struct pairs *pairs, double positive, double negative)
+{
+    pairs->ordered += positive * (pairs->negative + negative / 2);
+    pairs->positive += positive;
+    pairs->negative += negative;
+}
+
+static double share_ordered(const struct pairs *pairs)
+{
+    double all = pairs->positive * pairs->negative;
+
+    return all > 0 ? pairs->ordered / all : NAN;
+}
+
+double ranking_auc(struct scored_label *example, uint64_t n)
+{
+    struct pairs pairs = {0};
+    uint64_t end;
+
+    if (n > 0)
+        qsort(example, n, sizeof *example, by_score);
+    for (uint64_t first = 0; first < n; first = end) {
+        double positive = 0;
+
+        for (end = first; end < n && by_score(&example[end], &example[first]) == 0;
+             end++)
+            positive += is_positive(example[end].label);
+        add_group(&pairs, positive, (double)(end - first) - positive);
+    }
+    return share_ordered(&pairs);
+}
+
+void auc_histogram_add(struct auc_histogram *histogram, const float *score,
+                       const float *label, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t bin = ordered(score[i]) >> (32 - AUC_BITS);
+
+        if (is_positive(label[i]))
+            histogram->positive[bin]++;
+        else
+            histogram->negative[bin]++;
+    }
+}
+
+void auc_histogram_merge(struct auc_histogram *histogram,
+                         const struct auc_histogram *other)
+{
+    for (uint32_t i = 0; i < AUC_BINS; i++) {
+        histogram->positive[i] += other->positive[i];
+        histogram->negative[i] += other->negative[i];
+    }
+}
+
+double auc_histogram_value(const struct auc_histogram *histogram, double *error)
+{
+    struct pairs pairs = {0};
+    double tied = 0;
+
+    for (uint32_t i = 0; i < AUC_BINS; i++) {
+        double positive = (double)histogram->positive[i];
+        double negative = (double)histogram->negative[i];
+
+        add_group(&pairs, positive, negative);
+        tied += positive * negative;
+    }
+    *error = tied / 2 / (pairs.positive * pairs.negative);
+    return share_ordered(&pairs);
+}
+
+/* --- two classes ------------------------------------------------------------------ */
+
+void class_sums_add(struct class_sums *sums, const float *score, const float *label,
+                    uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        bool positive = is_positive(label[i]), said = is_positive(score[i]);
+
+        sums->right_positive += said && positive;
+        sums->wrong_positive += said && !positive;
+        sums->right_negative += !said && !positive;
+        sums->wrong_negative += !said && positive;
+        sums->score += (double)score[i];
+        sums->label += (double)label[i];
+    }
+}
+
+static double ratio(double part, double whole)
+{
+    return whole > 0 ? part / whole : NAN;
+}
+
+double class_precision(const struct class_sums *sums)
+{
+    return ratio(sums->right_positive, sums->right_positive + sums->wrong_positive);
+}
+
+double class_recall(const struct class_sums *sums)
+{
+    return ratio(sums->right_positive, sums->right_positive + sums->wrong_negative);
+}
+
+double class_f1(const struct class_sums *sums)
+{
+    return ratio(2 * sums->right_positive, 2 * sums->right_positive +
+                                               sums->wrong_positive +
+                                               sums->wrong_negative);
+}
+
+double class_calibration(const struct class_sums *sums)
+{
+    return ratio(sums->score, sums->label);
+}
+
+/* --- lists ------------------------------------------------------------------------ */
+
+struct ranking_place ranking_place(float own, const float *score, uint32_t n)
+{
+    struct ranking_place place = {0};
+    uint32_t mine = ordered(own);
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t other = ordered(score[i]);
+
+        place.above += other > mine;
+        place.equal += other == mine;
+    }
+    return place;
+}
+
+/* What the item at `place` (from 0) adds to a list's gain. */
+static double gain(uint64_t place)
+{
+    return 1 / log2((double)place + 2);
+}
+
+static void add_one(struct ranking_sums *sums, uint64_t place, uint32_t k, double share)
+{
+    double reciprocal = share / ((double)place + 1);
+
+    sums->hit += share;
+    sums->recall += share;
+    sums->capped += share;
+    sums->precision += share / k;
+    sums->ndcg += share * gain(place);
+    sums->mrr += reciprocal;
+    sums->map += reciprocal;
+}
+
+void ranking_add_place(struct ranking_sums *sums, struct ranking_place place,
+                       uint32_t k, enum ranking_ties ties)
+{
+    uint64_t first = place.above, last = place.above + place.equal;
+    double share = 1;
+
+    if (ties == TIES_AHEAD)
+        last = first;
+    else if (ties == TIES_BEHIND)
+        first = last;
+    else
+        share = 1 / (double)(place.equal + 1);
+    sums->lists++;
+    for (uint64_t at = first; at <= last && at < k; at++)
+        add_one(sums, at, k, share);
+}
+
+void ranking_add_list(struct ranking_sums *sums, const uint8_t *relevant, uint32_t n,
+                      uint64_t total, uint32_t k)
+{
+    double best = 0, gained = 0, precisions = 0, found = 0, most;
+
+    if (total == 0)
+        return;
+    for (uint64_t i = 0; i < k && i < total; i++)
+        best += gain(i);
+    for (uint32_t i = 0; i < n && i < k; i++) {
+        if (!relevant[i])
+            continue;
+        if (found == 0)
+            sums->mrr += 1 / ((double)i + 1);
+        found++;
+        gained += gain(i);
+        precisions += found / ((double)i + 1);
+    }
+    most = total < k ? (double)total : (double)k;
+    sums->lists++;
+    sums->hit += found > 0;
+    sums->ndcg += gained / best;
+    sums->recall += found / (double)total;
+    sums->capped += found / most;
+    sums->precision += found / k;
+    sums->map += precisions / most;
+}
+
+static const struct {
+    const char *name;
+    size_t at;
+} metrics[] = {
+    {"hr", offsetof(struct ranking_sums, hit)},
+    {"ndcg", offsetof(struct ranking_sums, ndcg)},
+    {"recall", offsetof(struct ranking_sums, recall)},
+    {"recall_capped", offsetof(struct ranking_sums, capped)},
+    {"precision", offsetof(struct ranking_sums, precision)},
+    {"mrr", offsetof(struct ranking_sums, mrr)},
+    {"map", offsetof(struct ranking_sums, map)},
+};
+enum { METRICS = sizeof metrics / sizeof metrics[0] };
+
+/* The metric before the '@', or METRICS. */
+static int find_metric(const char *name)
+{
+    size_t length = strcspn(name, "@");
+    int i = 0;
+
+    while (i < METRICS && (strlen(metrics[i].name) != length ||
+                           memcmp(metrics[i].name, name, length) != 0))
+        i++;
+    return i;
+}
+
+bool ranking_known(const char *name, uint32_t *k)
+{
+    const char *at = strchr(name, '@');
+    uint64_t number = 0;
+
+    if (find_metric(name) == METRICS || !at || at[1] < '1' || at[1] > '9')
+        return false;
+    while (*++at >= '0' && *at <= '9' && number <= UINT32_MAX)
+        number = 10 * number + (uint64_t)(*at - '0');
+    *k = (uint32_t)number;
+    return *at == '\0' && number <= UINT32_MAX;
+}
+
+double ranking_value(const char *name, const struct ranking_sums *sums)
+{
+    int metric = find_metric(name);
+    double sum;
+
+    if (metric == METRICS || !(sums->lists > 0))
+        return NAN;
+    memcpy(&sum, (const char *)sums + metrics[metric].at, sizeof sum);
+    return sum / sums->lists;
+}
+
+/* --- coverage --------------------------------------------------------------------- */
+
+void coverage_add(uint64_t *bits, const uint32_t *item, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        bits[item[i] / 64] |= UINT64_C(1) << item[i] % 64;
+}
+
+double coverage_share(const uint64_t *bits, uint64_t items)
+{
+    uint64_t covered = 0;
+
+    for (uint64_t i = 0; i < (items + 63) / 64; i++)
+        covered += (uint64_t)__builtin_popcountll(bits[i]);
+    return items ? (double)covered / (double)items : NAN;
+}

@@ -1,0 +1,103 @@
+/* Metrics of predictions, as sums that can be added over batches and workers wherever
+ * that is possible. RMSE, MAE, log loss and accuracy are in common/metrics.h. Any
+ * thread; nothing allocates, but that sorting may.
+ *
+ * Ties: AUC counts a pair of equal scores half. Where one item is looked for among
+ * others, enum ranking_ties says where it stands among its equals. A list keeps the
+ * order in which it came. A score that is no number is below all others. */
+#ifndef ROWHOUSE_WORKER_MODEL_RANKING_H
+#define ROWHOUSE_WORKER_MODEL_RANKING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* --- two classes: labels from 1/2 on are positive -----------------------------------
+ */
+
+struct scored_label {
+    float score;
+    float label;
+};
+
+/* The area under the ROC curve, exactly: the share of pairs of a positive and a
+ * negative example in which the positive has the higher score. Sorts `example` [n]. NaN
+ * unless there are both. */
+double ranking_auc(struct scored_label *example, uint64_t n);
+
+/* The same from counts that can be added: scores are told apart by sign, exponent and
+ * 9 bits of the fraction, so those within 0.2 % of each other may count as ties. Give
+ * it log-odds: probabilities near 1 are close together. 4 MB; zeroed is empty. */
+enum { AUC_BITS = 18, AUC_BINS = 1 << AUC_BITS };
+struct auc_histogram {
+    uint64_t positive[AUC_BINS], negative[AUC_BINS];
+};
+void auc_histogram_add(struct auc_histogram *histogram, const float *score,
+                       const float *label, uint32_t n);
+void auc_histogram_merge(struct auc_histogram *histogram,
+                         const struct auc_histogram *other);
+/* *error: the exact value is at most so far from this one. NaN unless there are
+ * both. */
+double auc_histogram_value(const struct auc_histogram *histogram, double *error);
+
+/* Of probabilities, which from 1/2 on count as positive. Plain sums: add them up. */
+struct class_sums {
+    double right_positive, wrong_positive, right_negative, wrong_negative;
+    double score, label;
+};
+void class_sums_add(struct class_sums *sums, const float *score, const float *label,
+                    uint32_t n);
+/* NaN where there is nothing to divide by. calibration: what was predicted in the mean
+ * over what there was, 1 at best. */
+double class_precision(const struct class_sums *sums);
+double class_recall(const struct class_sums *sums);
+double class_f1(const struct class_sums *sums);
+double class_calibration(const struct class_sums *sums);
+
+/* --- lists of items, of which the first k count -------------------------------------
+ */
+
+enum ranking_ties {
+    TIES_EXPECTED, /* the mean over all orders of the equals */
+    TIES_BEHIND,   /* the item stands behind them */
+    TIES_AHEAD,
+};
+
+/* An item among others: how many have a higher score, and how many an equal one. */
+struct ranking_place {
+    uint64_t above, equal;
+};
+struct ranking_place ranking_place(float own, const float *score, uint32_t n);
+
+/* Sums over lists for one k; add them up. */
+struct ranking_sums {
+    double lists;
+    double hit;       /* a relevant item is among the first k */
+    double ndcg;      /* gain 1 / log2(place + 1), over that of the best list */
+    double recall;    /* share of all relevant items that are among the first k */
+    double capped;    /* the same over min(k, relevant items) */
+    double precision; /* share of the first k that are relevant */
+    double mrr;       /* 1 / place of the first relevant item, if among the first k */
+    double map;       /* precision at each relevant one, over min(k, relevant items) */
+};
+
+/* A list with one relevant item. */
+void ranking_add_place(struct ranking_sums *sums, struct ranking_place place,
+                       uint32_t k, enum ranking_ties ties);
+/* A list of n items, best first: relevant[n] says which are (not 0), `total` how many
+ * there are, listed or not. A list without any (total 0) is not counted. */
+void ranking_add_list(struct ranking_sums *sums, const uint8_t *relevant, uint32_t n,
+                      uint64_t total, uint32_t k);
+/* hr ndcg recall recall_capped precision mrr map; is it one, is its `@K` a number from
+ * 1? *k gets that. */
+bool ranking_known(const char *name, uint32_t *k);
+/* The mean of a metric ("ndcg@10") over the lists; NaN without lists or of an unknown
+ * name. That the sums are those of its k is the caller's business. */
+double ranking_value(const char *name, const struct ranking_sums *sums);
+
+/* Which of `items` items were on any list: one bit each, in bits[(items + 63) / 64]. To
+ * merge two, OR their words. */
+void coverage_add(uint64_t *bits, const uint32_t *item, uint32_t n);
+/* The share of items that were. */
+double coverage_share(const uint64_t *bits, uint64_t items);
+
+#endif
