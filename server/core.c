@@ -425,7 +425,7 @@ static int check_sections(const struct core *core, const struct message *m,
 
 /* Is it the worker's process of now? One that has been replaced may still have messages
  * on their way, or be alive against all expectation. */
-static int check_incarnation(const struct core *core, const struct message *m,
+static int check_incarnation(struct core *core, const struct message *m,
                              struct err *err)
 {
     struct session *session = &core->sessions->session[m->sender];
@@ -436,13 +436,14 @@ static int check_incarnation(const struct core *core, const struct message *m,
                        "worker %u has been restarted; incarnation %u is stale",
                        m->sender, m->incarnation);
 #endif
+    if (m->incarnation > session->incarnation)
+        gate_forget_promise(core, m->sender);
     __atomic_store_n(&session->incarnation, m->incarnation, __ATOMIC_RELAXED);
     return 0;
 }
 
 /* Is the message one that a worker of ours may send? */
-static int check_message(const struct core *core, const struct message *m,
-                         struct err *err)
+static int check_message(struct core *core, const struct message *m, struct err *err)
 {
     if (m->kind != MESSAGE_PULL && m->kind != MESSAGE_PUSH && m->kind != MESSAGE_CLOCK)
         return err_set(err, ERR_PEER,
@@ -503,6 +504,7 @@ int core_begin_training(struct core *core, uint64_t order, uint64_t clock,
 
         if (clock > s->through)
             s->through = clock;
+        s->stint = s->idle_stint = 0;
         s->idle_order = share[w].end > share[w].first ? 0 : order;
     }
     __atomic_store_n(&sessions->order, order, __ATOMIC_RELEASE);

@@ -38,7 +38,9 @@ struct session {
     struct standing entry[2];
     uint64_t current; /* which one counts */
     uint64_t through; /* every clock up to it is applied, with rows here or without */
-    uint64_t idle_order; /* the training order in which it has no data left */
+    uint64_t idle_order; /* the training order in which it has no data left, */
+    uint64_t idle_stint; /* and the stint: in a later one it has some again */
+    uint64_t stint;      /* of the order in force */
     uint64_t duplicates;
     uint64_t uncompensated; /* parts */
     uint64_t incarnation;   /* of the worker's process that was heard last */
@@ -209,8 +211,12 @@ void stale_forget_before(struct core *core, uint64_t order);
 uint64_t gate_slowest(const struct core *core);
 bool gate_is_active(const struct core *core, uint32_t worker);
 bool gate_is_open(const struct core *core, const struct pull *pull);
+/* The last order in which the worker is idle, or 0. */
+uint64_t gate_idle_order(const struct core *core, uint32_t worker);
 /* A worker says how far it is; kept until it is true here. */
 void gate_take_reach(struct core *core, uint32_t worker, const struct reach *reach);
+/* Forgets what a process that is no more has promised. */
+void gate_forget_promise(struct core *core, uint32_t worker);
 /* A worker's pushes have been applied further: what it promised may be true now. */
 void gate_settle(struct core *core, uint32_t worker);
 /* Does a pull of that process wait here? */

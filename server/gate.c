@@ -9,7 +9,17 @@
 
 bool gate_is_active(const struct core *core, uint32_t worker)
 {
-    return core->sessions->session[worker].idle_order != core->sessions->order;
+    const struct session *s = &core->sessions->session[worker];
+
+    return s->idle_order != core->sessions->order || s->idle_stint < s->stint;
+}
+
+uint64_t gate_idle_order(const struct core *core, uint32_t worker)
+{
+    const struct session *s = &core->sessions->session[worker];
+    bool again = s->idle_order == core->sessions->order && s->idle_stint < s->stint;
+
+    return again ? 0 : s->idle_order;
 }
 
 /* An idle worker counts as infinitely far. */
@@ -39,6 +49,36 @@ bool gate_is_open(const struct core *core, const struct pull *pull)
     return pull->clock <= k + 1 || gate_slowest(core) >= pull->clock - 1 - k;
 }
 
+/* The clock at which a worker that has data again goes on: that of the slowest one; and
+ * where nobody is active, of the fastest, so that nobody's clock is ever far behind. */
+static uint64_t joining_clock(const struct core *core, uint32_t worker)
+{
+    uint64_t slowest = UINT64_MAX, fastest = 0;
+
+    for (uint32_t w = 0; w < core->workers; w++) {
+        uint64_t through = core->sessions->session[w].through;
+
+        if (w != worker && gate_is_active(core, w) && through < slowest)
+            slowest = through;
+        if (through > fastest)
+            fastest = through;
+    }
+    return slowest == UINT64_MAX ? fastest : slowest;
+}
+
+/* It has data again. One store makes it active, at its new clock. */
+static void join(struct core *core, uint32_t worker, uint64_t stint)
+{
+    struct session *s = &core->sessions->session[worker];
+    uint64_t clock = joining_clock(core, worker);
+
+#ifndef MUTANT_JOIN_CLOCK
+    if (clock > s->through)
+        __atomic_store_n(&s->through, clock, __ATOMIC_RELEASE);
+#endif
+    __atomic_store_n(&s->stint, stint, __ATOMIC_RELEASE);
+}
+
 void gate_settle(struct core *core, uint32_t worker)
 {
     struct session *s = &core->sessions->session[worker];
@@ -47,12 +87,41 @@ void gate_settle(struct core *core, uint32_t worker)
 
     if (applied > s->through)
         __atomic_store_n(&s->through, applied, __ATOMIC_RELEASE);
-    if (reach->order != core->sessions->order || applied < reach->after)
+    if (reach->order != core->sessions->order)
         return;
+#ifndef MUTANT_IDLE_APPLIED
+    if (applied < reach->after)
+        return;
+#endif
+    if (reach->stint > s->stint)
+        join(core, worker, reach->stint);
     if (reach->through > s->through)
         __atomic_store_n(&s->through, reach->through, __ATOMIC_RELEASE);
-    if (reach->idle)
+    if (reach->idle && gate_is_active(core, worker)) {
+#ifdef MUTANT_STINT
+        __atomic_store_n(&s->idle_stint, s->stint, __ATOMIC_RELEASE);
+#else /* it may be an earlier one, if a process of ours died that knew more */
+        __atomic_store_n(&s->idle_stint, reach->stint, __ATOMIC_RELEASE);
+#endif
         __atomic_store_n(&s->idle_order, reach->order, __ATOMIC_RELEASE);
+    }
+}
+
+void gate_forget_promise(struct core *core, uint32_t worker)
+{
+    core->promise[worker].reach = (struct reach){0};
+}
+
+/* Does a worker say nothing that it has not said before? */
+static bool is_older(const struct reach *reach, const struct reach *known)
+{
+    if (reach->order != known->order)
+        return reach->order < known->order;
+    if (reach->stint != known->stint)
+        return reach->stint < known->stint;
+    if (reach->through != known->through)
+        return reach->through < known->through;
+    return known->idle;
 }
 
 void gate_take_reach(struct core *core, uint32_t worker, const struct reach *reach)
@@ -60,10 +129,7 @@ void gate_take_reach(struct core *core, uint32_t worker, const struct reach *rea
     struct reach *known = &core->promise[worker].reach;
 
     /* Messages may overtake each other: what is older says nothing new. */
-    if (reach->order < known->order ||
-        (reach->order == known->order && reach->through < known->through) ||
-        (reach->order == known->order && reach->through == known->through &&
-         known->idle))
+    if (is_older(reach, known))
         return;
     *known = *reach;
     gate_settle(core, worker);

@@ -283,8 +283,10 @@ void session_acknowledge(struct core *core, struct peer to, bool resend)
                                .part = standing->parts_applied,
                                .resend = resend,
                                .through = s->through,
-                               .idle_order = s->idle_order,
-                               .parked = gate_holds(core, to)};
+                               .idle_order = gate_idle_order(core, to.index),
+                               .parked = gate_holds(core, to),
+                               .order = core->sessions->order,
+                               .stint = s->stint};
 }
 
 /* --- taking

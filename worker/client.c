@@ -8,32 +8,8 @@
 enum {
     PULL_CREDIT = 16, /* parts asked for and not answered, a server */
     PUSH_CREDIT = 16, /* parts sent and not acknowledged, a server */
-    RESEND_MS = 1000, /* silence after which is asked or sent again */
     RESEND_GAP_MS = 20,
-    ASK_MS = 50, /* silence after which a server is asked whether it is the same */
     TICK_MS = 50,
-    TELL_MS = 100,   /* how long an acknowledgement of a clock may take */
-    PULLS_MAX = 128, /* batches being pulled */
-};
-
-struct client {
-    const struct job *job;
-    const struct roster *roster;
-    struct line line;
-    struct buffer_pool *pool;
-    uint32_t window;
-    struct link *link;
-    struct batch *pull[PULLS_MAX]; /* ring of batches being pulled, in order */
-    uint32_t pull_head, pulls;
-    uint64_t request;        /* the next one */
-    struct outbox *outbox;   /* borrowed, as the cache */
-    struct row_cache *cache; /* or NULL */
-    uint64_t last_pushed;    /* clock */
-    uint64_t order;          /* being trained */
-    bool idle;               /* no data left in it */
-    int64_t listened_ms;     /* until then we have heard what there was to hear */
-    struct client_counts counts;
-    struct message message;
 };
 
 uint64_t client_outbox_bytes(uint32_t examples, const uint32_t *width, uint32_t tables,
@@ -119,49 +95,15 @@ void client_destroy(struct client *client)
     free(client);
 }
 
-static int64_t now(const struct client *client)
-{
-    return client->line.now_ms(client->line.context);
-}
-
-/* Is there something that the server owes us? */
-static bool link_busy(const struct client *client, const struct link *link)
-{
-    return link->wanted > 0 || link->count > 0 || !link->met ||
-           (client->idle && !link->idle);
-}
-
 /* Something that we waited for has come: what else we wait for may take its time again.
  */
 static void progress(struct client *client, uint32_t server)
 {
     struct link *link = &client->link[server];
 
-    link->moved_ms = now(client);
-    link->ask_ms = link->moved_ms + ASK_MS;
-    link->resend_ms = link->moved_ms + RESEND_MS;
-}
-
-/* Starts the clock of a link that had nothing to wait for. */
-static void link_wake(struct client *client, struct link *link)
-{
-    if (link_busy(client, link))
-        return;
-    link->moved_ms = now(client);
-    link->ask_ms = link->moved_ms + ASK_MS;
-    link->resend_ms = link->moved_ms + RESEND_MS;
-}
-
-/* Sends; 1 sent, 0 not now. */
-static int send_message(struct client *client, uint32_t server, struct buffer *body,
-                        struct err *err)
-{
-    int rc = client->line.send(client->line.context, server, &client->message, body,
-                               err);
-
-    if (rc == -ERR_AGAIN || rc == -ERR_PEER)
-        return 0;
-    return rc ? rc : 1;
+    link->moved_ms = client_now(client);
+    link->ask_ms = link->moved_ms + CLIENT_ASK_MS;
+    link->resend_ms = link->moved_ms + CLIENT_RESEND_MS;
 }
 
 /* Asks a server where our pushes stand. */
@@ -173,43 +115,13 @@ static int ask_to_meet(struct client *client, uint32_t server, struct err *err)
     m->kind = MESSAGE_PUSH;
     m->push = (struct push){.clock = 0, .parts = 1};
     m->sections = 0;
-    rc = send_message(client, server, NULL, err);
+    rc = client_send(client, server, NULL, err);
     return rc < 0 ? rc : 0;
-}
-
-static struct reach reach_of(const struct client *client, uint32_t server)
-{
-    return (struct reach){client->order, client->last_pushed,
-                          client->link[server].after, client->idle};
-}
-
-/* Tells a server how far we are. */
-static int tell(struct client *client, uint32_t server, struct err *err)
-{
-    struct link *link = &client->link[server];
-    int rc;
-
-    client->message.kind = MESSAGE_CLOCK;
-    client->message.sections = 0;
-    client->message.reach = reach_of(client, server);
-    rc = send_message(client, server, NULL, err);
-    link->tell_ms = now(client) + TELL_MS;
-    return rc < 0 ? rc : 0;
-}
-
-/* Does the server have to hear from us before others can go on? */
-static bool needs_telling(const struct client *client, const struct link *link)
-{
-    if (!client->order || !link->met)
-        return false;
-    return (client->idle && !link->idle) ||
-           (client->job->train.consistency != CONSISTENCY_ASYNC &&
-            link->through < client->last_pushed);
 }
 
 /* --- pulls ----------------------------------------------------------------------- */
 
-/* As send_message(). */
+/* As client_send(). */
 static int send_pull_part(struct client *client, struct batch *batch, uint32_t index,
                           struct err *err)
 {
@@ -223,13 +135,13 @@ static int send_pull_part(struct client *client, struct batch *batch, uint32_t i
     m->pull = (struct pull){.request = batch->request + index,
                             .clock = batch->clock,
                             .read_only = batch->read_only,
-                            .reach = reach_of(client, part->server)};
+                            .reach = client_reach(client, part->server)};
     body = buffer_get(client->pool, bytes);
     if (!body)
         return 0; /* all are on their way, and come back */
     pull_write(batch, part, m, body->data);
     body->used = bytes;
-    rc = send_message(client, part->server, body, err);
+    rc = client_send(client, part->server, body, err);
     buffer_unref(body);
     return rc;
 }
@@ -238,7 +150,7 @@ static int send_pull_part(struct client *client, struct batch *batch, uint32_t i
 static int pump_pulls(struct client *client, struct err *err)
 {
     for (uint32_t b = 0; b < client->pulls; b++) {
-        struct batch *batch = client->pull[(client->pull_head + b) % PULLS_MAX];
+        struct batch *batch = client->pull[(client->pull_head + b) % CLIENT_PULLS_MAX];
 
         for (uint32_t i = 0; i < batch->parts; i++) {
             struct batch_part *part = &batch->part[i];
@@ -261,9 +173,9 @@ static int pump_pulls(struct client *client, struct err *err)
 
 int client_begin_pull(struct client *client, struct batch *batch, struct err *err)
 {
-    if (client->pulls == PULLS_MAX)
+    if (client->pulls == CLIENT_PULLS_MAX)
         return err_set(err, ERR_MEMORY, "more than %d batches are being pulled",
-                       PULLS_MAX);
+                       CLIENT_PULLS_MAX);
     if (client->cache && !batch->read_only)
         pull_take_kept(batch, client->cache);
     batch->unanswered = 0;
@@ -273,14 +185,14 @@ int client_begin_pull(struct client *client, struct batch *batch, struct err *er
         part->sent = part->answered = !pull_wants_rows(part);
         if (part->answered)
             continue;
-        link_wake(client, &client->link[part->server]);
+        client_link_wake(client, &client->link[part->server]);
         client->link[part->server].wanted++;
         batch->unanswered++;
     }
     batch->parked_us = 0;
     batch->request = client->request;
     client->request += batch->parts;
-    client->pull[(client->pull_head + client->pulls++) % PULLS_MAX] = batch;
+    client->pull[(client->pull_head + client->pulls++) % CLIENT_PULLS_MAX] = batch;
     return pump_pulls(client, err);
 }
 
@@ -295,7 +207,7 @@ void client_drop_pulls(struct client *client)
 static struct batch *find_pull(struct client *client, uint64_t request, uint32_t *index)
 {
     for (uint32_t b = 0; b < client->pulls; b++) {
-        struct batch *batch = client->pull[(client->pull_head + b) % PULLS_MAX];
+        struct batch *batch = client->pull[(client->pull_head + b) % CLIENT_PULLS_MAX];
 
         if (request >= batch->request && request - batch->request < batch->parts) {
             *index = (uint32_t)(request - batch->request);
@@ -346,7 +258,7 @@ static int send_parcel(struct client *client, uint32_t server,
     m->push = (struct push){parcel->clock, parcel->after, parcel->part, parcel->parts};
     m->sections = parcel->sections;
     memcpy(m->section, parcel->section, parcel->sections * sizeof m->section[0]);
-    return send_message(client, server, u->body, err);
+    return client_send(client, server, u->body, err);
 }
 
 /* Credit bounds what is on its way; the oldest clock is always sent as a whole, because
@@ -440,22 +352,6 @@ static int make_room(struct client *client, const struct batch *batch, struct er
     return rc;
 }
 
-/* Servers without rows in the batch learn of its clock, too, when others may wait for
- * it. */
-static int tell_others(struct client *client, struct err *err)
-{
-    if (client->job->train.consistency == CONSISTENCY_ASYNC)
-        return 0;
-    for (uint32_t s = 0; s < client->roster->servers; s++)
-        if (client->link[s].after != client->last_pushed) {
-            int rc = tell(client, s, err);
-
-            if (rc < 0)
-                return rc;
-        }
-    return 0;
-}
-
 int client_push(struct client *client, const struct batch *batch,
                 float *const *gradient, const struct journal_entry *standing,
                 struct err *err)
@@ -466,7 +362,7 @@ int client_push(struct client *client, const struct batch *batch,
     if (rc)
         return rc;
     for (uint32_t p = 0; p < batch->parts; p++) {
-        link_wake(client, &client->link[batch->part[p].server]);
+        client_link_wake(client, &client->link[batch->part[p].server]);
         write_part(client, batch, &batch->part[p], gradient);
     }
     with_counts.pushes_sent += client->counts.pushes_sent;
@@ -480,7 +376,7 @@ int client_push(struct client *client, const struct batch *batch,
     if (client->cache && client->job->train.update == UPDATE_DELTA)
         pull_advance_kept(batch, client->cache, gradient);
     if (rc == 0)
-        rc = tell_others(client, err);
+        rc = client_tell_others(client, err);
     while (rc == 0) {
         rc = pump_pushes(client, err);
         if (rc || outbox_entries(client->outbox) <= client->window)
@@ -512,16 +408,14 @@ static int receive_ack(struct client *client, uint32_t server, const struct mess
 
     /* Other workers may hold us up there for as long as they are alive. */
     if (!link->met || link->idle || m->ack.parked ||
-        (waits && needs_telling(client, link)))
-        link->moved_ms = now(client);
+        ((waits || client->joining) && client_owes_word(client, link)))
+        link->moved_ms = client_now(client);
     if (!link->met) {
         link->met = true;
         if (m->ack.clock > link->after)
             link->after = m->ack.clock;
     }
-    if (m->ack.through > link->through)
-        link->through = m->ack.through;
-    link->idle = m->ack.idle_order == client->order;
+    client_note_ack(client, link, &m->ack);
     while (link->count) {
         const struct parcel *oldest = link_at(link, 0)->parcel;
 
@@ -536,8 +430,9 @@ static int receive_ack(struct client *client, uint32_t server, const struct mess
     }
     outbox_drop(client->outbox, client_acknowledged(client));
     /* Several parcels in flight may each be answered so: once is enough. */
-    if (m->ack.resend && link->sent && now(client) - link->resent_ms >= RESEND_GAP_MS) {
-        link->resent_ms = now(client);
+    if (m->ack.resend && link->sent &&
+        client_now(client) - link->resent_ms >= RESEND_GAP_MS) {
+        link->resent_ms = client_now(client);
         client->counts.pushes_resent += link->sent;
         link->sent = 0;
     }
@@ -557,7 +452,7 @@ static int resend(struct client *client, uint32_t server, struct err *err)
     link->sent = 0;
     link->asked = 0;
     for (uint32_t b = 0; b < client->pulls; b++) {
-        struct batch *batch = client->pull[(client->pull_head + b) % PULLS_MAX];
+        struct batch *batch = client->pull[(client->pull_head + b) % CLIENT_PULLS_MAX];
 
         for (uint32_t i = 0; i < batch->parts; i++)
             if (batch->part[i].server == server && !batch->part[i].answered)
@@ -632,7 +527,7 @@ static int too_late(const struct client *client, uint32_t server, struct err *er
 /* While we were computing nobody could be heard: that was no silence. */
 static void forgive(struct client *client)
 {
-    int64_t time = now(client), away = time - client->listened_ms;
+    int64_t time = client_now(client), away = time - client->listened_ms;
 
     for (uint32_t s = 0; s < client->roster->servers; s++) {
         struct link *link = &client->link[s];
@@ -648,24 +543,24 @@ int client_wait(struct client *client, struct err *err)
 
     forgive(client);
     rc = client->line.wait(client->line.context, client, TICK_MS, err);
-    client->listened_ms = time = now(client);
+    client->listened_ms = time = client_now(client);
 
     for (uint32_t s = 0; rc == 0 && s < client->roster->servers; s++) {
         struct link *link = &client->link[s];
 
-        if (needs_telling(client, link) && time >= link->tell_ms)
-            rc = tell(client, s, err);
-        if (rc || !link_busy(client, link))
+        if (client_owes_word(client, link) && time >= link->tell_ms)
+            rc = client_tell(client, s, err);
+        if (rc || !client_link_busy(client, link))
             continue;
         if (time - link->moved_ms > (int64_t)(client->job->cluster.timeout * 1000))
             return too_late(client, s, err);
         if (time >= link->resend_ms) {
-            link->resend_ms = time + RESEND_MS;
+            link->resend_ms = time + CLIENT_RESEND_MS;
 #ifndef MUTANT_RESEND
             rc = resend(client, s, err);
 #endif
         } else if (time >= link->ask_ms) {
-            link->ask_ms = time + ASK_MS;
+            link->ask_ms = time + CLIENT_ASK_MS;
             rc = ask_to_meet(client, s, err);
         }
     }
@@ -679,7 +574,7 @@ int client_meet(struct client *client, struct err *err)
     for (uint32_t s = 0; s < client->roster->servers; s++) {
         struct link *link = &client->link[s];
 
-        link->moved_ms = now(client);
+        link->moved_ms = client_now(client);
         link->resend_ms = link->moved_ms + TICK_MS;
         if (ask_to_meet(client, s, err))
             return -err->code;
@@ -694,42 +589,6 @@ int client_meet(struct client *client, struct err *err)
     return 0;
 }
 
-void client_begin_order(struct client *client, uint64_t order, uint64_t clock)
-{
-    client->order = order;
-    client->idle = false;
-#ifndef MUTANT_CACHE_ORDER
-    if (client->cache) /* clocks may go back to what was pushed last */
-        row_cache_clear(client->cache, clock);
-#endif
-    if (clock > client->last_pushed)
-        client->last_pushed = clock;
-    for (uint32_t s = 0; s < client->roster->servers; s++)
-        client->link[s].idle = false;
-}
-
-int client_end_order(struct client *client, struct err *err)
-{
-    for (uint32_t s = 0; s < client->roster->servers; s++)
-        link_wake(client, &client->link[s]);
-    client->idle = true;
-    for (uint32_t s = 0; s < client->roster->servers; s++) {
-        int rc = tell(client, s, err);
-
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
-bool client_has_ended(const struct client *client)
-{
-    for (uint32_t s = 0; s < client->roster->servers; s++)
-        if (!client->link[s].idle)
-            return false;
-    return true;
-}
-
 int client_finish_pull(struct client *client, struct batch *batch, struct err *err)
 {
     while (batch->unanswered) {
@@ -738,7 +597,7 @@ int client_finish_pull(struct client *client, struct batch *batch, struct err *e
         if (rc)
             return rc;
     }
-    client->pull_head = (client->pull_head + 1) % PULLS_MAX;
+    client->pull_head = (client->pull_head + 1) % CLIENT_PULLS_MAX;
     client->pulls--;
     return 0;
 }

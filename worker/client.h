@@ -64,8 +64,13 @@ int client_finish_pull(struct client *client, struct batch *batch, struct err *e
 
 /* Begins a training order: every clock up to `clock` is behind this worker. */
 void client_begin_order(struct client *client, uint64_t order, uint64_t clock);
-/* Tells every server that this worker has no more data in this order; returns at once.
+/* Makes this worker active at every server, if it is not: after client_end_order() when
+ * it has data again, and after client_begin_order() when an earlier process may have
+ * been idle in the same order. *clock rises to the one that counts as behind it then.
  */
+int client_join(struct client *client, uint64_t *clock, struct err *err);
+/* Tells every server that this worker has no more data in this order, for now; returns
+ * at once. */
 int client_end_order(struct client *client, struct err *err);
 /* Do they all know? Nobody waits for it any more; all pushes are acknowledged then. */
 bool client_has_ended(const struct client *client);

@@ -225,6 +225,7 @@ static Wire__Reach *put_reach(const struct reach *reach, struct parts *parts)
     wire->through = reach->through;
     wire->after = reach->after;
     wire->idle = reach->idle;
+    wire->stint = reach->stint;
     return wire;
 }
 
@@ -268,6 +269,8 @@ static void put_data_body(Wire__Header *header, const struct message *message,
         parts->ack.through = message->ack.through;
         parts->ack.idle_order = message->ack.idle_order;
         parts->ack.parked = message->ack.parked;
+        parts->ack.order = message->ack.order;
+        parts->ack.stint = message->ack.stint;
         header->ack = &parts->ack;
         header->body_case = WIRE__HEADER__BODY_ACK;
         return;
@@ -450,7 +453,8 @@ static int take_reach(const Wire__Reach *wire, struct reach *reach, struct err *
     *reach = (struct reach){0};
     if (!wire)
         return 0;
-    *reach = (struct reach){wire->order, wire->through, wire->after, wire->idle != 0};
+    *reach = (struct reach){wire->order, wire->through, wire->after, wire->idle != 0,
+                            wire->stint};
     return check("the clock of a worker's last push", reach->after, 0, reach->through,
                  err);
 }
@@ -609,7 +613,8 @@ static int take_body(const Wire__Header *wire, struct message *message, struct e
         message->kind = MESSAGE_ACK;
         message->ack = (struct ack){wire->ack->clock,       wire->ack->part,
                                     wire->ack->resend != 0, wire->ack->through,
-                                    wire->ack->idle_order,  wire->ack->parked != 0};
+                                    wire->ack->idle_order,  wire->ack->parked != 0,
+                                    wire->ack->order,       wire->ack->stint};
         return 0;
     case WIRE__HEADER__BODY_REACH:
         message->kind = MESSAGE_CLOCK;

@@ -63,7 +63,8 @@ struct section {
 struct reach {
     uint64_t order; /* the training order it works on */
     uint64_t through, after;
-    bool idle; /* it has no data left in this order */
+    bool idle;      /* it has no data left, for now */
+    uint64_t stint; /* how often it has got data again in this order after that */
 };
 
 struct pull {
@@ -92,7 +93,8 @@ struct ack {
     bool resend;      /* what was sent cannot be applied: send again from there */
     uint64_t through; /* every clock up to it is applied, with rows here or without */
     uint64_t idle_order; /* the training order in which the worker has no data left */
-    bool parked;         /* pulls of the worker wait there for slower ones */
+    bool parked;           /* pulls of the worker wait there for slower ones */
+    uint64_t order, stint; /* the training order in force, the worker's stint in it */
 };
 
 struct refusal {

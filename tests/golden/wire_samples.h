@@ -101,15 +101,15 @@ static inline void wire_sample(enum message_kind kind, struct message *message)
         wire_sample_sections(message);
     if (kind == MESSAGE_PULL)
         message->pull = (struct pull){
-            1ull << 60, 70002, true, {17, 70001, 69999, true}};
+            1ull << 60, 70002, true, {17, 70001, 69999, true, 0}};
     if (kind == MESSAGE_ROWS)
         message->rows.request = UINT64_MAX;
     if (kind == MESSAGE_PUSH)
         message->push = (struct push){70002, 70000, 8, 9};
     if (kind == MESSAGE_ACK)
-        message->ack = (struct ack){70001, 5, true, 70004, 17, false};
+        message->ack = (struct ack){70001, 5, true, 70004, 17, false, 0, 0};
     if (kind == MESSAGE_CLOCK)
-        message->reach = (struct reach){17, 70001, 69999, true};
+        message->reach = (struct reach){17, 70001, 69999, true, 0};
     if (kind == MESSAGE_REFUSAL) {
         message->refusal.code = ERR_PEER;
         strcpy(message->refusal.text, "this is another run");
@@ -171,6 +171,20 @@ static inline void wire_sample_patient(struct message *message)
     message->ack.parked = true;
 }
 
+/* Of a worker that has run out of data and got some again. */
+static inline void wire_sample_stint(struct message *message)
+{
+    wire_sample(MESSAGE_CLOCK, message);
+    message->reach.stint = 1ull << 35;
+}
+
+static inline void wire_sample_stint_known(struct message *message)
+{
+    wire_sample(MESSAGE_ACK, message);
+    message->ack.order = 17;
+    message->ack.stint = 1ull << 35;
+}
+
 static const struct {
     const char *name;
     void (*fill)(struct message *message);
@@ -182,6 +196,8 @@ static const struct {
     {"rows-of-a-vintage", wire_sample_vintage},
     {"status-of-a-cache", wire_sample_cache},
     {"ack-to-one-who-waits", wire_sample_patient},
+    {"clock-of-a-stint", wire_sample_stint},
+    {"ack-of-a-stint", wire_sample_stint_known},
 };
 
 enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };
@@ -202,7 +218,7 @@ static inline bool wire_sections_equal(const struct message *a, const struct mes
 static inline bool wire_reach_equal(const struct reach *a, const struct reach *b)
 {
     return a->order == b->order && a->through == b->through && a->after == b->after &&
-           a->idle == b->idle;
+           a->idle == b->idle && a->stint == b->stint;
 }
 
 /* Field by field; status and order byte by byte, so both must have been zeroed before
@@ -228,7 +244,9 @@ static inline bool wire_equal(const struct message *a, const struct message *b)
     case MESSAGE_ACK:
         return a->ack.clock == b->ack.clock && a->ack.part == b->ack.part &&
                a->ack.resend == b->ack.resend && a->ack.through == b->ack.through &&
-               a->ack.idle_order == b->ack.idle_order && a->ack.parked == b->ack.parked;
+               a->ack.idle_order == b->ack.idle_order &&
+               a->ack.parked == b->ack.parked && a->ack.order == b->ack.order &&
+               a->ack.stint == b->ack.stint;
     case MESSAGE_CLOCK:
         return wire_reach_equal(&a->reach, &b->reach);
     case MESSAGE_REFUSAL:

@@ -9,6 +9,7 @@
 
 enum {
     SERVERS = 2,
+    WORKERS = 2, /* the other one is the test's, if it wants it */
     INBOX = 256,
     KEYS = 64,
     WIDTH = 3,
@@ -170,14 +171,14 @@ static inline struct net_kit *net_kit_create(uint32_t window)
     struct net_kit *kit = calloc(1, sizeof *kit);
 
     kit->roster.servers = SERVERS;
-    kit->roster.workers = 1;
+    kit->roster.workers = WORKERS;
     for (uint32_t s = 0; s < SERVERS; s++) {
         struct err err;
 
-        kit->server[s] = core_kit_create(SERVERS, 1);
+        kit->server[s] = core_kit_create(SERVERS, WORKERS);
         kit->server[s]->job.cluster.timeout = TIMEOUT_MS / 1000;
         core_destroy(kit->server[s]->core);
-        assert_int_equal(core_create(&kit->server[s]->job, s, SERVERS, 1,
+        assert_int_equal(core_create(&kit->server[s]->job, s, SERVERS, WORKERS,
                                      &kit->server[s]->region, kit->server[s]->pool,
                                      &kit->server[s]->core, &err),
                          0);

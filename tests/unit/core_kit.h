@@ -182,6 +182,39 @@ static inline void kit_push(struct core_kit *kit, uint32_t worker, struct push p
         ((float *)(kit->bytes + at.values))[i] = -value;
 }
 
+/* An order to train so many examples, shared evenly. */
+static inline void kit_begin(struct core_kit *kit, uint64_t order, uint64_t clock,
+                             uint64_t examples)
+{
+    struct range share[8] = {{0, 0}};
+    struct err err;
+
+    for (uint32_t w = 0; w < kit->workers; w++)
+        share[w] = (struct range){examples * w / kit->workers,
+                                  examples * (w + 1) / kit->workers};
+    assert_int_equal(core_begin_training(kit->core, order, clock, share, &err), 0);
+}
+
+/* A worker says how far it is, and is told where it stands. */
+static inline void kit_say(struct core_kit *kit, uint32_t worker, struct reach reach)
+{
+    kit_from_worker(kit, worker, MESSAGE_CLOCK);
+    kit->in.reach = reach;
+    assert_int_equal(kit_handle(kit), 0);
+    assert_int_equal(kit->out.kind, MESSAGE_ACK);
+}
+
+/* A pull of key 1 of table 0, as kit_handle(). */
+static inline int kit_gated_pull(struct core_kit *kit, uint32_t worker, uint64_t clock,
+                                 struct reach reach)
+{
+    uint64_t key = 1;
+
+    kit_pull(kit, worker, clock, 0, &key, 1);
+    kit->in.pull.reach = reach;
+    return kit_handle(kit);
+}
+
 /* A key of the table that server 0 owns (or not), the i-th of them. */
 static inline uint64_t kit_key(const struct core_kit *kit, uint32_t table, bool owned,
                                uint32_t i)

@@ -480,6 +480,104 @@ static void test_restart_between_parts(void **state)
     net_kit_destroy(kit);
 }
 
+/* An order in which both workers have data; the other one is at these clocks. */
+static void begin_order(struct net_kit *kit, uint64_t clock, uint64_t other)
+{
+    for (uint32_t s = 0; s < SERVERS; s++) {
+        kit_begin(kit->server[s], 3, 0, 2);
+        kit_say(kit->server[s], 1, (struct reach){3, s ? other : clock, 0, false, 0});
+    }
+}
+
+static void end_order(struct net_kit *kit)
+{
+    struct err err;
+
+    assert_int_equal(client_end_order(kit->client, &err), 0);
+    while (!client_has_ended(kit->client))
+        assert_int_equal(client_wait(kit->client, &err), 0);
+}
+
+/* What server s says about the client's worker. */
+static const struct ack *standing_at(struct net_kit *kit, uint32_t s)
+{
+    kit_from_worker(kit->server[s], 0, MESSAGE_PUSH);
+    kit->server[s]->in.push = (struct push){.parts = 1};
+    kit->server[s]->in.incarnation = UINT32_MAX; /* of which it hears no more */
+    assert_int_equal(kit_handle(kit->server[s]), 0);
+    return &kit->server[s]->out.ack;
+}
+
+/* Out of data, and back at the highest of the clocks at which the servers let it in;
+ * whatever is lost on the way. */
+static void test_comes_back(void **state)
+{
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        struct net_kit *kit = net_kit_create(4);
+        struct batch batch = {0};
+        uint64_t clock = 1;
+        struct err err;
+
+        begin_order(kit, 7, 9);
+        meet(kit);
+        batch_fill(kit, &batch, 1, 0, KEYS);
+        assert_int_equal(client_join(kit->client, &clock, &err), 0);
+        assert_int_equal(clock, 1); /* it was never away */
+        assert_int_equal(pull(kit, &batch, &err), 0);
+        assert_int_equal(push(kit, &batch, &err), 0);
+        end_order(kit);
+        assert_int_equal(client_acknowledged(kit->client), 1);
+        kit->mute[1] = lost; /* for a while */
+        if (lost) {
+            kit->now_ms += 10;
+            assert_int_equal(client_join(kit->client, &clock, &err), -ERR_DEADLINE);
+            kit->mute[1] = false;
+        }
+        assert_int_equal(client_join(kit->client, &clock, &err), 0);
+        assert_int_equal(clock, 9);
+        assert_int_equal(client_join(kit->client, &clock, &err), 0); /* it is here */
+        batch_fill(kit, &batch, 10, 0, KEYS);
+        assert_int_equal(pull(kit, &batch, &err), 0);
+        assert_int_equal(push(kit, &batch, &err), 0);
+        end_order(kit);
+        for (uint32_t s = 0; s < SERVERS; s++) {
+            assert_int_equal(standing_at(kit, s)->clock, 10);
+            assert_int_equal(standing_at(kit, s)->stint, 1);
+            assert_int_equal(standing_at(kit, s)->idle_order, 3);
+        }
+        batch_release(&batch);
+        net_kit_destroy(kit);
+    }
+}
+
+/* A process goes on where an earlier one had said that it is idle; which only one of
+ * the servers may have heard. */
+static void test_comes_back_after_a_restart(void **state)
+{
+    (void)state;
+    for (int heard = 0; heard < 2; heard++) {
+        struct net_kit *kit = net_kit_create(4);
+        uint64_t clock = 0;
+        struct err err;
+
+        begin_order(kit, 4, 6);
+        meet(kit);
+        kit->mute[1] = !heard;
+        assert_int_equal(client_end_order(kit->client, &err), 0);
+        kit->mute[1] = false;
+        restart_client(kit, 4);
+        meet(kit);
+        assert_int_equal(client_join(kit->client, &clock, &err), 0);
+        assert_int_equal(clock, 6);
+        for (uint32_t s = 0; s < SERVERS; s++) {
+            assert_int_equal(standing_at(kit, s)->stint, 1);
+            assert_int_equal(standing_at(kit, s)->idle_order, 0);
+        }
+        net_kit_destroy(kit);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,6 +599,8 @@ int main(void)
         cmocka_unit_test(test_server_without_buffers),
         cmocka_unit_test(test_restarted_worker),
         cmocka_unit_test(test_restart_between_parts),
+        cmocka_unit_test(test_comes_back),
+        cmocka_unit_test(test_comes_back_after_a_restart),
     };
 
     return cmocka_run_group_tests_name("client", tests, NULL, NULL);

@@ -459,32 +459,12 @@ static void assert_staleness(const struct core_kit *kit, const uint64_t *count, 
                      (unsigned long long)facts->staleness[b], b);
 }
 
-static void begin(struct core_kit *kit, uint64_t order, uint64_t clock,
-                  uint64_t examples)
-{
-    struct range share[8] = {{0, 0}};
-    struct err err;
-
-    for (uint32_t w = 0; w < kit->workers; w++)
-        share[w] = (struct range){examples * w / kit->workers,
-                                  examples * (w + 1) / kit->workers};
-    assert_int_equal(core_begin_training(kit->core, order, clock, share, &err), 0);
-}
-
-static void say(struct core_kit *kit, uint32_t worker, struct reach reach)
-{
-    kit_from_worker(kit, worker, MESSAGE_CLOCK);
-    kit->in.reach = reach;
-    assert_int_equal(kit_handle(kit), 0);
-    assert_int_equal(kit->out.kind, MESSAGE_ACK);
-}
-
 static void test_staleness_of_one_held_back(void **state)
 {
     struct core_kit *kit = core_kit_create(1, 2);
 
     (void)state;
-    begin(kit, 1, 0, 2);
+    kit_begin(kit, 1, 0, 2);
     for (uint64_t clock = 1; clock <= 4; clock++) {
         pull(kit, 0, clock, 1);
         assert_int_equal(kit->out.rows.vintage, 0);
@@ -493,7 +473,7 @@ static void test_staleness_of_one_held_back(void **state)
     }
     assert_staleness(kit, (uint64_t[]){1, 1, 1, 1}, 4);
     /* Without data it holds nobody back. */
-    say(kit, 1, (struct reach){1, 0, 0, true});
+    kit_say(kit, 1, (struct reach){1, 0, 0, true, 0});
     pull(kit, 0, 5, 1);
     assert_int_equal(kit->out.rows.vintage, 4);
     assert_staleness(kit, (uint64_t[]){2, 1, 1, 1}, 4);
@@ -511,16 +491,16 @@ static void test_clocks_without_rows(void **state)
     struct core_kit *kit = core_kit_create(1, 2);
 
     (void)state;
-    begin(kit, 1, 0, 2);
-    say(kit, 1, (struct reach){1, 9, 0, true});
-    say(kit, 0, (struct reach){1, 7, 3, false});
+    kit_begin(kit, 1, 0, 2);
+    kit_say(kit, 1, (struct reach){1, 9, 0, true, 0});
+    kit_say(kit, 0, (struct reach){1, 7, 3, false, 0});
     assert_int_equal(kit->out.ack.through, 0);
     push(kit, 0, (struct push){3, 0, 0, 1}, 1, 1, ack_of(3, 0, false));
     assert_int_equal(kit->out.ack.through, 7);
-    say(kit, 0, (struct reach){1, 5, 3, false}); /* late */
+    kit_say(kit, 0, (struct reach){1, 5, 3, false, 0}); /* late */
     assert_int_equal(kit->out.ack.through, 7);
     assert_int_equal(kit->out.ack.idle_order, 0);
-    say(kit, 0, (struct reach){1, 7, 3, true});
+    kit_say(kit, 0, (struct reach){1, 7, 3, true, 0});
     assert_int_equal(kit->out.ack.idle_order, 1);
     core_kit_destroy(kit);
 }
@@ -531,30 +511,20 @@ static void test_staleness_after_resume(void **state)
     struct core_kit *kit = core_kit_create(1, 2);
 
     (void)state;
-    begin(kit, 4, 5000, 1);
+    kit_begin(kit, 4, 5000, 1);
     pull(kit, 1, 5001, 1);
     push(kit, 1, (struct push){5001, 0, 0, 1}, 1, 1, ack_of(5001, 0, false));
     pull(kit, 1, 5002, 1);
     assert_staleness(kit, (uint64_t[]){2}, 1);
     core_kit_restart(kit);
-    begin(kit, 4, 5000, 1);
-    say(kit, 1, (struct reach){4, 5001, 5001, false});
+    kit_begin(kit, 4, 5000, 1);
+    kit_say(kit, 1, (struct reach){4, 5001, 5001, false, 0});
     assert_int_equal(kit->out.ack.through, 5001);
     core_kit_destroy(kit);
 }
 
 /* --- consistency ---------------------------------------------------------------------
  */
-
-static int gated_pull(struct core_kit *kit, uint32_t worker, uint64_t clock,
-                      struct reach reach)
-{
-    uint64_t key = 1;
-
-    kit_pull(kit, worker, clock, 0, &key, 1);
-    kit->in.pull.reach = reach;
-    return kit_handle(kit);
-}
 
 static struct core_kit *kit_with(int consistency, uint32_t staleness)
 {
@@ -571,16 +541,16 @@ static void test_ssp_gate(void **state)
 
     (void)state;
     /* Before the order has come to the server, nobody goes ahead. */
-    assert_int_equal(gated_pull(kit, 0, 1, (struct reach){1, 0, 0, false}), -1);
-    begin(kit, 1, 0, 2);
+    assert_int_equal(kit_gated_pull(kit, 0, 1, (struct reach){1, 0, 0, false, 0}), -1);
+    kit_begin(kit, 1, 0, 2);
     assert_int_equal(kit_next(kit), 0);
     assert_int_equal(kit->out.kind, MESSAGE_ROWS);
-    assert_int_equal(gated_pull(kit, 0, 3, (struct reach){1, 2, 0, false}), 0);
-    assert_int_equal(gated_pull(kit, 0, 4, (struct reach){1, 3, 0, false}), -1);
+    assert_int_equal(kit_gated_pull(kit, 0, 3, (struct reach){1, 2, 0, false, 0}), 0);
+    assert_int_equal(kit_gated_pull(kit, 0, 4, (struct reach){1, 3, 0, false, 0}), -1);
     /* Asked again, it is told that we live. */
-    assert_int_equal(gated_pull(kit, 0, 4, (struct reach){1, 3, 0, false}), 0);
+    assert_int_equal(kit_gated_pull(kit, 0, 4, (struct reach){1, 3, 0, false, 0}), 0);
     assert_int_equal(kit->out.kind, MESSAGE_ACK);
-    say(kit, 1, (struct reach){1, 1, 0, false});
+    kit_say(kit, 1, (struct reach){1, 1, 0, false, 0});
     assert_int_equal(kit_next(kit), 0);
     assert_int_equal(kit->out.kind, MESSAGE_ROWS);
     core_kit_destroy(kit);
@@ -593,16 +563,16 @@ static void test_how_long_pulls_are_parked(void **state)
 
     (void)state;
     core_set_time(kit->core, 100);
-    begin(kit, 1, 0, 2);
-    assert_int_equal(gated_pull(kit, 0, 2, (struct reach){1, 1, 0, false}), 0);
+    kit_begin(kit, 1, 0, 2);
+    assert_int_equal(kit_gated_pull(kit, 0, 2, (struct reach){1, 1, 0, false, 0}), 0);
     assert_int_equal(kit->out.rows.parked_us, 0);
     core_set_time(kit->core, 101);
-    assert_int_equal(gated_pull(kit, 0, 3, (struct reach){1, 2, 0, false}), -1);
+    assert_int_equal(kit_gated_pull(kit, 0, 3, (struct reach){1, 2, 0, false, 0}), -1);
     core_set_time(kit->core, 102.5);
-    assert_int_equal(gated_pull(kit, 0, 3, (struct reach){1, 2, 0, false}), 0);
+    assert_int_equal(kit_gated_pull(kit, 0, 3, (struct reach){1, 2, 0, false, 0}), 0);
     assert_int_equal(kit->out.kind, MESSAGE_ACK);
     core_set_time(kit->core, 104);
-    say(kit, 1, (struct reach){1, 1, 0, false});
+    kit_say(kit, 1, (struct reach){1, 1, 0, false, 0});
     assert_int_equal(kit_next(kit), 0);
     assert_int_equal(kit->out.kind, MESSAGE_ROWS);
     assert_int_equal(kit->out.rows.parked_us, 3000000);
@@ -618,15 +588,15 @@ static void test_pulls_of_an_order_that_is_over(void **state)
     struct buffer *large;
 
     (void)state;
-    begin(kit, 1, 0, 2);
+    kit_begin(kit, 1, 0, 2);
     for (uint64_t i = 0; i < 48; i++) {
         kit_pull(kit, 0, 2, 0, key, KIT_BODY_BYTES / 8);
         kit->in.pull.request = 100 + i;
-        kit->in.pull.reach = (struct reach){1, 1, 0, false};
+        kit->in.pull.reach = (struct reach){1, 1, 0, false, 0};
         assert_int_equal(kit_handle(kit), -1);
     }
     assert_null(buffer_get(kit->pool, 32 << 20));
-    begin(kit, 2, 5, 2);
+    kit_begin(kit, 2, 5, 2);
     assert_int_equal(kit_next(kit), -1);
     large = buffer_get(kit->pool, 32 << 20);
     assert_non_null(large);
@@ -642,10 +612,10 @@ static void test_bsp_turns(void **state)
     uint64_t key = 1;
 
     (void)state;
-    begin(kit, 1, 0, 2);
+    kit_begin(kit, 1, 0, 2);
     kit_push(kit, 1, (struct push){1, 0, 0, 1}, 0, &key, 1, 5);
     assert_int_equal(kit_handle(kit), -1);
-    assert_int_equal(gated_pull(kit, 1, 2, (struct reach){1, 1, 1, false}), -1);
+    assert_int_equal(kit_gated_pull(kit, 1, 2, (struct reach){1, 1, 1, false, 0}), -1);
     kit_push(kit, 0, (struct push){1, 0, 0, 1}, 0, &key, 1, 7);
     assert_int_equal(kit_handle(kit), 0); /* worker 0 first */
     assert_int_equal(kit->out.kind, MESSAGE_ACK);
