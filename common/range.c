@@ -1,5 +1,7 @@
 #include "common/range.h"
 
+#include <stdlib.h>
+
 static uint64_t length(struct range range)
 {
     return range.first < range.end ? range.end - range.first : 0;
@@ -52,7 +54,25 @@ uint32_t ranges_share(const struct range *range, uint32_t n, uint32_t index,
     return copy_stretch(range, n, begin, end - begin, share);
 }
 
-uint32_t ranges_drop(struct range *range, uint32_t n, uint64_t taken)
+static int by_position(const void *a, const void *b)
 {
-    return copy_stretch(range, n, taken, UINT64_MAX, range);
+    const struct range *left = a, *right = b;
+
+    return (left->first > right->first) - (left->first < right->first);
+}
+
+uint32_t ranges_tidy(struct range *range, uint32_t n)
+{
+    uint32_t kept = 0;
+
+    qsort(range, n, sizeof *range, by_position);
+    for (uint32_t i = 0; i < n; i++) {
+        if (length(range[i]) == 0)
+            continue;
+        if (kept && range[kept - 1].end == range[i].first)
+            range[kept - 1].end = range[i].end;
+        else
+            range[kept++] = range[i];
+    }
+    return kept;
 }

@@ -1,7 +1,6 @@
-/* Lists of ranges: what is left to train of an epoch, as positions in its shuffled
- * order. The same list can be shared among any number of workers, again and again: what
- * the shares have left over, one after the other, is the next list. No allocation, no
- * state; any thread. */
+/* Lists of ranges: what is left to train of an epoch, as positions in its order. The
+ * same list can be shared among any number of workers, again and again: what they have
+ * left over is the next list. No state; any thread. */
 #ifndef ROWHOUSE_COMMON_RANGE_H
 #define ROWHOUSE_COMMON_RANGE_H
 
@@ -23,8 +22,8 @@ uint64_t ranges_count(const struct range *range, uint32_t n);
 uint32_t ranges_share(const struct range *range, uint32_t n, uint32_t index,
                       uint32_t workers, struct range *share);
 
-/* Drops the first `taken` positions of a list in place, and its empty ranges; returns
- * how many ranges are left. More than there are leaves none. */
-uint32_t ranges_drop(struct range *range, uint32_t n, uint64_t taken);
+/* Puts a list into the order of its positions, in place: empty ranges go, neighbours
+ * become one. Returns how many ranges are left. */
+uint32_t ranges_tidy(struct range *range, uint32_t n);
 
 #endif

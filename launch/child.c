@@ -163,7 +163,7 @@ static int say_last_words(struct child *child, struct err *err)
             int fd = member_fd(member);
 
             port_wait(NULL, 0, &fd, 1, 100);
-            if (member_order(member, order->number, order, err) < 0)
+            if (member_order(member, order->number, order->dealt, order, err) < 0)
                 break;
         }
         status->done = order->number; /* nobody waits for this rank */

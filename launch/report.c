@@ -64,11 +64,12 @@ static json_t *times(const struct run_view *view)
     json_t *list = json_array();
 
     for (uint32_t w = 0; w < view->workers; w++)
-        json_array_append_new(list,
-                              json_pack("{s:o, s:o, s:o}", "training_seconds",
-                                        number(view->times[w].training), "wait_seconds",
-                                        number(view->times[w].wait), "parked_seconds",
-                                        number(view->times[w].parked)));
+        json_array_append_new(
+            list, json_pack("{s:I, s:o, s:o, s:o}", "examples",
+                            (json_int_t)view->times[w].examples, "training_seconds",
+                            number(view->times[w].training), "wait_seconds",
+                            number(view->times[w].wait), "parked_seconds",
+                            number(view->times[w].parked)));
     return list;
 }
 

@@ -19,6 +19,7 @@ static void enter(struct coordinator *c, enum stage stage, int64_t now_ms)
 {
     c->state->stage = stage;
     c->state->number++;
+    c->news++;
     c->stage_ms = now_ms;
 }
 
@@ -36,10 +37,10 @@ static void recall(struct coordinator *c)
         c->server[i].incarnation = &c->state->server_incarnation[i];
     for (uint32_t i = 0; i < c->plan.roster->workers; i++)
         c->worker[i].incarnation = &c->state->worker_incarnation[i];
+    coordinator_recall_leases(c);
 }
 
-/* Keeps what has changed, all of it or nothing. Orders are given after it. */
-static void keep(struct coordinator *c)
+static void keep_state(struct coordinator *c)
 {
     struct coordinator_memory *m = c->memory;
 
@@ -53,6 +54,15 @@ static void keep(struct coordinator *c)
     __atomic_store_n(&m->ready, 1, __ATOMIC_RELEASE);
     m->state = m->next;
     __atomic_store_n(&m->ready, 0, __ATOMIC_RELEASE);
+}
+
+/* Keeps what has changed, all of it or nothing. Orders are given after it. Leases come
+ * second: those of an order that nobody has kept any of are the same when they are
+ * dealt again. */
+static void keep(struct coordinator *c)
+{
+    keep_state(c);
+    coordinator_keep_leases(c);
 }
 
 /* Members may have done more than they had said when the end was decided. A coordinator
@@ -87,7 +97,9 @@ static void restore_state(struct coordinator *c)
     s->seconds_before = m->seconds;
     s->data = m->data;
     s->has_data = true;
-    if (s->ranges) /* in the middle of the epoch after those finished */
+    s->grows = m->grows;
+    s->known = m->known;
+    if (coordinator_in_epoch(c)) /* the one after those finished */
         s->epoch++;
 }
 
@@ -106,11 +118,13 @@ int coordinator_create(const struct coordinator_plan *plan,
     c->state = malloc(sizeof *c->state);
     c->server = calloc(plan->roster->servers, sizeof *c->server);
     c->worker = calloc(plan->roster->workers, sizeof *c->worker);
+    c->dealing = calloc(1, sizeof *c->dealing);
     c->manifest = calloc(1, sizeof *c->manifest);
-    if (!c->state || !c->server || !c->worker || !c->manifest)
+    if (!c->state || !c->dealing || !c->server || !c->worker || !c->manifest)
         goto fail;
     recall(c);
     c->started_ms = c->stage_ms = c->saved_ms = c->looked_ms = c->stop_ms = now_ms;
+    c->news = 1;
     if (c->state->number == 0) {
         c->state->started_ms = now_ms;
         restore_state(c);
@@ -129,6 +143,7 @@ void coordinator_destroy(struct coordinator *c)
     if (!c)
         return;
     free(c->state);
+    free(c->dealing);
     free(c->server);
     free(c->worker);
     free(c->manifest);
@@ -183,7 +198,7 @@ static int check_data(struct coordinator *c, struct err *err)
                            "data.train must be the same everywhere",
                            w, c->worker[w].status.host, c->worker[0].status.host);
     if (s->has_data && s->data.digest != first->digest && !c->plan.evaluate_only) {
-        if (s->ranges)
+        if (coordinator_in_epoch(c))
             return err_set(
                 err, ERR_INPUT,
                 "data.train is not what the checkpoint was made with (%llu "
@@ -225,7 +240,7 @@ static void train_next(struct coordinator *c, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
 
-    if (s->ranges == 0) {
+    if (!coordinator_in_epoch(c)) {
         if (s->epoch >= (uint32_t)c->plan.job->train.epochs) {
             if (s->data.test_examples && !s->evaluated)
                 enter(c, STAGE_EVALUATE, now_ms);
@@ -236,13 +251,16 @@ static void train_next(struct coordinator *c, int64_t now_ms)
         s->epoch++;
         s->ranges = 1;
         s->shares = 0;
-        s->range[0] = (struct range){0, s->data.train_examples};
+        s->range[0] = (struct range){0, lease_positions(&s->data)};
+        s->known = s->range[0].end;
+        s->grows = c->plan.grows;
         s->open = (struct epoch_record){.epoch = s->epoch};
     }
     s->open.epoch = s->epoch;
     enter(c, STAGE_TRAIN, now_ms);
     s->train = s->number;
     s->limit = 0;
+    coordinator_share_out(c);
 }
 
 static void loaded(struct coordinator *c, int64_t now_ms)
@@ -275,6 +293,7 @@ static void count_training(struct coordinator *c, int64_t now_ms)
 
         s->open.examples += status->examples;
         s->open.loss_sum += status->loss_sum;
+        s->worker_examples[w] += status->examples;
         if (status->clock > s->clock)
             s->clock = status->clock;
     }
@@ -289,12 +308,12 @@ static bool save_due(const struct coordinator *c, int64_t now_ms)
 
     if (!job->checkpoint.dir[0])
         return false;
-    if (s->ranges == 0 && s->epoch >= (uint32_t)job->train.epochs)
+    if (!coordinator_in_epoch(c) && s->epoch >= (uint32_t)job->train.epochs)
         return true;
     if (job->checkpoint.every <= 0)
         return false;
     if (job->checkpoint.every_unit == EVERY_EPOCH)
-        return s->ranges == 0 && fmod(s->epoch, job->checkpoint.every) < 1;
+        return !coordinator_in_epoch(c) && fmod(s->epoch, job->checkpoint.every) < 1;
     return (double)(now_ms - c->saved_ms) >= job->checkpoint.every * 1000;
 }
 
@@ -304,6 +323,7 @@ static void epoch_trained(struct coordinator *c, int64_t now_ms)
 
     count_training(c, now_ms);
     s->ranges = 0;
+    s->grows = false;
     if (s->records < EPOCHS_KEPT)
         s->record[s->records++] = s->open;
     if (c->host.epoch_done)
@@ -314,46 +334,6 @@ static void epoch_trained(struct coordinator *c, int64_t now_ms)
         end(c, 130, now_ms);
     else
         train_next(c, now_ms);
-}
-
-/* The share of a worker: what it had before, when it is the same workers' turn to go on
- * (bsp), or an even part. */
-static uint32_t share_of(const struct coordinator *c, uint32_t worker,
-                         struct range *share)
-{
-    const struct coordinator_state *s = c->state;
-    uint32_t first = 0;
-
-    if (s->shares != c->plan.roster->workers)
-        return ranges_share(s->range, s->ranges, worker, c->plan.roster->workers,
-                            share);
-    for (uint32_t w = 0; w < worker; w++)
-        first += s->share_ranges[w];
-    memcpy(share, s->range + first, s->share_ranges[worker] * sizeof share[0]);
-    return s->share_ranges[worker];
-}
-
-/* What is left of the epoch: every worker's share less what it has taken. */
-static void cut_ranges(struct coordinator *c)
-{
-    struct coordinator_state *s = c->state;
-    struct range left[MANIFEST_RANGES_MAX], share[MANIFEST_RANGES_MAX];
-    uint32_t workers = c->plan.roster->workers, count = 0, kept[WORKERS_MAX];
-
-    for (uint32_t w = 0; w < workers; w++) {
-        uint32_t n = share_of(c, w, share);
-
-        n = ranges_drop(share, n, c->worker[w].status.taken);
-        kept[w] = 0;
-        for (uint32_t i = 0; i < n && count < MANIFEST_RANGES_MAX; i++, kept[w]++)
-            left[count++] = share[i];
-    }
-    s->ranges = count;
-    if (count)
-        memcpy(s->range, left, count * sizeof left[0]);
-    /* Only a run that is to be the same bit for bit keeps everyone's own. */
-    s->shares = c->plan.job->train.consistency == CONSISTENCY_BSP ? workers : 0;
-    memcpy(s->share_ranges, kept, workers * sizeof kept[0]);
 }
 
 /* bsp: workers stop within a clock of each other; those behind catch up, so that a run
@@ -378,12 +358,10 @@ static bool caught_up(struct coordinator *c, int64_t now_ms)
 
 static void stopped(struct coordinator *c, int64_t now_ms)
 {
-    struct coordinator_state *s = c->state;
-
     if (!caught_up(c, now_ms))
         return;
-    cut_ranges(c);
-    if (s->ranges == 0) { /* the workers were faster than the order */
+    coordinator_cut(c);
+    if (!coordinator_in_epoch(c)) { /* the workers were faster than the order */
         epoch_trained(c, now_ms);
         return;
     }
@@ -403,7 +381,9 @@ static void fill_manifest(struct coordinator *c)
     m->settings = job_to_lines(job);
     snprintf(m->version, sizeof m->version, "%s", ROWHOUSE_VERSION);
     m->written = time(NULL);
-    m->epoch = s->ranges ? s->epoch - 1 : s->epoch;
+    m->epoch = coordinator_in_epoch(c) ? s->epoch - 1 : s->epoch;
+    m->grows = s->grows;
+    m->known = s->grows ? s->known : 0;
     m->ranges = s->ranges;
     memcpy(m->range, s->range, s->ranges * sizeof s->range[0]);
     m->shares = s->ranges ? s->shares : 0;
@@ -535,6 +515,8 @@ static int take(struct coordinator *c, struct peer from, const struct status *st
         fail(c, (int)status->error, status->text, now_ms);
         return 0;
     }
+    if (from.role == ROLE_WORKER && coordinator_note_standing(c, from.index, err))
+        fail(c, err->code, err->text, now_ms);
     advance(c, now_ms);
     return 0;
 }
@@ -547,21 +529,6 @@ int coordinator_take(struct coordinator *c, struct peer from,
     keep(c);
     keep_last_words(c);
     return rc;
-}
-
-/* A worker gets its ranges, a server how much every worker has. */
-static void order_shares(const struct coordinator *c, struct peer to,
-                         struct order *order)
-{
-    struct range share[MANIFEST_RANGES_MAX];
-
-    if (to.role == ROLE_WORKER) {
-        order->ranges = share_of(c, to.index, order->range);
-        return;
-    }
-    order->ranges = c->plan.roster->workers;
-    for (uint32_t w = 0; w < order->ranges; w++)
-        order->range[w] = (struct range){0, ranges_count(share, share_of(c, w, share))};
 }
 
 void coordinator_order(const struct coordinator *c, struct peer to, struct order *order)
@@ -578,7 +545,8 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
     order->kind = kind[s->stage];
     order->epoch = s->epoch;
     order->clock = s->clock;
-    order->ranges = 0;
+    order->ranges = order->more = 0;
+    order->dealt = order->lease = 0;
     order->train = s->train;
     order->limit = s->stage == STAGE_STOP ? s->limit : 0;
     order->path[0] = '\0';
@@ -590,7 +558,7 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
     if (s->stage == STAGE_SAVE)
         snprintf(order->path, sizeof order->path, "%s", s->saving);
     if (s->stage == STAGE_TRAIN || s->stage == STAGE_STOP)
-        order_shares(c, to, order);
+        coordinator_order_shares(c, to, order);
 }
 
 /* --- time
@@ -634,12 +602,6 @@ static bool check_member(struct coordinator *c, uint32_t role, uint32_t index,
             (unsigned long long)m->status.clock);
     fail(c, ERR_DEADLINE, text, now_ms);
     return false;
-}
-
-/* Every cut may add a range a worker: is there room for one more among `room`? */
-static bool can_cut(const struct coordinator *c, uint32_t room)
-{
-    return c->state->ranges + c->plan.roster->workers <= room;
 }
 
 /* Ends the training in the middle of an epoch. The order's number is that of the
@@ -722,7 +684,7 @@ static void check_deadlines(struct coordinator *c, int64_t now_ms)
     /* A list that has become long waits for the epoch's end; an interrupt finds room.
      */
     if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.every_unit == EVERY_SECOND &&
-        save_due(c, now_ms) && can_cut(c, MANIFEST_RANGES_MAX / 2))
+        save_due(c, now_ms) && coordinator_can_cut(c, MANIFEST_RANGES_MAX / 2))
         begin_stop(c, now_ms);
 }
 
@@ -747,7 +709,7 @@ static void interrupt(struct coordinator *c, int64_t now_ms)
     s->interrupted = true;
     c->interrupted_ms = now_ms;
     if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.dir[0]) {
-        if (can_cut(c, MANIFEST_RANGES_MAX)) /* else at the epoch's end */
+        if (coordinator_can_cut(c, MANIFEST_RANGES_MAX)) /* else at the epoch's end */
             begin_stop(c, now_ms);
     } else if (s->stage != STAGE_STOP && s->stage != STAGE_SAVE) {
         end(c, 130, now_ms);
@@ -768,6 +730,11 @@ uint32_t coordinator_incarnation(const struct coordinator *c, struct peer who)
 uint64_t coordinator_number(const struct coordinator *c)
 {
     return c->state->number;
+}
+
+uint64_t coordinator_news(const struct coordinator *c)
+{
+    return c->news;
 }
 
 bool coordinator_finished(const struct coordinator *c, int64_t now_ms)

@@ -14,6 +14,7 @@
 #include "common/net/message.h"
 #include "common/net/port.h"
 #include "common/net/roster.h"
+#include "server/dealing.h"
 #include "server/manifest.h"
 
 enum stage {
@@ -42,20 +43,23 @@ struct coordinator_state {
     uint32_t epoch;     /* being trained, or finished last */
     uint64_t train;     /* number of the last training order */
     uint64_t limit;     /* bsp: the clock at which all stop, once it is known */
-    uint32_t shares;    /* workers whose own ranges follow; 0 = deal them evenly */
+    uint32_t shares;    /* workers whose own ranges follow; 0 = nobody's (bsp: even) */
     uint32_t share_ranges[WORKERS_MAX]; /* how many of `range` are each one's */
     uint32_t ranges;                    /* of the epoch: what was left at the order */
     struct range range[MANIFEST_RANGES_MAX];
+    uint64_t known; /* positions from here on are in none of them and not trained, */
+    bool grows;     /* if there may be more of them in this epoch */
     uint64_t clock;
     bool has_data, interrupted, evaluated;
     struct data_facts data;
     uint64_t checkpoint; /* number of the newest */
     uint64_t checkpoint_bytes;
     double checkpoint_seconds;
-    char saving[1024];        /* path of the checkpoint being written */
-    double seconds_before;    /* trained before this run (resumed) */
-    double train_seconds;     /* in this run */
-    struct epoch_record open; /* the epoch under way, up to the last cut */
+    char saving[1024];                     /* path of the checkpoint being written */
+    double seconds_before;                 /* trained before this run (resumed) */
+    double train_seconds;                  /* in this run */
+    struct epoch_record open;              /* the epoch under way, up to the last cut */
+    uint64_t worker_examples[WORKERS_MAX]; /* trained in this run up to there */
     double metric[METRIC_SUMS];
     int32_t exit_status;
     uint32_t error; /* enum err_code */
@@ -80,6 +84,7 @@ struct run_view {
     uint32_t workers;
     struct worker_times {
         double training, wait, parked; /* seconds, as in a status */
+        uint64_t examples;             /* trained in this run */
     } times[WORKERS_MAX];
     uint32_t tables;
     /* Staleness and reads of a table are those of all who read it; full: the highest
@@ -93,7 +98,11 @@ struct run_view {
 struct coordinator_memory {
     struct coordinator_state state;
     struct coordinator_state next;
-    uint64_t ready;   /* 1: `next` is whole and counts */
+    uint64_t ready; /* 1: `next` is whole and counts */
+    /* Who has which leases, of the training order that the first of them names: kept by
+     * itself, since it changes often. Written in turn. */
+    struct dealing dealing[2];
+    uint64_t dealing_current; /* which one counts */
     int64_t alive_ms; /* when it last looked around; the supervisor watches it */
     uint32_t warned;  /* a bit for each table that the user knows to be full */
     /* Where the run stood when it ended: members that have gone do not say it again. */
@@ -124,6 +133,7 @@ struct coordinator_plan {
     char restore[1024];              /* a checkpoint to start from, or "" */
     const struct manifest *restored; /* borrowed; its manifest, or NULL */
     uint64_t checkpoint_last;        /* highest number in checkpoint.dir */
+    bool grows; /* an epoch ends when coordinator_grow() says so; not with bsp */
 };
 
 int coordinator_create(const struct coordinator_plan *plan,
@@ -144,11 +154,19 @@ void coordinator_tick(struct coordinator *coordinator, int64_t now_ms);
 /* A person or the system asks to stop: save if there is something to save, then end. */
 void coordinator_interrupt(struct coordinator *coordinator, int64_t now_ms);
 
+/* What is known of data that grow: an epoch goes up to position `known` at least, and
+ * with !grows that is its end. A level, not an event: say it at any time, again after a
+ * restart, and less than before changes nothing. */
+void coordinator_grow(struct coordinator *coordinator, uint64_t known, bool grows);
+
 /* The incarnation of a member that was heard last; 0 before. */
 uint32_t coordinator_incarnation(const struct coordinator *coordinator,
                                  struct peer who);
-/* Changes whenever orders change: time to send them. */
+/* Of the order in force. */
 uint64_t coordinator_number(const struct coordinator *coordinator);
+/* Changes whenever there is news for others than the one who has just spoken: time to
+ * send everyone its order. */
+uint64_t coordinator_news(const struct coordinator *coordinator);
 /* Has every member ended, or had its time to? */
 bool coordinator_finished(const struct coordinator *coordinator, int64_t now_ms);
 

@@ -1,5 +1,6 @@
-/* What the coordinator consists of, shared by coordinator.c (the run) and
- * coordinator_view.c (where it stands). Nobody else includes this. */
+/* What the coordinator consists of, shared by coordinator.c (the run),
+ * coordinator_shares.c (whose data are whose) and coordinator_view.c (where it stands).
+ * Nobody else includes this. */
 #ifndef ROWHOUSE_SERVER_COORDINATOR_PARTS_H
 #define ROWHOUSE_SERVER_COORDINATOR_PARTS_H
 
@@ -18,10 +19,38 @@ struct coordinator {
     struct coordinator_memory *memory; /* borrowed */
     struct coordinator_state *state;   /* the one that is worked on */
     struct member_record *server, *worker;
+    struct dealing *dealing;   /* likewise; unless bsp */
     struct manifest *manifest; /* scratch for saving */
+    uint64_t news;
+    uint64_t source_known; /* of data that grow, as we were told */
+    bool source_ended;
     int64_t started_ms, stage_ms, saved_ms, interrupted_ms, looked_ms;
     int64_t stop_ms; /* when the stop in force was ordered */
 };
+
+/* coordinator_shares.c */
+
+/* Is an epoch under way, with something left or to come? */
+bool coordinator_in_epoch(const struct coordinator *coordinator);
+/* A training order begins: shares out what is left. */
+void coordinator_share_out(struct coordinator *coordinator);
+/* Takes up and keeps who has which leases. */
+void coordinator_recall_leases(struct coordinator *coordinator);
+void coordinator_keep_leases(struct coordinator *coordinator);
+/* A worker has said where it stands; it may get more. -ERR_PEER: it cannot stand there.
+ */
+int coordinator_note_standing(struct coordinator *coordinator, uint32_t worker,
+                              struct err *err);
+/* Is there room among `room` ranges for what a cut would leave? */
+bool coordinator_can_cut(const struct coordinator *coordinator, uint32_t room);
+/* What is left of the epoch: everything less what workers, all of which have stopped,
+ * have behind them. */
+void coordinator_cut(struct coordinator *coordinator);
+/* What an order to train, or to stop, says about shares. */
+void coordinator_order_shares(const struct coordinator *coordinator, struct peer to,
+                              struct order *order);
+
+/* coordinator_view.c */
 
 /* Sums up what the members have said last, whatever is kept. */
 void coordinator_sum(const struct coordinator *coordinator, int64_t now_ms,

@@ -62,10 +62,10 @@ void coordinator_sum(const struct coordinator *c, int64_t now_ms, struct run_vie
     view->examples_total = s->data.train_examples;
     for (uint32_t i = 0; i < c->plan.roster->workers; i++) {
         const struct status *w = &c->worker[i].status;
-        bool training = w->phase == PHASE_TRAINING && w->epoch == s->epoch;
+        /* Who has not begun still speaks of an earlier order. */
+        bool counts = s->stage == STAGE_TRAIN && w->train == s->train;
 
-        /* Who is idle and has not done the order still speaks of an earlier one. */
-        if (s->stage == STAGE_TRAIN && (training || w->done == s->number)) {
+        if (counts) {
             view->examples += w->examples;
             loss += w->loss_sum;
         }
@@ -75,7 +75,8 @@ void coordinator_sum(const struct coordinator *c, int64_t now_ms, struct run_vie
         view->pushes_resent += w->pushes_resent;
         view->member_cpu_seconds += w->cpu_seconds;
         view->times[view->workers++] = (struct worker_times){
-            w->training_seconds, w->wait_seconds, w->parked_seconds};
+            w->training_seconds, w->wait_seconds, w->parked_seconds,
+            s->worker_examples[i] + (counts ? w->examples : 0)};
         view_cache(w, view);
     }
     view_servers(c, view);

@@ -17,7 +17,7 @@ struct lead {
     struct port *port;
     struct frame frame;
     struct message in, out;
-    uint64_t sent; /* number of the orders sent to all */
+    uint64_t sent; /* the news that all have been told */
 };
 
 static int begin_save(void *context, uint64_t number, char *path, size_t size,
@@ -119,9 +119,9 @@ static void spread_orders(struct lead *lead)
 {
     const struct roster *roster = lead->setup->plan.roster;
 
-    if (lead->sent == coordinator_number(lead->coordinator))
+    if (lead->sent == coordinator_news(lead->coordinator))
         return;
-    lead->sent = coordinator_number(lead->coordinator);
+    lead->sent = coordinator_news(lead->coordinator);
     for (uint32_t i = 0; i < roster->servers + roster->workers; i++) {
         struct peer to = {ROLE_SERVER, i, 0};
 

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "common/file.h"
+#include "common/lease.h"
 #include "proto/manifest.pb-c.h"
 
 enum { MAGIC_BYTES = 8, LENGTH_BYTES = 4, CHECKSUM_BYTES = 8 };
@@ -38,17 +39,21 @@ static bool text_is_fine(const char *text, size_t size)
 /* What is left of the epoch must be positions of the data, each once at most. */
 static const char *ranges_fault(const struct manifest *manifest)
 {
-    uint64_t sum = 0;
+    uint64_t sum = 0, most = lease_positions(&manifest->data);
 
+    if (manifest->grows)
+        most = manifest->known;
+    if (most > INT64_MAX)
+        return "its positions are impossibly high";
     if (manifest->ranges > MANIFEST_RANGES_MAX)
         return "it has too many ranges";
     for (uint32_t i = 0; i < manifest->ranges; i++) {
         const struct range *range = &manifest->range[i];
 
-        if (range->first >= range->end || range->end > manifest->data.train_examples)
+        if (range->first >= range->end || range->end > most)
             return "a range is empty or passes the training examples";
         sum += range->end - range->first;
-        if (sum > manifest->data.train_examples)
+        if (sum > most)
             return "its ranges have more positions than there are training examples";
     }
     if (manifest->shares > WORKERS_MAX)
@@ -182,6 +187,8 @@ static void pack(struct packed *packed, const struct manifest *from)
     to->data->test_examples = from->data.test_examples;
     to->data->digest = from->data.digest;
     to->data->label_mean = from->data.label_mean;
+    to->data->positions = from->data.positions;
+    to->known = from->grows ? from->known + 1 : 0;
     pack_lists(packed, from);
     to->n_range = from->ranges;
     to->range = packed->range_at;
@@ -277,6 +284,8 @@ static const char *unpack_lists(const Disk__Manifest *from, struct manifest *to)
     to->tables = (uint32_t)from->n_table;
     to->shards = (uint32_t)from->n_shard;
     to->shares = (uint32_t)from->n_share_ranges;
+    to->grows = from->known > 0;
+    to->known = to->grows ? from->known - 1 : 0;
     for (uint32_t i = 0; i < to->shares; i++)
         to->share_ranges[i] = from->share_ranges[i];
     for (uint32_t i = 0; i < to->ranges; i++)
@@ -319,6 +328,7 @@ static const char *unpack(const Disk__Manifest *from, struct manifest *to)
         to->data.test_examples = from->data->test_examples;
         to->data.digest = from->data->digest;
         to->data.label_mean = from->data->label_mean;
+        to->data.positions = from->data->positions;
     }
     return unpack_lists(from, to);
 }

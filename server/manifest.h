@@ -26,7 +26,9 @@ struct manifest {
     struct range range[MANIFEST_RANGES_MAX];
     uint32_t shares; /* bsp: workers whose own ranges these are, in their order; or 0 */
     uint32_t share_ranges[WORKERS_MAX]; /* how many of the ranges are each one's */
-    uint64_t clock;                     /* of the run: highest clock applied */
+    bool grows;     /* the epoch under way may grow: nothing left is not its end */
+    uint64_t known; /* then: positions from here on are in no range yet */
+    uint64_t clock; /* of the run: highest clock applied */
     struct data_facts data;
     double seconds; /* trained so far, all sessions of the run */
     uint32_t tables;

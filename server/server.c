@@ -160,7 +160,8 @@ static int look_at_orders(struct server *server, struct err *err)
 
     if (!server->member)
         return 0;
-    rc = member_order(server->member, server->order.number, &server->order, err);
+    rc = member_order(server->member, server->order.number, server->order.dealt,
+                      &server->order, err);
     if (rc > 0)
         rc = obey(server, &server->order, err);
     return rc;
@@ -207,8 +208,8 @@ static void confess(struct server *server, const struct err *err)
         int fd = member_fd(server->member);
 
         port_wait(NULL, 0, &fd, 1, WAIT_MS);
-        if (member_order(server->member, server->order.number, &server->order,
-                         &ignored) < 0)
+        if (member_order(server->member, server->order.number, server->order.dealt,
+                         &server->order, &ignored) < 0)
             break;
         if (server->order.kind == ORDER_END)
             obey(server, &server->order, &ignored);

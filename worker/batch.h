@@ -29,7 +29,9 @@ struct batch {
     uint32_t n;     /* examples */
     float *label;   /* [n] */
     uint64_t taken; /* examples of the worker's share up to and with this batch */
-    uint64_t clock; /* 0 while it only evaluates */
+    uint64_t lease, position; /* where its last example's lease is at behind it */
+    bool second_half;         /* of that lease */
+    uint64_t clock;           /* 0 while it only evaluates */
     bool read_only;
     struct keyset set[JOB_TABLES_MAX];
     float *rows[JOB_TABLES_MAX]; /* [set.rows][width] */

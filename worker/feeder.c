@@ -50,9 +50,13 @@ struct feeder {
     uint64_t reading, taking;
     struct reading next; /* what to read next, if has_next */
     bool has_next;
-    bool stop;      /* also read without the lock */
-    bool end;       /* the reader has ended */
-    struct err err; /* the reader's; code 0 = none */
+    struct range *added; /* [SHARE_RANGES_MAX] leases that the reader has yet to see */
+    uint32_t addeds;
+    bool open, dry;      /* the reader's pass: may get more; has nothing more now */
+    uint64_t lease_next; /* the trainer's: first number that its pass does not have */
+    bool stop;           /* also read without the lock */
+    bool end;            /* the reader has ended */
+    struct err err;      /* the reader's; code 0 = none */
 };
 
 static void map_columns(struct feeder *feeder)
@@ -81,12 +85,13 @@ int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers
     feeder->empty = calloc(wanted, sizeof(struct batch *));
     feeder->full = calloc(wanted, sizeof(struct batch *));
     feeder->full_pass = calloc(wanted, sizeof *feeder->full_pass);
+    feeder->added = calloc(SHARE_RANGES_MAX, sizeof *feeder->added);
     for (uint32_t c = 0; c < feeder->key_columns; c++) {
         feeder->id[c] = malloc((size_t)job->train.batch * sizeof *feeder->id[c]);
         no_memory |= !feeder->id[c];
     }
     if (!feeder->batch || !feeder->empty || !feeder->full || !feeder->full_pass ||
-        no_memory) {
+        !feeder->added || no_memory) {
         err_set(err, ERR_MEMORY, "no memory for batches of %lld examples",
                 (long long)job->train.batch);
         goto fail;
@@ -119,7 +124,10 @@ static int reading_init(struct reading *reading, const struct pass *pass,
     uint32_t ranges = pass->ranges;
 
     *reading = (struct reading){.pass = *pass, .taken = pass->taken};
-    reading->range = malloc((ranges ? ranges : 1) * sizeof *reading->range);
+    if (ranges > SHARE_RANGES_MAX)
+        return err_set(err, ERR_PEER, "a share of %u ranges, at most %d are allowed",
+                       ranges, SHARE_RANGES_MAX);
+    reading->range = malloc(SHARE_RANGES_MAX * sizeof *reading->range);
     if (!reading->range)
         return err_set(err, ERR_MEMORY, "no memory for %u ranges", ranges);
     if (ranges)
@@ -130,10 +138,12 @@ static int reading_init(struct reading *reading, const struct pass *pass,
     return 0;
 }
 
-static bool same_pass(const struct pass *a, const struct pass *b)
+/* Is pass `a` the pass `b`, or if it is open its beginning? */
+static bool begins(const struct pass *a, const struct pass *b)
 {
     return a->part == b->part && a->epoch == b->epoch && a->taken == b->taken &&
-           a->read_only == b->read_only && a->ranges == b->ranges &&
+           a->read_only == b->read_only && a->lease == b->lease &&
+           (a->open ? a->ranges <= b->ranges : a->ranges == b->ranges && !b->open) &&
            (a->ranges == 0 ||
             memcmp(a->range, b->range, a->ranges * sizeof *a->range) == 0);
 }
@@ -165,6 +175,7 @@ void feeder_destroy(struct feeder *feeder)
     free(feeder->empty);
     free(feeder->full);
     free(feeder->full_pass);
+    free(feeder->added);
     free(feeder->order);
     for (uint32_t c = 0; c < feeder->key_columns; c++) {
         free(feeder->id[c]);
@@ -256,6 +267,17 @@ static void gather(const struct feeder *feeder, struct batch *batch, uint64_t fi
     batch->n += n;
 }
 
+/* Says of a batch where it stands so far. */
+static void note_place(const struct reading *now, struct batch *batch)
+{
+    const struct range *range = &now->range[now->at];
+
+    batch->lease = now->pass.lease + now->at;
+    batch->position = now->position;
+    batch->second_half = now->position - range->first >=
+                         (range->end - range->first) / 2;
+}
+
 /* Takes examples from the ranges until the batch is full or nothing is left. */
 static void take(struct feeder *feeder, struct batch *batch)
 {
@@ -270,6 +292,7 @@ static void take(struct feeder *feeder, struct batch *batch)
 
         gather(feeder, batch, now->position, n);
         now->position += n;
+        note_place(now, batch);
         if (n == left && ++now->at < now->pass.ranges)
             now->position = now->range[now->at].first;
     }
@@ -295,6 +318,42 @@ static int fill(struct feeder *feeder, struct batch *batch, struct err *err)
     return batch_cut(batch, err);
 }
 
+/* Takes up the leases that have been added, in the place of those that are behind us;
+ * with the lock held. */
+static int take_added(struct feeder *feeder, struct err *err)
+{
+    struct reading *now = &feeder->now;
+    uint32_t left = now->pass.ranges - now->at;
+
+    if (left + feeder->addeds > SHARE_RANGES_MAX)
+        return err_set(err, ERR_PEER,
+                       "leases of %u ranges at a time, at most %d are "
+                       "allowed",
+                       left + feeder->addeds, SHARE_RANGES_MAX);
+    memmove(now->range, now->range + now->at, left * sizeof now->range[0]);
+    memcpy(now->range + left, feeder->added, feeder->addeds * sizeof now->range[0]);
+    if (left == 0)
+        now->position = now->range[0].first;
+    now->pass.lease += now->at;
+    now->pass.ranges = left + feeder->addeds;
+    now->at = 0;
+    feeder->addeds = 0;
+    return 0;
+}
+
+/* There is nothing more to read: waits until there is, if there may be. False: this is
+ * the end of the pass. With the lock held. */
+static bool await_more(struct feeder *feeder)
+{
+    while (feeder->open && feeder->addeds == 0 && !feeder->stop) {
+        feeder->dry = true;
+        pthread_cond_broadcast(&feeder->changed);
+        pthread_cond_wait(&feeder->changed, &feeder->lock);
+    }
+    feeder->dry = false;
+    return feeder->addeds && !feeder->stop;
+}
+
 /* Reads one pass; called and left with the lock held. */
 static int read_pass(struct feeder *feeder, struct err *err)
 {
@@ -311,13 +370,18 @@ static int read_pass(struct feeder *feeder, struct err *err)
             pthread_cond_wait(&feeder->changed, &feeder->lock);
             continue;
         }
+        rc = feeder->addeds ? take_added(feeder, err) : 0;
+        if (rc)
+            break;
         batch = feeder->empty[--feeder->empties];
         pthread_mutex_unlock(&feeder->lock);
         rc = fill(feeder, batch, err);
         pthread_mutex_lock(&feeder->lock);
         if (rc || batch->n == 0) {
             feeder->empty[feeder->empties++] = batch;
-            break;
+            if (rc || !await_more(feeder))
+                break;
+            continue;
         }
         place = (feeder->full_head + feeder->fulls++) % feeder->batches;
         feeder->full[place] = batch;
@@ -349,6 +413,7 @@ static void *read_all(void *context)
         feeder->now = feeder->next;
         feeder->next = (struct reading){0};
         feeder->has_next = false;
+        feeder->open = feeder->now.pass.open;
         feeder->reading++;
         pthread_cond_broadcast(&feeder->changed);
     }
@@ -367,7 +432,9 @@ static int start_reader(struct feeder *feeder, uint64_t reading, struct err *err
     for (uint32_t i = 0; i < feeder->batches; i++)
         feeder->empty[feeder->empties++] = &feeder->batch[i];
     feeder->fulls = feeder->full_head = feeder->outside = 0;
-    feeder->stop = feeder->end = false;
+    feeder->stop = feeder->end = feeder->dry = false;
+    feeder->addeds = 0;
+    feeder->open = feeder->now.pass.open;
     feeder->reading = reading;
     feeder->err.code = 0;
     errno = pthread_create(&feeder->thread, NULL, read_all, feeder);
@@ -394,9 +461,40 @@ static bool is_prepared(struct feeder *feeder, const struct pass *pass)
         return false;
     pthread_mutex_lock(&feeder->lock);
     prepared = !feeder->end && feeder->reading == feeder->taking + 1 &&
-               same_pass(&feeder->now.pass, pass);
+               begins(&feeder->now.pass, pass);
     pthread_mutex_unlock(&feeder->lock);
     return prepared;
+}
+
+/* Gives the reader what the trainer's pass has and it does not; with the lock held. */
+static void extend(struct feeder *feeder, uint64_t lease, const struct range *range,
+                   uint32_t ranges, bool open)
+{
+    for (uint32_t i = 0; i < ranges; i++) {
+        if (lease + i < feeder->lease_next || feeder->addeds == SHARE_RANGES_MAX)
+            continue;
+        feeder->added[feeder->addeds++] = range[i];
+        feeder->lease_next = lease + i + 1;
+    }
+    feeder->open = open;
+    if (feeder->addeds || !open)
+        feeder->dry = false;
+    pthread_cond_broadcast(&feeder->changed);
+}
+
+int feeder_extend(struct feeder *feeder, uint64_t lease, const struct range *range,
+                  uint32_t ranges, bool open, struct err *err)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&feeder->lock);
+    if (lease > feeder->lease_next)
+        rc = err_set(err, ERR_PEER, "lease %llu was given before lease %llu",
+                     (unsigned long long)lease, (unsigned long long)feeder->lease_next);
+    else if (feeder->reading == feeder->taking && feeder->open)
+        extend(feeder, lease, range, ranges, open);
+    pthread_mutex_unlock(&feeder->lock);
+    return rc;
 }
 
 int feeder_begin(struct feeder *feeder, const struct pass *pass,
@@ -411,13 +509,15 @@ int feeder_begin(struct feeder *feeder, const struct pass *pass,
         feeder->taking++;
         feeder->next = coming;
         feeder->has_next = next != NULL;
-        pthread_cond_broadcast(&feeder->changed);
+        feeder->lease_next = pass->lease + feeder->now.pass.ranges;
+        extend(feeder, pass->lease, pass->range, pass->ranges, pass->open);
         pthread_mutex_unlock(&feeder->lock);
         return 0;
     }
     stop_reader(feeder);
     feeder->next = coming;
     feeder->has_next = next != NULL;
+    feeder->lease_next = pass->lease + pass->ranges;
     if (reading_init(&feeder->now, pass, err))
         return -err->code;
     return start_reader(feeder, ++feeder->taking, err);
@@ -435,7 +535,7 @@ struct batch *feeder_next(struct feeder *feeder, bool wait)
 
     pthread_mutex_lock(&feeder->lock);
     while (wait && !is_ready(feeder) && feeder->reading == feeder->taking &&
-           !feeder->end)
+           !feeder->end && !feeder->dry)
         pthread_cond_wait(&feeder->changed, &feeder->lock);
     if (is_ready(feeder)) {
         batch = feeder->full[feeder->full_head];

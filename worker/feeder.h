@@ -11,13 +11,16 @@
 
 struct feeder;
 
-/* What is to be read: the positions of `range` in the order of an epoch. */
+/* What is to be read: the positions of `range` in the order of an epoch. The ranges are
+ * leases (common/lease.h) that follow each other. */
 struct pass {
     const struct dataset *data; /* borrowed until the feeder reads something else */
     const struct part *part;    /* of data */
     uint32_t epoch;             /* 0: the examples as they stand, not shuffled */
     const struct range *range;  /* [ranges]; copied */
     uint32_t ranges;
+    uint64_t lease; /* the number of range[0] */
+    bool open;      /* more may follow: feeder_extend() */
     uint64_t taken; /* what batches count up from */
     bool read_only;
 };
@@ -31,11 +34,16 @@ void feeder_destroy(struct feeder *feeder); /* ends a pass; NULL is fine */
 /* Reads ahead for the pass that will probably begin next. If another one begins, what
  * was read is forgotten. Not between feeder_begin() and feeder_end(). */
 int feeder_prepare(struct feeder *feeder, const struct pass *pass, struct err *err);
-/* Starts a pass. Behind its end the reader goes on with `next`, as feeder_prepare();
- * NULL: nobody knows what comes next. */
+/* Adds leases to the pass that runs, which is open: those of the list, whose first has
+ * number `lease`, that it does not know yet; and says whether it stays so. */
+int feeder_extend(struct feeder *feeder, uint64_t lease, const struct range *range,
+                  uint32_t ranges, bool open, struct err *err);
+/* Starts a pass; one that is prepared may be its beginning. Behind its end the reader
+ * goes on with `next`, as feeder_prepare(); NULL: nobody knows what comes next. */
 int feeder_begin(struct feeder *feeder, const struct pass *pass,
                  const struct pass *next, struct err *err);
-/* The next batch, cut; NULL at the end, or with !wait when none is ready. */
+/* The next batch, cut; NULL at the end, with !wait when none is ready, and where an
+ * open pass has nothing more for now. */
 struct batch *feeder_next(struct feeder *feeder, bool wait);
 /* Gives a batch back to be filled again. */
 void feeder_return(struct feeder *feeder, struct batch *batch);

@@ -7,10 +7,11 @@
 #include <stdint.h>
 
 struct journal_entry {
-    uint64_t order;  /* the training order it belongs to */
-    uint64_t clock;  /* acknowledged up to here */
-    uint64_t taken;  /* examples of the share behind that clock */
-    double loss_sum; /* of those */
+    uint64_t order;           /* the training order it belongs to */
+    uint64_t clock;           /* acknowledged up to here */
+    uint64_t taken;           /* examples of the share behind that clock */
+    uint64_t lease, position; /* where that is: as in a status */
+    double loss_sum;          /* of those */
     uint64_t pushes_sent, pushes_resent, bytes_pulled, bytes_pushed;
 };
 

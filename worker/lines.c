@@ -117,7 +117,8 @@ int lines_look(struct lines *lines, struct err *err)
 {
     if (!lines->member)
         return 0;
-    return member_order(lines->member, lines->order.number, &lines->order, err);
+    return member_order(lines->member, lines->order.number, lines->order.dealt,
+                        &lines->order, err);
 }
 
 int lines_wait_order(struct lines *lines, int timeout_ms, struct err *err)

@@ -15,8 +15,8 @@ void lines_destroy(struct lines *lines); /* NULL is fine */
 
 struct line lines_line(struct lines *lines);
 
-/* The latest order, fetched when its number changed. A wait ends with -ERR_INTERRUPTED
- * when an ORDER_END comes in. */
+/* The latest order, fetched when its number changed or more was dealt in it. A wait
+ * ends with -ERR_INTERRUPTED when an ORDER_END comes in. */
 const struct order *lines_order(struct lines *lines);
 /* Looks for a new order: 1 there is one, 0 no, or the member's error. */
 int lines_look(struct lines *lines, struct err *err);

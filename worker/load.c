@@ -83,7 +83,7 @@ static int read_shared(struct worker *worker, struct err *err)
 int worker_load(struct worker *worker, struct err *err)
 {
     const struct dataset *data = &worker->setup->shared->data;
-    struct range share;
+    struct range range;
     struct pass first;
     int rc;
 
@@ -96,6 +96,6 @@ int worker_load(struct worker *worker, struct err *err)
         return rc;
     worker->data = data;
     worker->status.data = data->facts;
-    first = worker_whole_share(worker, 1, &share); /* most runs begin there */
+    first = worker_first_pass(worker, 1, &range); /* most runs begin there */
     return feeder_prepare(worker->feeder, &first, err);
 }

@@ -31,14 +31,14 @@ struct worker {
  * -ERR_INTERRUPTED when the job ends meanwhile. */
 int worker_load(struct worker *worker, struct err *err);
 
-/* Trains this worker's ranges of an ORDER_TRAIN until they are done or a newer order
- * comes; everything pushed is acknowledged when it returns 0. */
+/* Trains this worker's leases of an ORDER_TRAIN, and those that follow, until they are
+ * done or a newer order comes; everything pushed is acknowledged when it returns 0. */
 int worker_train(struct worker *worker, const struct order *order, struct err *err);
 
-/* What this worker has to train of an epoch that nobody has begun; its one range is
- * written to *share. */
-struct pass worker_whole_share(const struct worker *worker, uint32_t epoch,
-                               struct range *share);
+/* What this worker has to train first of an epoch that nobody has begun; its one range
+ * is written to *range. */
+struct pass worker_first_pass(const struct worker *worker, uint32_t epoch,
+                              struct range *range);
 
 /* Gets everything acknowledged and reports where the training order before this one
  * stands: also when an earlier incarnation has trained it, or nobody, because this

@@ -2,9 +2,10 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/lease.h"
 #include "worker/step.h"
 
-enum { WINDOW_MAX = 256 };
+enum { WINDOW_MAX = 256, WAIT_MS = 100 };
 
 /* Batches on their way, from the begin of the pull to the push. */
 struct flight {
@@ -19,6 +20,9 @@ struct training {
     struct journal_entry done; /* what is behind us, pushed */
     uint64_t clock;
     uint32_t inflight;
+    uint64_t dealt;       /* how far we know what is dealt in the order */
+    bool more;            /* we may get another lease */
+    bool second_half;     /* of the lease that we are in */
     double begun, before; /* when the training began, and what was before */
 };
 
@@ -47,6 +51,11 @@ static int begin_pulls(struct training *t, struct err *err)
 
         if (!batch)
             break;
+        rc = client_join(t->worker->client, &t->clock, err);
+        if (rc)
+            return rc;
+        if (f->count == 0)
+            t->done.clock = t->clock; /* it may have jumped */
         batch->clock = ++t->clock;
         rc = client_begin_pull(t->worker->client, batch, err);
         if (rc)
@@ -56,16 +65,19 @@ static int begin_pulls(struct training *t, struct err *err)
     return 0;
 }
 
-static void report(struct training *t)
+static void report(struct training *t, bool now)
 {
     struct worker *worker = t->worker;
     struct status *status = &worker->status;
 
     status->clock = t->done.clock;
+    status->train = t->order->train;
+    status->lease = t->done.lease;
+    status->position = t->done.position;
     status->taken = status->examples = t->done.taken;
     status->loss_sum = t->done.loss_sum;
     status->training_seconds = t->before + clock_seconds() - t->begun;
-    worker_report(worker, false);
+    worker_report(worker, now);
 }
 
 static double compute_gradient(struct worker *worker, struct batch *batch)
@@ -138,6 +150,21 @@ static int await_rows(struct training *t, const struct batch *batch, struct err 
     return 0;
 }
 
+/* Notes that a batch is behind us; true where the coordinator has to know at once: it
+ * may be time for another lease. */
+static bool move_on(struct training *t, const struct batch *batch)
+{
+    bool news = t->more &&
+                (batch->lease != t->done.lease || batch->second_half != t->second_half);
+
+    t->done.clock = batch->clock;
+    t->done.taken = batch->taken;
+    t->done.lease = batch->lease;
+    t->done.position = batch->position;
+    t->second_half = batch->second_half;
+    return news;
+}
+
 /* The step: the oldest batch's rows, forward and backward, push. 1 as await_rows(). */
 static int step(struct training *t, struct err *err)
 {
@@ -145,6 +172,7 @@ static int step(struct training *t, struct err *err)
     struct worker *worker = t->worker;
     struct batch *batch = f->batch[f->head];
     double loss;
+    bool news;
     int rc;
 
     rc = await_rows(t, batch, err);
@@ -157,19 +185,19 @@ static int step(struct training *t, struct err *err)
         return rc;
     f->head = (f->head + 1) % WINDOW_MAX;
     f->count--;
-    t->done.clock = batch->clock;
-    t->done.taken = batch->taken;
+    news = move_on(t, batch);
     t->done.loss_sum += loss;
     rc = client_push(worker->client, batch, worker->gradient, &t->done, err);
     if (rc)
         return rc;
     feeder_return(worker->feeder, batch);
+    report(t, news);
     return 0;
 }
 
 /* Out of data or told to stop: nobody is to wait for us any more, and all that was
- * pushed is to be applied. Under bsp those who have stopped a clock before us push it
- * only when the next order says so. */
+ * pushed is to be applied: our leases may be given to others then. Under bsp those who
+ * have stopped a clock before us push it only when the next order says so. */
 static int end_order(struct training *t, struct err *err)
 {
     struct client *client = t->worker->client;
@@ -180,7 +208,70 @@ static int end_order(struct training *t, struct err *err)
     while (rc == 0 && !client_has_ended(client) && !overruled(t))
         rc = client_wait(client, err);
     if (rc == 0)
-        report(t);
+        report(t, false);
+    return rc;
+}
+
+static int check_ranges(const struct worker *worker, const struct order *order,
+                        struct err *err)
+{
+    for (uint32_t i = 0; i < order->ranges; i++)
+        if (order->range[i].end > lease_positions(&worker->data->facts))
+            return err_set(err, ERR_PEER,
+                           "worker %u was ordered to train up to position %llu of %llu",
+                           worker->setup->index,
+                           (unsigned long long)order->range[i].end,
+                           (unsigned long long)lease_positions(&worker->data->facts));
+    return 0;
+}
+
+static bool is_overtaken(const struct training *t)
+{
+    return member_order_number(t->worker->member) != t->order->number;
+}
+
+/* Takes the leases that have been dealt since we looked. */
+static int look_at_leases(struct training *t, struct err *err)
+{
+    struct worker *worker = t->worker;
+    const struct order *order = lines_order(worker->lines);
+    int rc;
+
+    if (member_order_dealt(worker->member) == t->dealt || is_overtaken(t))
+        return 0;
+    rc = lines_look(worker->lines, err);
+    if (rc < 0 || order->number != t->order->number || order->dealt <= t->dealt)
+        return rc < 0 ? rc : 0;
+    t->dealt = order->dealt;
+    t->more = order->more;
+    return check_ranges(worker, order, err)
+               ? -err->code
+               : feeder_extend(worker->feeder, order->lease, order->range,
+                               order->ranges, order->more, err);
+}
+
+/* Nothing is left for now: waits for more, without holding the others up meanwhile. The
+ * first time we look once more, since leases may just be on their way. */
+static int rest(struct training *t, struct err *err)
+{
+    struct worker *worker = t->worker;
+    uint64_t dealt = t->dealt;
+    int rc = look_at_leases(t, err);
+
+    if (rc || t->dealt != dealt || is_overtaken(t))
+        return rc;
+    rc = end_order(t, err);
+    worker->status.phase = PHASE_IDLE;
+    report(t, true);
+    while (rc == 0 && !is_overtaken(t)) {
+        rc = look_at_leases(t,
+                            err); /* first: waiting for servers may have fetched it */
+        if (rc || t->dealt != dealt)
+            break;
+        rc = lines_wait_order(worker->lines, WAIT_MS, err);
+        rc = rc < 0 ? rc : 0;
+    }
+    worker->status.phase = PHASE_TRAINING;
     return rc;
 }
 
@@ -192,48 +283,73 @@ static int run(struct training *t, struct err *err)
     int rc;
 
     for (;;) {
-        rc = begin_pulls(t, err);
-        if (rc == 0 && t->flight.count == 0)
+        rc = look_at_leases(t, err);
+        if (rc == 0)
+            rc = begin_pulls(t, err);
+        if (rc == 0 && t->flight.count == 0 && !t->more)
             break;
         if (rc == 0)
-            rc = step(t, err);
+            rc = t->flight.count ? step(t, err) : rest(t, err);
         if (rc > 0) {
             drop_flight(t);
             return 0;
         }
         if (rc)
             return rc;
-        report(t);
         if (t->order->limit && t->done.clock >= t->order->limit)
             break;
-        if (member_order_number(worker->member) != t->order->number)
+        if (is_overtaken(t))
             return is_bsp(worker) ? 0 : end_order(t, err);
     }
     return end_order(t, err);
 }
-/* The share, less what an earlier incarnation has behind it. */
-static uint32_t remaining(struct training *t, struct range *range)
+/* Drops what an earlier incarnation has behind it from the front of a pass. */
+static void skip_done(struct pass *pass, struct range *range,
+                      const struct journal_entry *done)
+{
+    uint32_t skip = 0;
+
+    while (skip < pass->ranges && pass->lease + skip < done->lease)
+        skip++;
+    pass->lease += skip;
+    pass->ranges -= skip;
+    memmove(range, range + skip, pass->ranges * sizeof *range);
+#ifndef MUTANT_LEASE_RESTART
+    if (pass->ranges && pass->lease == done->lease && done->position > range->first)
+        range->first = done->position < range->end ? done->position : range->end;
+#endif
+}
+
+/* What the order gives us, less what is done. `range` has room for all of it. */
+static struct pass remaining(struct training *t, struct range *range)
 {
     const struct journal_entry *before = outbox_standing(t->worker->setup->outbox);
-    uint32_t ranges = t->order->ranges;
+    const struct order *order = t->order;
+    struct worker *worker = t->worker;
+    struct pass pass = {.data = worker->data,
+                        .part = &worker->data->train,
+                        .epoch = order->epoch,
+                        .range = range,
+                        .ranges = order->ranges,
+                        .lease = order->lease ? order->lease : 1,
+                        .open = order->more};
 
-    memcpy(range, t->order->range, ranges * sizeof *range);
-    t->done = (struct journal_entry){.order = t->order->train,
-                                     .clock = t->order->clock};
-    if (before->order == t->order->train) {
-        t->done.clock = before->clock;
-        t->done.taken = before->taken;
-        t->done.loss_sum = before->loss_sum;
-        ranges = ranges_drop(range, ranges, before->taken);
+    memcpy(range, order->range, order->ranges * sizeof *range);
+    t->done = (struct journal_entry){.order = order->train, .clock = order->clock};
+    if (before->order == order->train) {
+        t->done = *before;
+        skip_done(&pass, range, before);
     }
     /* This incarnation's counts are added with each push. */
-    t->done.pushes_sent = t->worker->before.pushes_sent;
-    t->done.pushes_resent = t->worker->before.pushes_resent;
-    t->done.bytes_pulled = t->worker->before.bytes_pulled;
-    t->done.bytes_pushed = t->worker->before.bytes_pushed;
+    t->done.pushes_sent = worker->before.pushes_sent;
+    t->done.pushes_resent = worker->before.pushes_resent;
+    t->done.bytes_pulled = worker->before.bytes_pulled;
+    t->done.bytes_pushed = worker->before.bytes_pushed;
     t->clock = t->done.clock;
-    client_begin_order(t->worker->client, t->order->train, t->clock);
-    return ranges;
+    t->dealt = order->dealt;
+    t->more = order->more;
+    pass.taken = t->done.taken;
+    return pass;
 }
 
 /* Pulls ahead of the batch being computed: at most k under ssp, none under bsp. */
@@ -249,61 +365,58 @@ static uint32_t ahead(const struct job *job)
     return (uint32_t)inflight;
 }
 
-static int check_ranges(const struct worker *worker, const struct order *order,
-                        struct err *err)
-{
-    for (uint32_t i = 0; i < order->ranges; i++)
-        if (order->range[i].end > worker->data->train.examples)
-            return err_set(
-                err, ERR_PEER, "worker %u was ordered to train example %llu of %llu",
-                worker->setup->index, (unsigned long long)order->range[i].end,
-                (unsigned long long)worker->data->train.examples);
-    return 0;
-}
-
-struct pass worker_whole_share(const struct worker *worker, uint32_t epoch,
-                               struct range *share)
+struct pass worker_first_pass(const struct worker *worker, uint32_t epoch,
+                              struct range *range)
 {
     const struct worker_setup *setup = worker->setup;
-    const struct range all = {0, worker->data->train.examples};
-    uint32_t ranges = ranges_share(&all, 1, setup->index, setup->roster->workers,
-                                   share);
+    uint32_t workers = setup->roster->workers, ranges = 1;
+    struct lease_rule rule = lease_rule_of(&worker->data->facts,
+                                           (uint64_t)setup->job->train.batch, workers);
+    struct range all = {0, rule.positions};
 
+    if (is_bsp(worker))
+        ranges = ranges_share(&all, 1, setup->index, workers, range);
+    else
+        *range = lease_first(&rule, setup->index);
     return (struct pass){.data = worker->data,
                          .part = &worker->data->train,
                          .epoch = epoch,
-                         .range = share,
-                         .ranges = ranges};
+                         .range = range,
+                         .ranges = ranges && range->first < range->end,
+                         .lease = 1,
+                         .open = !is_bsp(worker) && workers > 1};
+}
+
+/* Starts reading, and what comes after it if the guess is right. */
+static int begin_reading(struct training *t, const struct pass *pass, struct err *err)
+{
+    struct worker *worker = t->worker;
+    bool last = pass->epoch >= worker->setup->job->train.epochs;
+    struct range range;
+    struct pass next = worker_first_pass(worker, pass->epoch + 1, &range);
+
+    return feeder_begin(worker->feeder, pass, last ? NULL : &next, err);
 }
 
 int worker_train(struct worker *worker, const struct order *order, struct err *err)
 {
     struct training t = training_of(worker, order);
-    const struct job *job = worker->setup->job;
-    struct range range[SHARE_RANGES_MAX], share;
-    struct pass pass, next;
+    struct range range[SHARE_RANGES_MAX];
     struct err ignored;
-    uint32_t ranges;
+    struct pass pass;
     int rc;
 
     if (check_ranges(worker, order, err))
         return -err->code;
-    t.inflight = ahead(job);
-    ranges = remaining(&t, range);
+    t.inflight = ahead(worker->setup->job);
+    pass = remaining(&t, range);
     worker->status.phase = PHASE_TRAINING;
     worker->status.epoch = order->epoch;
-    report(&t);
-    pass = (struct pass){.data = worker->data,
-                         .part = &worker->data->train,
-                         .epoch = order->epoch,
-                         .range = range,
-                         .ranges = ranges,
-                         .taken = t.done.taken};
-    next = worker_whole_share(worker, order->epoch + 1, &share);
-    rc = feeder_begin(worker->feeder, &pass,
-                      order->epoch < job->train.epochs ? &next : NULL, err);
+    report(&t, false);
+    rc = begin_reading(&t, &pass, err);
     if (rc)
         return rc;
+    client_begin_order(worker->client, order->train, t.clock);
     rc = run(&t, err);
     if (rc)
         drop_flight(&t);
@@ -321,7 +434,7 @@ int worker_stop(struct worker *worker, const struct order *order, struct err *er
                  ? *standing
                  : (struct journal_entry){.clock = order->clock};
     if (is_bsp(worker) && order->limit == 0) {
-        report(&t);
+        report(&t, false);
         return 0;
     }
     if (t.done.clock < order->limit)

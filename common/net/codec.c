@@ -130,6 +130,8 @@ static Wire__DataFacts *put_data(const struct data_facts *facts, struct parts *p
     wire->test_examples = facts->test_examples;
     wire->digest = facts->digest;
     wire->label_mean = facts->label_mean;
+    wire->positions = facts->positions;
+    wire->grain = facts->grain;
     return wire;
 }
 
@@ -185,6 +187,9 @@ static void put_status(Wire__Status *wire, const struct status *status,
     wire->training_seconds = status->training_seconds;
     wire->wait_seconds = status->wait_seconds;
     wire->parked_seconds = status->parked_seconds;
+    wire->train = status->train;
+    wire->lease = status->lease;
+    wire->position = status->position;
     wire->data = put_data(&status->data, parts);
     wire->n_metric = METRIC_SUMS;
     while (wire->n_metric > 0 && status->metric[wire->n_metric - 1] == 0)
@@ -214,6 +219,9 @@ static void put_order(Wire__Order *wire, const struct order *order, struct parts
     wire->text = put_text(order->text, sizeof order->text);
     wire->train = order->train;
     wire->limit = order->limit;
+    wire->dealt = order->dealt;
+    wire->lease = order->lease;
+    wire->more = order->more != 0;
 }
 
 static Wire__Reach *put_reach(const struct reach *reach, struct parts *parts)
@@ -478,6 +486,8 @@ static void take_data(const Wire__DataFacts *wire, struct data_facts *facts)
     facts->test_examples = wire->test_examples;
     facts->digest = wire->digest;
     facts->label_mean = wire->label_mean;
+    facts->positions = wire->positions;
+    facts->grain = wire->grain;
 }
 
 static int take_tables(const Wire__Status *wire, struct status *status, struct err *err)
@@ -530,6 +540,9 @@ static void take_status_numbers(const Wire__Status *wire, struct status *status)
     status->training_seconds = wire->training_seconds;
     status->wait_seconds = wire->wait_seconds;
     status->parked_seconds = wire->parked_seconds;
+    status->train = wire->train;
+    status->lease = wire->lease;
+    status->position = wire->position;
     take_data(wire->data, &status->data);
     status->shard_bytes = wire->shard_bytes;
     status->shard_rows = wire->shard_rows;
@@ -542,6 +555,8 @@ static int take_status(const Wire__Status *wire, struct status *status, struct e
     memset(status, 0, sizeof *status);
     take_status_numbers(wire, status);
     if (check("a status' phase", status->phase, 0, PHASE_ENDED, err) ||
+        check("the end of the positions", status->data.positions, 0, INT64_MAX, err) ||
+        check("the grain of the positions", status->data.grain, 0, INT64_MAX, err) ||
         check("a status' error", status->error, 0, ERR_INTERRUPTED, err) ||
         check("a status' number of metrics", wire->n_metric, 0, METRIC_SUMS, err) ||
         take_tables(wire, status, err) ||
@@ -581,6 +596,9 @@ static int take_order(const Wire__Order *wire, struct order *order, struct err *
     order->clock = wire->clock;
     order->train = wire->train;
     order->limit = wire->limit;
+    order->dealt = wire->dealt;
+    order->lease = wire->lease;
+    order->more = wire->more != 0;
     order->exit_status = (int32_t)wire->exit_status;
     take_data(wire->data, &order->data);
     if (check("an order's kind", order->kind, 0, ORDER_END, err) ||

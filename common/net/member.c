@@ -35,7 +35,7 @@ struct member {
     int64_t stop_ms;  /* when the user asked to stop, or 0 */
     bool heard;       /* the coordinator, ever */
 
-    uint64_t order_number; /* atomic copy of order.number */
+    uint64_t order_number, order_dealt; /* atomic copies of the order's */
 
     pthread_mutex_t lock; /* of what follows */
     bool stop, now, reported;
@@ -104,13 +104,16 @@ static void take_order(struct member *member, const struct message *message)
 #ifndef MUTANT_ORDER_NUMBER
     newer = message->incarnation > member->order_incarnation ||
             (message->incarnation == member->order_incarnation &&
-             message->order.number > member->order.number);
+             (message->order.number > member->order.number ||
+              (message->order.number == member->order.number &&
+               message->order.dealt > member->order.dealt)));
 #endif
     if (newer) {
         member->order = message->order;
         member->order_incarnation = message->incarnation;
         __atomic_store_n(&member->order_number, message->order.number,
                          __ATOMIC_RELEASE);
+        __atomic_store_n(&member->order_dealt, message->order.dealt, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&member->lock);
     if (newer)
@@ -297,8 +300,8 @@ void member_report(struct member *member, const struct status *status, bool now)
         wake(member->wake_fd);
 }
 
-int member_order(struct member *member, uint64_t known, struct order *order,
-                 struct err *err)
+int member_order(struct member *member, uint64_t known, uint64_t dealt,
+                 struct order *order, struct err *err)
 {
     int rc = 0;
 
@@ -311,7 +314,8 @@ int member_order(struct member *member, uint64_t known, struct order *order,
         rc = err_set(err, ERR_DEADLINE,
                      "the coordinator at %s has been silent for %d ms",
                      member->endpoint, member->timeout_ms);
-    } else if (member->order.number != known && member->order.number != 0) {
+    } else if ((member->order.number != known || member->order.dealt != dealt) &&
+               member->order.number != 0) {
         *order = member->order;
         rc = 1;
     }
@@ -322,6 +326,11 @@ int member_order(struct member *member, uint64_t known, struct order *order,
 uint64_t member_order_number(const struct member *member)
 {
     return __atomic_load_n(&member->order_number, __ATOMIC_ACQUIRE);
+}
+
+uint64_t member_order_dealt(const struct member *member)
+{
+    return __atomic_load_n(&member->order_dealt, __ATOMIC_ACQUIRE);
 }
 
 int member_fd(const struct member *member)

@@ -5,8 +5,8 @@
  * Both directions are levels, not edges: a status says everything about the member, an
  * order everything to do. A lost or repeated one does no harm. The coordinator answers
  * every status with the present order, so its silence means that it is gone. Of two
- * orders the one with the higher number counts, whichever comes last; a coordinator of
- * a higher incarnation counts anew. */
+ * orders the one with the higher number counts, and of the same the one in which more
+ * is dealt, whichever comes last; a coordinator of a higher incarnation counts anew. */
 #ifndef ROWHOUSE_COMMON_NET_MEMBER_H
 #define ROWHOUSE_COMMON_NET_MEMBER_H
 
@@ -28,14 +28,16 @@ void member_destroy(struct member *member);
  * `now` the status is sent at once, else at the next tick. */
 void member_report(struct member *member, const struct status *status, bool now);
 
-/* Copies the latest order if its number is not `known`: 1; 0: nothing new;
- * -ERR_DEADLINE: the coordinator is silent; -ERR_PEER: it refused us (for good). Orders
- * count from 1: `known` is 0 at first. Any thread. */
-int member_order(struct member *member, uint64_t known, struct order *order,
-                 struct err *err);
+/* Copies the latest order unless its number is `known` and as much as `dealt` in it: 1;
+ * 0: nothing new; -ERR_DEADLINE: the coordinator is silent; -ERR_PEER: it refused us
+ * (for good). Orders count from 1: `known` is 0 at first. Any thread. */
+int member_order(struct member *member, uint64_t known, uint64_t dealt,
+                 struct order *order, struct err *err);
 
-/* The number of the latest order, without a lock: for a look between batches. */
+/* The number of the latest order, and what is dealt in it, without a lock: for a look
+ * between batches. */
 uint64_t member_order_number(const struct member *member);
+uint64_t member_order_dealt(const struct member *member);
 
 /* A file descriptor that becomes readable when an order or a failure arrives; it stays
  * readable until member_order() is called. Borrowed. */

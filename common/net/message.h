@@ -92,7 +92,7 @@ struct ack {
     uint32_t part;    /* parts applied of the clock after it */
     bool resend;      /* what was sent cannot be applied: send again from there */
     uint64_t through; /* every clock up to it is applied, with rows here or without */
-    uint64_t idle_order; /* the training order in which the worker has no data left */
+    uint64_t idle_order;   /* the training order in which the worker has no data left */
     bool parked;           /* pulls of the worker wait there for slower ones */
     uint64_t order, stint; /* the training order in force, the worker's stint in it */
 };
@@ -134,8 +134,11 @@ struct status {
     uint64_t done;   /* the last order carried out */
     uint32_t phase;  /* enum phase */
     uint32_t epoch;
-    uint64_t clock;    /* worker: the last batch pushed */
-    uint64_t taken;    /* worker: examples of its share that are acknowledged */
+    uint64_t clock; /* worker: the last batch pushed */
+    uint64_t taken; /* worker: examples of its share that are acknowledged */
+    /* Worker: where it stands in the training order `train`: in its lease number
+     * `lease` up to `position`, with all before it behind. Lease 0: nowhere yet. */
+    uint64_t train, lease, position;
     uint64_t examples; /* worker: examples trained in this epoch so far */
     double loss_sum;   /* worker: of those */
     uint64_t bytes_pulled, bytes_pushed;
@@ -172,8 +175,13 @@ struct order {
     uint64_t clock; /* worker, at ORDER_TRAIN: the clocks before it are applied */
     uint64_t train; /* the training order that ranges and clock belong to */
     uint64_t limit; /* worker, at ORDER_STOP under bsp: train up to this clock first */
-    /* Worker: its share. Server: for each worker how much is in its share. */
+    /* Worker: of the same order with another `dealt` the higher one counts; it has
+     * dealt more leases. `lease` is the number of the first in `range`, from 1. */
+    uint64_t dealt, lease;
+    /* Worker: its leases that are not behind it. Server: for each worker how much is in
+     * its share. */
     uint32_t ranges;
+    uint32_t more; /* worker: 1 = another lease may follow those */
     struct range range[SHARE_RANGES_MAX];
     char path[1024];
     int32_t exit_status;    /* 0 .. 255 */

@@ -39,7 +39,7 @@ static inline void wire_sample_status(struct status *status)
         .pushes_applied = 69999,
         .pushes_duplicate = 1,
         .cpu_seconds = 98.25,
-        .data = {90000, 10000, 0xfedcba9876543210u, 3.53},
+        .data = {90000, 10000, 0xfedcba9876543210u, 3.53, 0, 0},
         .metric = {10000, 7600.25, -1e-300},
         .shard_bytes = 123456789,
         .shard_rows = 4321,
@@ -66,7 +66,7 @@ static inline void wire_sample_order(struct order *order)
         .range = {{0, 10}, {10, 10}, {1ull << 33, UINT64_MAX}},
         .path = "runs/movielens/epoch-3 \xff",
         .exit_status = 130,
-        .data = {90000, 10000, 0xfedcba9876543210u, 3.53},
+        .data = {90000, 10000, 0xfedcba9876543210u, 3.53, 0, 0},
         .text = "all is well",
     };
 }
@@ -171,6 +171,24 @@ static inline void wire_sample_patient(struct message *message)
     message->ack.parked = true;
 }
 
+static inline void wire_sample_standing(struct message *message)
+{
+    wire_sample(MESSAGE_STATUS, message);
+    message->status.train = 901;
+    message->status.lease = 1ull << 33;
+    message->status.position = 7ull << 60 | 5;
+    message->status.data.positions = 1ull << 62;
+    message->status.data.grain = 1ull << 32;
+}
+
+static inline void wire_sample_leases(struct message *message)
+{
+    wire_sample(MESSAGE_ORDER, message);
+    message->order.dealt = 1ull << 34;
+    message->order.lease = 71;
+    message->order.more = 1;
+}
+
 /* Of a worker that has run out of data and got some again. */
 static inline void wire_sample_stint(struct message *message)
 {
@@ -196,6 +214,8 @@ static const struct {
     {"rows-of-a-vintage", wire_sample_vintage},
     {"status-of-a-cache", wire_sample_cache},
     {"ack-to-one-who-waits", wire_sample_patient},
+    {"status-of-a-lease", wire_sample_standing},
+    {"order-with-leases", wire_sample_leases},
     {"clock-of-a-stint", wire_sample_stint},
     {"ack-of-a-stint", wire_sample_stint_known},
 };

@@ -32,6 +32,8 @@ struct sim_result {
     uint64_t
         unmade; /* and rows pushed of keys that have none, counted by the workers */
     uint64_t cache_reads, cache_hits;
+    uint64_t rests; /* how often a worker ran out of leases while more could come */
+    uint64_t trained[8]; /* positions, by worker */
     bool stuck;
     char text[512]; /* what a client complained of, or "" */
 };
@@ -69,6 +71,10 @@ struct sim_setup {
     uint32_t rows_max;
     bool dense;      /* all keys have a row from the start */
     uint32_t tables; /* 1 or 2; 0: 1. The second has 2 columns more */
+    /* So many positions are dealt to the workers in leases, instead of `batches`. With
+     * grow_ms they are not all there from the start. Not with bsp. */
+    uint64_t positions;
+    uint32_t grow_ms;
     struct sim_faults faults;
 };
 

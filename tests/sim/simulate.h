@@ -15,6 +15,7 @@
 #include "common/net/message.h"
 #include "common/rng.h"
 #include "server/core.h"
+#include "server/dealing.h"
 #include "tests/sim/cluster.h"
 #include "worker/client.h"
 
@@ -58,6 +59,11 @@ struct sim_worker {
     struct batch batch[AHEAD];
     float *gradient[TABLES];
     uint64_t computed; /* the highest clock whose gradients were counted */
+    /* Of leases: what it knows to have, how far it has read, and the positions of the
+     * batches that it holds. */
+    struct leases known;
+    bool more;
+    uint64_t lease, position, taken, read, place[AHEAD][256];
     ucontext_t context;
     void *stack;
     bool done;
@@ -82,6 +88,7 @@ struct sim {
     uint64_t sent, chances;
     int64_t now_ms;
     ucontext_t scheduler;
+    struct dealing *dealing; /* of leases, and a copy */
     uint32_t tables;
     double *expected[TABLES]; /* [keys] */
     uint64_t *pushed[TABLES]; /* [keys]: in how many batches */
@@ -375,6 +382,8 @@ static int step(struct sim_worker *worker, uint64_t clock, struct err *err)
     return client_push(worker->client, batch, worker->gradient, &standing, err);
 }
 
+#include "tests/sim/leases.h"
+
 static int work(struct sim_worker *worker, struct err *err)
 {
     const struct sim_setup *setup = worker->sim->setup;
@@ -408,7 +417,7 @@ static void worker_main(unsigned high, unsigned low)
                                                       (uintptr_t)low);
     struct err err = {0};
 
-    worker->rc = work(worker, &err);
+    worker->rc = worker->sim->dealing ? work_leases(worker, &err) : work(worker, &err);
     if (worker->rc && !worker->sim->result->text[0]) /* others fail for want of it */
         snprintf(worker->sim->result->text, sizeof worker->sim->result->text,
                  "worker %u: %.400s", worker->index, err.text);
@@ -624,6 +633,7 @@ static void count(struct sim *sim)
     for (uint32_t w = 0; w < sim->setup->workers; w++) {
         sim->result->pushes_sent += client_counts(sim->worker[w].client)->pushes_sent;
         sim->result->resent += client_counts(sim->worker[w].client)->pushes_resent;
+        sim->result->trained[w] = outbox_standing(sim->worker[w].outbox)->taken;
     }
     for (uint32_t s = 0; s < sim->setup->servers; s++) {
         static struct status status;
@@ -698,6 +708,8 @@ void sim_run(const struct sim_setup *setup, struct sim_result *result)
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         start_server(sim, s);
     }
+    if (setup->positions)
+        open_dealing(sim);
     for (uint32_t w = 0; w < setup->workers; w++)
         make_worker(sim, w);
     run(sim);
@@ -712,6 +724,7 @@ void sim_run(const struct sim_setup *setup, struct sim_result *result)
     for (uint32_t i = 0; i < sim->packets; i++)
         drop_packet(&sim->packet[i]);
     buffer_pool_destroy(sim->pool);
+    free(sim->dealing);
     for (uint32_t t = 0; t < TABLES; t++) {
         free(sim->expected[t]);
         free(sim->pushed[t]);

@@ -100,7 +100,10 @@ static inline void member_init(struct fake *member, uint32_t role, uint32_t inde
     *member = (struct fake){.peer = {role, index, 0}};
     snprintf(member->status.host, sizeof member->status.host, "host%u", index);
     if (role == ROLE_WORKER)
-        member->status.data = (struct data_facts){EXAMPLES, 100, 0xda7a, 3.5};
+        member->status.data = (struct data_facts){.train_examples = EXAMPLES,
+                                                  .test_examples = 100,
+                                                  .digest = 0xda7a,
+                                                  .label_mean = 3.5};
 }
 
 static inline void members_init(struct kit *kit)
@@ -141,23 +144,84 @@ static inline void everyone_speaks(struct kit *kit)
         say(kit, member_at(kit, i));
 }
 
-/* A member carries out its order in full: a worker trains all of its share. */
+/* A worker begins an order to train, if it has not yet. */
+static inline void begin_training(struct fake *member, const struct order *order)
+{
+    struct status *s = &member->status;
+
+    if (s->train == order->train)
+        return;
+    s->train = order->train;
+    s->lease = s->position = s->taken = s->examples = 0;
+    s->loss_sum = 0;
+    s->epoch = order->epoch;
+    s->clock = order->clock;
+    s->phase = PHASE_TRAINING;
+}
+
+/* A worker trains at most so many positions of the leases in its last order, one after
+ * the other; `seen` (NULL: nobody asks) is told of each. Returns how many. */
+static inline uint64_t train_leases(struct kit *kit, struct fake *member, uint64_t most,
+                                    void (*seen)(void *, uint64_t), void *context)
+{
+    struct status *s = &member->status;
+    uint64_t before;
+
+    begin_training(member, &kit->order);
+    before = s->taken;
+    for (uint32_t i = 0; i < kit->order.ranges && most; i++) {
+        uint64_t number = (kit->order.lease ? kit->order.lease : 1) + i;
+        struct range lease = kit->order.range[i];
+
+        if (number < s->lease)
+            continue;
+        if (number == s->lease && s->position > lease.first)
+            lease.first = s->position;
+        if (lease.end - lease.first > most)
+            lease.end = lease.first + most;
+        for (uint64_t p = lease.first; p < lease.end && seen; p++)
+            seen(context, p);
+        s->lease = number;
+        s->position = lease.end;
+        s->taken += lease.end - lease.first;
+        most -= lease.end - lease.first;
+    }
+    s->examples = s->taken;
+    s->loss_sum = (double)s->taken * 2;
+    s->clock = kit->order.clock + (s->taken + 9) / 10;
+    return s->taken - before;
+}
+
+/* Trains n of what it gets, saying where it stands and asking for more; n is what there
+ * was if it was less. */
+static inline uint64_t train(struct kit *kit, struct fake *member, uint64_t most)
+{
+    uint64_t sum = 0, n;
+
+    do {
+        coordinator_order(kit->c, member->peer, &kit->order);
+        n = train_leases(kit, member, most - sum, NULL, NULL);
+        sum += n;
+        say(kit, member);
+    } while (n);
+    return sum;
+}
+
+/* A member carries out its order in full: a worker trains all that it can get. */
 static inline void obey(struct kit *kit, struct fake *member)
 {
     struct status *s = &member->status;
 
     coordinator_order(kit->c, member->peer, &kit->order);
+    if (member->peer.role == ROLE_WORKER && kit->order.kind == ORDER_TRAIN)
+        train(kit, member, UINT64_MAX);
+    if (member->peer.role == ROLE_WORKER && kit->order.kind == ORDER_STOP)
+        begin_training(member, &kit->order);
     s->done = kit->order.number;
     s->phase = PHASE_IDLE;
     if (member->peer.role == ROLE_SERVER && kit->order.kind == ORDER_SAVE) {
         s->shard_bytes = 100;
         s->shard_rows = 10;
-    }
-    if (member->peer.role == ROLE_WORKER && kit->order.kind == ORDER_TRAIN) {
-        s->taken = s->examples = ranges_count(kit->order.range, kit->order.ranges);
-        s->loss_sum = (double)s->examples * 2;
-        s->epoch = kit->order.epoch;
-        s->clock = kit->order.clock + (s->taken + 9) / 10;
     }
     if (member->peer.role == ROLE_WORKER && kit->order.kind == ORDER_EVALUATE)
         s->metric[0] = 50;
@@ -192,6 +256,7 @@ static inline struct kit *kit_create(uint32_t workers)
     snprintf(kit->job.table[0].name, sizeof kit->job.table[0].name, "t");
     kit->job.table[0].dim = 2;
     kit->job.train.epochs = 2;
+    kit->job.train.batch = 10;
     kit->job.cluster.timeout = 5;
     snprintf(kit->job.checkpoint.dir, sizeof kit->job.checkpoint.dir, "dir");
     kit->roster.servers = SERVERS;
@@ -231,6 +296,27 @@ static inline void resume(struct kit *kit, struct manifest *manifest, uint32_t w
     snprintf(kit->plan.restore, sizeof kit->plan.restore, "dir/checkpoint-%llu",
              (unsigned long long)manifest->number);
     members_init(kit);
+    open_coordinator(kit);
+}
+
+/* Its process dies; another goes on with what that has left. */
+static inline void restart_worker(struct kit *kit, struct fake *worker)
+{
+    struct status left = worker->status, *s = &worker->status;
+
+    worker->peer.incarnation++;
+    s->number = s->done = s->train = s->lease = s->position = s->taken = 0;
+    s->examples = 0;
+    s->phase = PHASE_START;
+    say(kit, worker);
+    left.number = s->number;
+    left.done = 0;
+    *s = left;
+}
+
+static inline void restart_coordinator(struct kit *kit)
+{
+    coordinator_destroy(kit->c);
     open_coordinator(kit);
 }
 

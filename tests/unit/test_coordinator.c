@@ -51,7 +51,6 @@ static void test_whole_run(void **state)
 static void test_orders(void **state)
 {
     struct kit *kit = kit_create(3);
-    uint64_t count = 0;
 
     (void)state;
     coordinator_order(kit->c, kit->server[0].peer, &kit->order);
@@ -63,17 +62,20 @@ static void test_orders(void **state)
     reach(kit, STAGE_TRAIN);
     coordinator_order(kit->c, kit->server[1].peer, &kit->order);
     assert_int_equal(kit->order.kind, ORDER_TRAIN);
-    assert_int_equal(kit->order.ranges, 3); /* how much each worker has */
-    assert_int_equal(ranges_count(kit->order.range, 3), EXAMPLES);
+    assert_int_equal(kit->order.ranges, 3); /* everyone may get something */
+    assert_int_equal(ranges_count(kit->order.range, 3), 3);
     for (uint32_t w = 0; w < 3; w++) {
         coordinator_order(kit->c, kit->worker[w].peer, &kit->order);
         assert_int_equal(kit->order.epoch, 1);
         assert_int_equal(kit->order.clock, 0);
         assert_int_equal(kit->order.data.digest, 0xda7a);
         assert_true(kit->order.data.label_mean == 3.5);
-        count += ranges_count(kit->order.range, kit->order.ranges);
+        assert_int_equal(kit->order.lease, 1);
+        assert_int_equal(kit->order.ranges, 1);
+        assert_int_equal(kit->order.range[0].first, w * 90);
+        assert_int_equal(kit->order.range[0].end, w * 90 + 90);
+        assert_int_equal(kit->order.more, 1);
     }
-    assert_int_equal(count, EXAMPLES);
     reach(kit, STAGE_SAVE);
     coordinator_order(kit->c, kit->server[1].peer, &kit->order);
     assert_int_equal(kit->order.kind, ORDER_SAVE);
@@ -81,7 +83,7 @@ static void test_orders(void **state)
     all_obey(kit);
     coordinator_order(kit->c, kit->worker[1].peer, &kit->order);
     assert_int_equal(kit->order.epoch, 2);
-    assert_int_equal(kit->order.clock, 34); /* 334 examples in batches of 10 */
+    assert_int_equal(kit->order.clock, 82); /* 820 examples in batches of 10 */
     kit_destroy(kit);
 }
 
@@ -123,7 +125,8 @@ static void test_evaluate_only(void **state)
     static struct manifest manifest;
 
     (void)state;
-    manifest = (struct manifest){.number = 7, .epoch = 3, .data = {500, 5, 0x01d, 2.5}};
+    manifest = (struct manifest){
+        .number = 7, .epoch = 3, .data = {500, 5, 0x01d, 2.5, 0, 0}};
     coordinator_destroy(kit->c);
     memset(kit->memory, 0, sizeof *kit->memory);
     kit->plan.evaluate_only = true;
@@ -178,23 +181,21 @@ static void test_interrupt_before_training(void **state)
     }
 }
 
-/* Worker 0 has trained 100 of its 500, worker 1 nothing yet. */
+/* Worker 0 has trained 100, worker 1 nothing yet. */
 static void test_interrupt_in_training(void **state)
 {
     struct kit *kit = kit_create(2);
 
     (void)state;
     reach(kit, STAGE_TRAIN);
+    assert_int_equal(train(kit, &kit->worker[0], 100), 100);
     coordinator_interrupt(kit->c, kit->now_ms);
     assert_int_equal(kit->memory->state.stage, STAGE_STOP);
     /* It says all that a server needs who has not seen the order to train. */
     coordinator_order(kit->c, kit->server[0].peer, &kit->order);
     assert_int_equal(kit->order.kind, ORDER_STOP);
-    assert_int_equal(ranges_count(kit->order.range, kit->order.ranges), EXAMPLES);
+    assert_int_equal(ranges_count(kit->order.range, kit->order.ranges), 2);
     assert_int_equal(kit->order.train + 1, kit->order.number);
-    kit->worker[0].status.taken = kit->worker[0].status.examples = 100;
-    kit->worker[0].status.loss_sum = 30;
-    kit->worker[0].status.clock = 10;
     all_obey(kit);
     assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
     coordinator_interrupt(kit->c, kit->now_ms); /* the same keystroke, again */
@@ -202,11 +203,9 @@ static void test_interrupt_in_training(void **state)
     assert_ended(kit, 130, "");
     assert_int_equal(kit->finished, 1);
     assert_int_equal(kit->saved.epoch, 0);
-    assert_int_equal(kit->saved.ranges, 2);
+    assert_int_equal(kit->saved.ranges, 1); /* neighbours are one */
     assert_int_equal(kit->saved.range[0].first, 100);
-    assert_int_equal(kit->saved.range[0].end, 500);
-    assert_int_equal(kit->saved.range[1].first, 500);
-    assert_int_equal(kit->saved.range[1].end, 1000);
+    assert_int_equal(kit->saved.range[0].end, 1000);
     assert_int_equal(kit->saved.clock, 10);
     assert_int_equal(kit->memory->state.open.examples, 100);
     kit_destroy(kit);
@@ -219,9 +218,9 @@ static void test_interrupt_at_epoch_end(void **state)
 
     (void)state;
     reach(kit, STAGE_TRAIN);
+    assert_int_equal(train(kit, &kit->worker[0], EXAMPLES), 870);
+    assert_int_equal(train(kit, &kit->worker[1], EXAMPLES), 130);
     coordinator_interrupt(kit->c, kit->now_ms);
-    for (int w = 0; w < 2; w++)
-        kit->worker[w].status.taken = kit->worker[w].status.examples = 500;
     all_obey(kit);
     assert_int_equal(kit->epochs_done, 1);
     assert_int_equal(kit->last_epoch.examples, EXAMPLES);
@@ -295,11 +294,12 @@ static void test_interrupt_with_a_full_list(void **state)
 
     (void)state;
     reach(kit, STAGE_TRAIN);
-    kit->memory->state.ranges = MANIFEST_RANGES_MAX - 2;
-    for (uint64_t i = 0; i < MANIFEST_RANGES_MAX - 2; i++)
-        kit->memory->state.range[i] = (struct range){i * 3, i * 3 + 2};
-    coordinator_destroy(kit->c);
-    open_coordinator(kit);
+    kit->memory->state.ranges = MANIFEST_RANGES_MAX;
+    kit->memory->state.range[0] = (struct range){0, 10000};
+    for (uint64_t i = 1; i < MANIFEST_RANGES_MAX; i++)
+        kit->memory->state.range[i] = (struct range){10000 + i * 3, 10002 + i * 3};
+    memset(kit->memory->dealing, 0, sizeof kit->memory->dealing);
+    restart_coordinator(kit);
     everyone_speaks(kit);
     coordinator_interrupt(kit->c, kit->now_ms);
     assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
@@ -324,18 +324,20 @@ static void test_timed_checkpoints(void **state)
     kit->job.checkpoint.every = 3;
     kit->job.checkpoint.every_unit = EVERY_SECOND;
     reach(kit, STAGE_TRAIN);
+    assert_int_equal(train(kit, &kit->worker[0], 500), 500);
+    assert_int_equal(train(kit, &kit->worker[1], 20), 20);
     pass_time(kit, 2900);
     assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
     pass_time(kit, 200);
     assert_int_equal(kit->memory->state.stage, STAGE_STOP);
-    kit->worker[0].status.taken = 500;
-    kit->worker[1].status.taken = 20;
     reach(kit, STAGE_SAVE);
     all_obey(kit);
     assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
     assert_int_equal(kit->memory->state.epoch, 1);
-    assert_int_equal(kit->memory->state.ranges, 1);
-    assert_int_equal(kit->memory->state.range[0].first, 520);
+    assert_int_equal(kit->memory->state.ranges, 2);
+    assert_int_equal(kit->memory->state.range[0].first, 150);
+    assert_int_equal(kit->memory->state.range[0].end, 260);
+    assert_int_equal(kit->memory->state.range[1].first, 630);
     assert_int_equal(kit->saved.epoch, 0);
     /* The next one is due after as long again. */
     pass_time(kit, 2900);
@@ -355,31 +357,46 @@ static uint64_t draw(struct property *p, uint64_t below)
     return rng_at(p->seed, 9, p->draws++) % below;
 }
 
-/* Each worker takes some of its share from its start, as its order says. */
+static void see(void *context, uint64_t position)
+{
+    struct property *p = context;
+
+    assert_int_equal(p->seen[position]++, 0);
+}
+
+/* A worker trains some of what it has and says so, again and again, or until there is
+ * nothing left for it. */
+static void train_worker(struct kit *kit, struct property *p, struct fake *worker,
+                         bool all)
+{
+    for (uint64_t rounds = all ? UINT64_MAX : draw(p, 8); rounds; rounds--) {
+        uint64_t n;
+
+        coordinator_order(kit->c, worker->peer, &kit->order);
+        if (kit->order.kind != ORDER_TRAIN)
+            return;
+        n = train_leases(kit, worker, 1 + draw(p, 60), see, p);
+        if (n == 0 && !kit->order.more) {
+            worker->status.phase = PHASE_IDLE;
+            worker->status.done = kit->order.number;
+        }
+        say(kit, worker);
+        if (n == 0)
+            return;
+    }
+}
+
+/* Processes die, too, that of the coordinator and of workers. */
 static void train_some(struct kit *kit, struct property *p, bool all)
 {
-    for (uint32_t w = 0; w < kit->roster.workers; w++) {
-        struct status *s = &kit->worker[w].status;
-        uint64_t count, take, left;
+    for (uint32_t i = 0; i < kit->roster.workers; i++) {
+        uint64_t w = draw(p, kit->roster.workers);
 
-        coordinator_order(kit->c, kit->worker[w].peer, &kit->order);
-        count = ranges_count(kit->order.range, kit->order.ranges);
-        take = all || draw(p, 4) == 0 ? count : draw(p, count + 1);
-        left = take;
-        for (uint32_t r = 0; r < kit->order.ranges; r++)
-            for (uint64_t i = kit->order.range[r].first; i < kit->order.range[r].end;
-                 i++)
-                if (left) {
-                    assert_int_equal(p->seen[i]++, 0);
-                    left--;
-                }
-        s->taken = s->examples = take;
-        s->phase = PHASE_TRAINING;
-        s->epoch = kit->order.epoch;
-        if (take == count) {
-            s->phase = PHASE_IDLE;
-            s->done = kit->order.number;
-        }
+        if (draw(p, 4) == 0)
+            restart_worker(kit, &kit->worker[w]);
+        if (draw(p, 4) == 0)
+            restart_coordinator(kit);
+        train_worker(kit, p, &kit->worker[w], all || draw(p, 4) == 0);
     }
 }
 
@@ -393,8 +410,13 @@ static void check_epoch(struct property *p)
 static void all_answer(struct kit *kit)
 {
     coordinator_order(kit->c, kit->server[0].peer, &kit->order);
-    for (uint32_t i = 0; i < members(kit); i++)
-        member_at(kit, i)->status.done = kit->order.number;
+    for (uint32_t i = 0; i < members(kit); i++) {
+        struct fake *member = member_at(kit, i);
+
+        if (member->peer.role == ROLE_WORKER && kit->order.kind == ORDER_STOP)
+            begin_training(member, &kit->order);
+        member->status.done = kit->order.number;
+    }
     everyone_speaks(kit);
 }
 
@@ -473,10 +495,8 @@ static void test_view(void **state)
     assert_int_equal(view.examples, 0);
     assert_true(view.seconds_left < 0);
     obey(kit, &kit->worker[0]);
-    kit->worker[1].status.phase = PHASE_TRAINING;
-    kit->worker[1].status.epoch = 1;
-    kit->worker[1].status.examples = 100;
-    kit->worker[1].status.loss_sum = 800;
+    assert_int_equal(train(kit, &kit->worker[1], 100), 100);
+    kit->worker[1].status.loss_sum = 970 * 3 - 870 * 2;
     kit->worker[1].status.tables = 2;
     kit->worker[1].status.table[1] = (struct table_facts){.rows = 7,
                                                           .bytes = 70,
@@ -485,7 +505,9 @@ static void test_view(void **state)
                                                           .cache_hits = 4};
     say(kit, &kit->worker[1]);
     coordinator_view(kit->c, kit->now_ms + 2000, &view);
-    assert_int_equal(view.examples, 600);
+    assert_int_equal(view.examples, 970);
+    assert_int_equal(view.times[0].examples, 870);
+    assert_int_equal(view.times[1].examples, 100);
     assert_int_equal(view.examples_total, EXAMPLES);
     assert_true(view.loss == 3);
     /* What a worker keeps is no row of the table; how stale it was counts. */
@@ -494,14 +516,15 @@ static void test_view(void **state)
     assert_int_equal(view.table[1].cache_hits, 4);
     assert_int_equal(view.cache_rows[1], 7);
     assert_int_equal(view.cache_bytes[1], 70);
-    assert_true(view.rate == 300);
-    assert_true(view.seconds_left > 4.6 && view.seconds_left < 4.7);
+    assert_true(view.rate == 485);
+    assert_true(view.seconds_left > 2.1 && view.seconds_left < 2.2);
     reach(kit, STAGE_SAVE);
     all_obey(kit);
     assert_int_equal(kit->memory->state.stage,
                      STAGE_TRAIN); /* epoch 2, statuses of epoch 1 */
     coordinator_view(kit->c, kit->now_ms, &view);
     assert_int_equal(view.examples, 0);
+    assert_int_equal(view.times[1].examples, 130);
     kit_destroy(kit);
 }
 
@@ -553,18 +576,18 @@ static void test_bsp_stops_at_one_clock(void **state)
     (void)state;
     kit->job.train.consistency = CONSISTENCY_BSP;
     reach(kit, STAGE_TRAIN);
-    coordinator_interrupt(kit->c, kit->now_ms);
     for (uint32_t w = 0; w < 2; w++) {
-        kit->worker[w].status.taken = kit->worker[w].status.examples = 10 + w * 10;
+        assert_int_equal(train(kit, &kit->worker[w], 10 + w * 10), 10 + w * 10);
         kit->worker[w].status.clock = 5 + w;
     }
+    coordinator_interrupt(kit->c, kit->now_ms);
     all_obey(kit);
     assert_int_equal(s->stage, STAGE_STOP);
     coordinator_order(kit->c, kit->worker[0].peer, &kit->order);
     assert_int_equal(kit->order.kind, ORDER_STOP);
     assert_int_equal(kit->order.limit, 6);
     assert_int_equal(kit->order.train + 2, kit->order.number);
-    kit->worker[0].status.taken = kit->worker[0].status.examples = 20;
+    assert_int_equal(train_leases(kit, &kit->worker[0], 10, NULL, NULL), 10);
     kit->worker[0].status.clock = 6;
     all_obey(kit);
     assert_int_equal(s->stage, STAGE_SAVE);

@@ -222,10 +222,8 @@ static void test_restarted_coordinator(void **state)
         everyone_speaks(kit);
         assert_int_equal(kit->memory->state.stage, stages[i]);
         if (cut) {
-            for (int w = 0; w < 2; w++) {
-                kit->worker[w].status.taken = kit->worker[w].status.examples = 100;
-                kit->worker[w].status.loss_sum = 200;
-            }
+            for (int w = 0; w < 2; w++)
+                assert_int_equal(train(kit, &kit->worker[w], 100), 100);
             pass_time(kit, 1500);
         } else {
             all_obey(kit);
@@ -250,10 +248,10 @@ static void test_death_while_saving(void **state)
 
         kit->left = calloc(1, sizeof *kit->left);
         reach(kit, STAGE_TRAIN);
+        for (int w = 0; cut && w < 2; w++)
+            assert_int_equal(train(kit, &kit->worker[w], 100), 100);
         if (cut)
             coordinator_interrupt(kit->c, kit->now_ms);
-        for (int w = 0; cut && w < 2; w++)
-            kit->worker[w].status.taken = kit->worker[w].status.examples = 100;
         for (int i = 0; i < 2; i++) { /* at the begin of the save, at its end */
             all_obey(kit);
             coordinator_destroy(kit->c);
@@ -403,7 +401,8 @@ static void test_resume_with_other_data(void **state)
     reach(kit, STAGE_EVALUATE); /* saved at the end of epoch 2 */
     resume(kit, &manifest, 1);
     kit->job.train.epochs = 3;
-    kit->worker[0].status.data = (struct data_facts){2000, 100, 0x0e3, 9};
+    kit->worker[0].status.data = (struct data_facts){
+        .train_examples = 2000, .test_examples = 100, .digest = 0x0e3, .label_mean = 9};
     reach(kit, STAGE_TRAIN);
     assert_int_equal(kit->memory->state.epoch, 3);
     coordinator_order(kit->c, kit->worker[0].peer, &kit->order);

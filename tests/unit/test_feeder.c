@@ -1,5 +1,6 @@
 /* The feeder: whatever it is given to read, every example comes once, in batches that
  * are full but for the last; also when it is stopped in the middle. */
+#include <dirent.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -83,6 +84,7 @@ static struct pass pass_of(const struct kit *kit, uint32_t epoch,
                          .epoch = epoch,
                          .range = range,
                          .ranges = ranges,
+                         .lease = 1,
                          .taken = taken};
 }
 
@@ -326,23 +328,170 @@ static void test_what_comes_next(void **state)
     kit_destroy(kit); /* while it may be reading ahead */
 }
 
-/* With the right guess the batches of the next pass are there before it begins. */
+/* The reader's thread; 0: there is none. */
+static long reader(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    long id = 0;
+
+    assert_non_null(tasks);
+    while ((entry = readdir(tasks))) {
+        char path[300], name[32] = "";
+        FILE *file;
+
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
+        file = fopen(path, "r");
+        if (!file)
+            continue;
+        if (fgets(name, sizeof name, file) && strcmp(name, "reader\n") == 0)
+            id = atol(entry->d_name);
+        fclose(file);
+    }
+    closedir(tasks);
+    return id;
+}
+
+/* It has a name once it is at work. */
+static long await_reader(void)
+{
+    long id;
+
+    while ((id = reader()) == 0)
+        sched_yield();
+    return id;
+}
+
+/* With the right guess the reader is at the next pass before that begins, and goes on;
+ * with a wrong one another begins. */
 static void test_reads_ahead(void **state)
 {
     static const struct range all = {0, EXAMPLES};
     struct kit *kit = kit_create(AHEAD);
     struct pass pass = pass_of(kit, 1, &all, 1, 0), next = pass_of(kit, 2, &all, 1, 0);
     struct err err;
+    long id;
 
     (void)state;
     assert_int_equal(feeder_prepare(kit->feeder, &pass, &err), 0);
+    id = await_reader();
     assert_null(feeder_next(kit->feeder, true)); /* it is not begun */
     assert_int_equal(feeder_begin(kit->feeder, &pass, &next, &err), 0);
+    assert_int_equal(await_reader(), id);
     expect_order(kit, 1);
     assert_null(feeder_next(kit->feeder, true)); /* nor is this */
     assert_int_equal(feeder_end(kit->feeder, &err), 0);
-    assert_int_equal(feeder_begin(kit->feeder, &next, NULL, &err), 0);
+    assert_int_equal(await_reader(), id);
+    assert_int_equal(feeder_begin(kit->feeder, &next, &pass, &err), 0);
+    assert_int_equal(await_reader(), id);
     expect_order(kit, 2);
+    assert_int_equal(feeder_end(kit->feeder, &err), 0);
+    assert_int_equal(feeder_begin(kit->feeder, &next, NULL, &err), 0);
+    assert_int_not_equal(await_reader(), id);
+    expect_order(kit, 2);
+    assert_int_equal(feeder_end(kit->feeder, &err), 0);
+    kit_destroy(kit);
+}
+
+/* Reads until there is nothing for now, of leases up to one that ends at `end`. */
+static void read_leases(struct kit *kit, uint64_t *taken, uint64_t lease, uint64_t end)
+{
+    struct batch *batch;
+
+    while ((batch = feeder_next(kit->feeder, true))) {
+        look_at(kit, batch);
+        *taken += batch->n;
+        assert_int_equal(batch->taken, *taken);
+        assert_true(batch->lease <= lease);
+        if (batch->lease == lease && batch->position == end)
+            assert_true(batch->second_half);
+        feeder_return(kit->feeder, batch);
+    }
+}
+
+/* Leases come while the pass runs, some of them told again: each is read once, and the
+ * reader waits for more without an end. */
+static void test_leases(void **state)
+{
+    struct kit *kit = kit_create(AHEAD);
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct range known[3] = {{0, 0}};
+        struct pass pass = pass_of(kit, 1, known, 1, 0);
+        uint64_t at = 0, taken = 0, first = 1;
+        struct err err;
+
+        memset(kit->seen, 0, sizeof kit->seen);
+        pass.open = true;
+        if (seed % 2)
+            assert_int_equal(feeder_prepare(kit->feeder, &pass, &err), 0);
+        known[0].end = at = seed % 4 > 1 ? 0 : 5 * BATCH;
+        assert_int_equal(feeder_begin(kit->feeder, &pass, NULL, &err), 0);
+        for (uint64_t number = 2; at < EXAMPLES; number++) {
+            uint64_t end = at + rng_at(seed, 1, number) % (8 * BATCH);
+
+            end = end < EXAMPLES ? end : EXAMPLES;
+            if (rng_at(seed, 2, number) % 3)
+                read_leases(kit, &taken, number - 1, at);
+            if (number - first == 3) { /* the oldest is no more told of */
+                memmove(known, known + 1, 2 * sizeof *known);
+                first++;
+            }
+            known[number - first] = (struct range){at, end};
+            assert_int_equal(feeder_extend(kit->feeder, first, known,
+                                           (uint32_t)(number - first + 1), true, &err),
+                             0);
+            at = end;
+        }
+        read_leases(kit, &taken, UINT64_MAX, 0);
+        assert_int_equal(taken, EXAMPLES);
+        assert_null(feeder_next(kit->feeder, true)); /* dry */
+        assert_int_equal(feeder_extend(kit->feeder, 100000, known, 1, true, &err),
+                         -ERR_PEER);
+        assert_int_equal(feeder_extend(kit->feeder, first, known, 1, false, &err), 0);
+        assert_null(feeder_next(kit->feeder, true)); /* over */
+        assert_int_equal(feeder_end(kit->feeder, &err), 0);
+        assert_seen(kit, 1);
+    }
+    kit_destroy(kit);
+}
+
+/* What was prepared is the beginning of what begins, with leases that have come since;
+ * and behind its end the next pass is read. */
+static void test_prepared_leases(void **state)
+{
+    static const struct range leases[] = {{0, 640}, {640, 700}, {700, EXAMPLES}};
+    struct kit *kit = kit_create(AHEAD);
+    struct pass first = pass_of(kit, 1, leases, 1, 0);
+    struct pass whole = pass_of(kit, 1, leases, 2, 0);
+    struct pass next = pass_of(kit, 2, leases, 1, 0);
+    uint64_t taken = 0;
+    struct err err;
+    long id;
+
+    (void)state;
+    first.open = whole.open = next.open = true;
+    assert_int_equal(feeder_prepare(kit->feeder, &first, &err), 0);
+    id = await_reader();
+    assert_int_equal(feeder_begin(kit->feeder, &whole, &next, &err), 0);
+    assert_int_equal(await_reader(), id);
+    read_leases(kit, &taken, 2, 700);
+    assert_int_equal(taken, 700);
+    assert_int_equal(feeder_extend(kit->feeder, 2, leases + 1, 2, false, &err), 0);
+    read_leases(kit, &taken, 3, EXAMPLES);
+    assert_int_equal(taken, EXAMPLES);
+    assert_seen(kit, 1);
+    assert_int_equal(feeder_end(kit->feeder, &err), 0);
+    assert_int_equal(await_reader(), id);
+    /* This epoch is dealt at once. */
+    whole = pass_of(kit, 2, leases, 3, 0);
+    assert_int_equal(feeder_begin(kit->feeder, &whole, NULL, &err), 0);
+    assert_int_equal(await_reader(), id);
+    taken = 0;
+    read_leases(kit, &taken, 3, EXAMPLES);
+    assert_int_equal(taken, EXAMPLES);
+    assert_seen(kit, 2);
     assert_int_equal(feeder_end(kit->feeder, &err), 0);
     kit_destroy(kit);
 }
@@ -393,6 +542,8 @@ int main(void)
         cmocka_unit_test(test_read_only),
         cmocka_unit_test(test_what_comes_next),
         cmocka_unit_test(test_reads_ahead),
+        cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_prepared_leases),
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_second_pass_allocates_nothing),
     };

@@ -71,6 +71,43 @@ static void test_round_trip(void **context)
     assert_int_equal(m->shard[0].facts.rows + m->shard[1].facts.rows, 70);
 }
 
+static void write_and_read(struct state *s)
+{
+    struct err err = {0};
+
+    if (manifest_write(s->dir, &s->manifest, &err))
+        fail_msg("%s", err.text);
+    manifest_release(&s->manifest);
+    if (manifest_read(s->dir, &s->manifest, &err))
+        fail_msg("%s", err.text);
+}
+
+/* Positions that are no numbers of examples, and an epoch that may grow. */
+static void test_positions(void **context)
+{
+    struct state *s = *context;
+    struct manifest *m = &s->manifest;
+    struct err err = {0};
+
+    assert_int_equal(m->data.positions, 0);
+    assert_false(m->grows);
+    m->data.positions = 9ull << 32;
+    m->range[1] = (struct range){7ull << 32 | 5, 9ull << 32};
+    write_and_read(s);
+    assert_true(m->data.positions == 9ull << 32);
+    assert_true(m->range[1].end == 9ull << 32);
+    m->grows = true;
+    m->known = (9ull << 32) - 1;
+    assert_int_equal(manifest_write(s->dir, m, &err), -ERR_INPUT);
+    assert_text(err.text, "passes the training examples");
+    m->known = 12ull << 32;
+    write_and_read(s);
+    assert_true(m->grows && m->known == 12ull << 32);
+    m->known = m->ranges = 0; /* nothing is there yet, but may come */
+    write_and_read(s);
+    assert_true(m->grows && m->known == 0);
+}
+
 /* Everything at its largest fits into the file. */
 static void test_largest(void **context)
 {
@@ -207,6 +244,8 @@ static void test_refused_contents(void **context)
     REFUSES(m->seconds = NAN, "seconds");
     REFUSES(m->seconds = -1, "seconds");
     REFUSES(m->ranges = MANIFEST_RANGES_MAX + 1, "too many ranges");
+    REFUSES(m->data.positions = UINT64_MAX, "impossibly high");
+    REFUSES((m->grows = true, m->known = UINT64_MAX), "impossibly high");
     REFUSES(m->range[0].end = 10, "range is empty");
     REFUSES(m->range[0].end = 101, "passes the training examples");
     REFUSES((m->range[0] = (struct range){0, 60}, m->range[1] = (struct range){0, 60}),
@@ -228,7 +267,7 @@ static void test_refused_contents(void **context)
     REFUSES(m->shard[0].facts.rows = UINT64_MAX, "impossibly many");
     REFUSES(m->shard[0].facts.bytes = UINT64_MAX, "impossibly many");
 #undef REFUSES
-    assert_int_equal(refused, 32);
+    assert_int_equal(refused, 34);
     free(good);
 }
 
@@ -379,13 +418,10 @@ static void test_failing_disk(void **context)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip),
-        TEST(test_largest),
-        TEST(test_every_byte_flipped),
-        TEST(test_not_a_manifest),
-        TEST(test_refused_contents),
-        TEST(test_too_long),
-        TEST(test_forged),
+        TEST(test_round_trip),     TEST(test_positions),
+        TEST(test_largest),        TEST(test_every_byte_flipped),
+        TEST(test_not_a_manifest), TEST(test_refused_contents),
+        TEST(test_too_long),       TEST(test_forged),
         TEST(test_failing_disk),
     };
 

@@ -199,20 +199,20 @@ static void test_orders_arrive(void **state)
     kit_open(&kit, "inproc://coordinator", PATIENCE_MS);
     report(&kit, 1, true);
     next_status(&kit);
-    assert_int_equal(member_order(kit.member, 0, &order, &err), 0);
-    assert_int_equal(member_order(kit.member, 7, &order, &err), 0);
+    assert_int_equal(member_order(kit.member, 0, 0, &order, &err), 0);
+    assert_int_equal(member_order(kit.member, 7, 0, &order, &err), 0);
     assert_int_equal(member_order_number(kit.member), 0);
     assert_false(is_readable(&kit, 0));
     give_order(&kit, 3, 11);
     assert_true(is_readable(&kit, PATIENCE_MS));
     assert_int_equal(member_order_number(kit.member), 3);
     assert_true(is_readable(&kit, 0)); /* until it is fetched */
-    assert_int_equal(member_order(kit.member, 0, &order, &err), 1);
+    assert_int_equal(member_order(kit.member, 0, 0, &order, &err), 1);
     assert_int_equal(order.number, 3);
     assert_int_equal(order.kind, ORDER_TRAIN);
     assert_int_equal(order.epoch, 11);
     assert_false(is_readable(&kit, 0));
-    assert_int_equal(member_order(kit.member, 3, &order, &err), 0);
+    assert_int_equal(member_order(kit.member, 3, 0, &order, &err), 0);
     kit_close(&kit);
 }
 
@@ -228,16 +228,16 @@ static void test_old_and_repeated_orders_do_nothing(void **state)
     next_status(&kit);
     give_order(&kit, 3, 11);
     assert_true(is_readable(&kit, PATIENCE_MS));
-    assert_int_equal(member_order(kit.member, 0, &order, &err), 1);
+    assert_int_equal(member_order(kit.member, 0, 0, &order, &err), 1);
     give_order(&kit, 3, 12); /* a repetition is not looked at */
     give_order(&kit, 2, 13); /* one that was overtaken */
     assert_false(is_readable(&kit, 150));
-    assert_int_equal(member_order(kit.member, 3, &order, &err), 0);
-    assert_int_equal(member_order(kit.member, 0, &order, &err), 1);
+    assert_int_equal(member_order(kit.member, 3, 0, &order, &err), 0);
+    assert_int_equal(member_order(kit.member, 0, 0, &order, &err), 1);
     assert_int_equal(order.epoch, 11);
     give_order(&kit, 4, 14);
     assert_true(is_readable(&kit, PATIENCE_MS));
-    assert_int_equal(member_order(kit.member, 3, &order, &err), 1);
+    assert_int_equal(member_order(kit.member, 3, 0, &order, &err), 1);
     assert_int_equal(order.epoch, 14);
     kit_close(&kit);
 }
@@ -261,7 +261,7 @@ static void test_coordinator_returns(void **state)
     next_status(&kit);
     give_order(&kit, 50, 1);
     assert_true(is_readable(&kit, PATIENCE_MS));
-    assert_int_equal(member_order(kit.member, 0, &order, &err), 1);
+    assert_int_equal(member_order(kit.member, 0, 0, &order, &err), 1);
     port_close(kit.coordinator);
     report(&kit, 2, true); /* to nobody */
     kit.coordinator = kit_listen(kit.net, "", fd, again);
@@ -269,7 +269,7 @@ static void test_coordinator_returns(void **state)
         ;
     give_order(&kit, 1, 2);
     assert_true(is_readable(&kit, PATIENCE_MS));
-    assert_int_equal(member_order(kit.member, 50, &order, &err), 1);
+    assert_int_equal(member_order(kit.member, 50, 0, &order, &err), 1);
     assert_int_equal(order.number, 1);
     assert_int_equal(order.epoch, 2);
     kit_close(&kit);
@@ -290,11 +290,11 @@ static void test_silence_is_a_failure_until_it_ends(void **state)
     kit_open(&kit, "tcp://127.0.0.1:*", TIMEOUT);
     report(&kit, 1, true);
     next_status(&kit);
-    assert_int_equal(member_order(kit.member, 0, &order, &err), 0);
+    assert_int_equal(member_order(kit.member, 0, 0, &order, &err), 0);
     assert_true(is_readable(&kit, PATIENCE_MS));
     assert_in_range(clock_ms() - start, TIMEOUT, 5000);
     for (int i = 0; i < 2; i++) { /* it does not go away by asking */
-        assert_int_equal(member_order(kit.member, 0, &order, &err), -ERR_DEADLINE);
+        assert_int_equal(member_order(kit.member, 0, 0, &order, &err), -ERR_DEADLINE);
         assert_non_null(strstr(err.text, "has been silent for 250 ms"));
         assert_non_null(strstr(err.text, port_endpoint(kit.coordinator)));
     }
@@ -302,7 +302,7 @@ static void test_silence_is_a_failure_until_it_ends(void **state)
     give_order(&kit, 1, 1);
     assert_true(is_readable(&kit, PATIENCE_MS));
     start = clock_ms();
-    while (member_order(kit.member, 0, &order, &err) != 1)
+    while (member_order(kit.member, 0, 0, &order, &err) != 1)
         assert_true(clock_ms() - start < PATIENCE_MS);
     assert_int_equal(order.number, 1);
     kit_close(&kit);
@@ -325,7 +325,7 @@ static void test_answers_keep_silence_away(void **state)
         int rc;
 
         next_status(&kit);
-        rc = member_order(kit.member, 1, &order, &err);
+        rc = member_order(kit.member, 1, 0, &order, &err);
         if (clock_ms() - answered < TIMEOUT) { /* else this test was too slow itself */
             assert_in_range(rc, 0, 1);
             checks++;
@@ -353,7 +353,7 @@ static void test_refusal_is_for_good(void **state)
                      -ERR_PEER);
     assert_true(is_readable(&kit, PATIENCE_MS));
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(member_order(kit.member, 0, &order, &err), -ERR_PEER);
+        assert_int_equal(member_order(kit.member, 0, 0, &order, &err), -ERR_PEER);
         assert_non_null(strstr(err.text, "refused this process"));
         assert_non_null(strstr(err.text, "yours is 0000000000000abc"));
     }
@@ -376,7 +376,7 @@ static void test_other_messages_are_passed_over(void **state)
     kit_send(kit.coordinator, kit_worker, &message, NULL);
     give_order(&kit, 1, 1);
     assert_true(is_readable(&kit, PATIENCE_MS));
-    assert_int_equal(member_order(kit.member, 0, &order, &err), 1);
+    assert_int_equal(member_order(kit.member, 0, 0, &order, &err), 1);
     kit_close(&kit);
 }
 
@@ -407,7 +407,7 @@ static void *report_and_look(void *context)
     for (uint64_t i = 1; known < 20 && i < 10000; i++) {
         report(kit, i, i % 16 == 0);
         if (member_order_number(kit->member) != known &&
-            member_order(kit->member, known, &order, &err) == 1)
+            member_order(kit->member, known, 0, &order, &err) == 1)
             known = order.number;
         usleep(500);
     }

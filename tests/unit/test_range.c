@@ -128,28 +128,51 @@ static void test_shares_of_huge_lists_do_not_overflow(void **state)
     assert_true(before.end == UINT64_MAX);
 }
 
-static void test_drop_takes_from_the_front(void **state)
+/* A list in pieces and in any order is the list again when it is tidied. */
+static void test_tidy(void **state)
 {
     uint64_t draws = 2000000;
 
     (void)state;
     for (int seed = 0; seed < SEEDS; seed++) {
-        struct range list[RANGES], left[RANGES];
-        uint64_t whole[RANGES * 30], rest[RANGES * 30];
-        uint32_t n = random_list(list, &draws), m;
-        uint64_t count = flatten(list, n, whole);
+        struct range list[RANGES], pieces[2 * RANGES];
+        uint64_t whole[RANGES * 30], again[RANGES * 30], count;
+        uint32_t n = random_list(list, &draws), m = 0;
 
-        for (uint64_t taken = 0; taken <= count + 2; taken++) {
-            uint64_t expected = taken < count ? count - taken : 0;
+        count = flatten(list, n, whole);
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t cut = list[i].first +
+                           draw(&draws, list[i].end - list[i].first + 1);
 
-            memcpy(left, list, sizeof left);
-            m = ranges_drop(left, n, taken);
-            for (uint32_t i = 0; i < m; i++)
-                assert_true(left[i].first < left[i].end);
-            assert_int_equal(flatten(left, m, rest), expected);
-            if (expected > 0)
-                assert_memory_equal(rest, whole + taken, expected * sizeof *rest);
+            pieces[m++] = (struct range){list[i].first, cut};
+            pieces[m++] = (struct range){cut, list[i].end};
         }
+        for (uint32_t i = 0; i < m; i++) {
+            uint32_t other = (uint32_t)draw(&draws, m);
+            struct range piece = pieces[i];
+
+            pieces[i] = pieces[other];
+            pieces[other] = piece;
+        }
+        m = ranges_tidy(pieces, m);
+        assert_int_equal(flatten(pieces, m, again), count);
+        assert_memory_equal(again, whole, count * sizeof *again);
+        for (uint32_t i = 0; i < m; i++) {
+            assert_true(pieces[i].first < pieces[i].end);
+            assert_true(i == 0 || pieces[i - 1].end < pieces[i].first);
+        }
+    }
+}
+
+/* Drops the first `taken` positions of a list. */
+static void drop(struct range *range, uint32_t n, uint64_t taken)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t length = range[i].end - range[i].first;
+        uint64_t gone = taken < length ? taken : length;
+
+        range[i].first += gone;
+        taken -= gone;
     }
 }
 
@@ -172,10 +195,11 @@ static uint32_t run_until_cut(struct range *list, uint32_t n, uint32_t workers,
 
         for (uint64_t i = 0; i < taken; i++)
             seen[position[i]]++;
-        m = ranges_drop(share, m, taken);
+        drop(share, m, taken);
         memcpy(next + left, share, m * sizeof *share);
         left += m;
     }
+    left = ranges_tidy(next, left);
     assert_true(left <= POSITIONS);
     memcpy(list, next, left * sizeof *list);
     free(share);
@@ -211,7 +235,7 @@ int main(void)
         cmocka_unit_test(test_a_share_of_nothing),
         cmocka_unit_test(test_a_share_may_replace_its_list),
         cmocka_unit_test(test_shares_of_huge_lists_do_not_overflow),
-        cmocka_unit_test(test_drop_takes_from_the_front),
+        cmocka_unit_test(test_tidy),
         cmocka_unit_test(test_every_position_once_through_many_cuts),
     };
 

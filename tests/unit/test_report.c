@@ -50,7 +50,7 @@ static struct kit *kit_create(void)
                                   .pushes_uncompensated = 16,
                                   .pushes_resent = 15,
                                   .workers = 2,
-                                  .times = {{9, 4, 1}, {8, 2, NAN}},
+                                  .times = {{9, 4, 1, 700}, {8, 2, NAN, 7}},
                                   .tables = 2};
     kit->view.table[0] = (struct table_facts){.rows = 6,
                                               .bytes = 4096,
@@ -151,6 +151,7 @@ static void test_fields(void **state)
         {"staleness.user.histogram.0", 4},
         {"staleness.user.histogram.2", 2},
         {"staleness.item.max", 0},
+        {"waiting.0.examples", 700},
         {"waiting.0.training_seconds", 9},
         {"waiting.0.wait_seconds", 4},
         {"waiting.0.parked_seconds", 1},
