@@ -101,6 +101,7 @@ static void restore_state(struct coordinator *c)
     s->known = m->known;
     if (coordinator_in_epoch(c)) /* the one after those finished */
         s->epoch++;
+    coordinator_saved_floor(c);
 }
 
 int coordinator_create(const struct coordinator_plan *plan,
@@ -434,6 +435,7 @@ static void saved(struct coordinator *c, int64_t now_ms)
     for (uint32_t i = 0; i < c->plan.roster->servers; i++)
         s->checkpoint_bytes += c->server[i].status.shard_bytes;
     c->saved_ms = now_ms;
+    coordinator_saved_floor(c);
     if (s->interrupted)
         end(c, 130, now_ms);
     else
@@ -719,6 +721,12 @@ static void interrupt(struct coordinator *c, int64_t now_ms)
 void coordinator_interrupt(struct coordinator *c, int64_t now_ms)
 {
     interrupt(c, now_ms);
+    keep(c);
+}
+
+void coordinator_fail(struct coordinator *c, const struct err *err, int64_t now_ms)
+{
+    fail(c, err->code, err->text, now_ms);
     keep(c);
 }
 

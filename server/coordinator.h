@@ -104,6 +104,7 @@ struct coordinator_memory {
     struct dealing dealing[2];
     uint64_t dealing_current; /* which one counts */
     int64_t alive_ms; /* when it last looked around; the supervisor watches it */
+    uint64_t floor;   /* positions of data that grow below it will not be read again */
     uint32_t warned;  /* a bit for each table that the user knows to be full */
     /* Where the run stood when it ended: members that have gone do not say it again. */
     struct run_view view;
@@ -158,6 +159,15 @@ void coordinator_interrupt(struct coordinator *coordinator, int64_t now_ms);
  * with !grows that is its end. A level, not an event: say it at any time, again after a
  * restart, and less than before changes nothing. */
 void coordinator_grow(struct coordinator *coordinator, uint64_t known, bool grows);
+
+/* Up to where such data are known. */
+uint64_t coordinator_known(const struct coordinator *coordinator);
+/* Positions below it will not be read again, whatever dies: with checkpoint.dir those
+ * that the newest checkpoint has behind it, else those that the workers have. */
+uint64_t coordinator_floor(struct coordinator *coordinator);
+/* Where the data come from something has failed: ends the run with its sentence. */
+void coordinator_fail(struct coordinator *coordinator, const struct err *err,
+                      int64_t now_ms);
 
 /* The incarnation of a member that was heard last; 0 before. */
 uint32_t coordinator_incarnation(const struct coordinator *coordinator,

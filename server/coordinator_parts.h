@@ -37,6 +37,8 @@ void coordinator_share_out(struct coordinator *coordinator);
 /* Takes up and keeps who has which leases. */
 void coordinator_recall_leases(struct coordinator *coordinator);
 void coordinator_keep_leases(struct coordinator *coordinator);
+/* A checkpoint is whole: what it has behind it will not be read again. */
+void coordinator_saved_floor(struct coordinator *coordinator);
 /* A worker has said where it stands; it may get more. -ERR_PEER: it cannot stand there.
  */
 int coordinator_note_standing(struct coordinator *coordinator, uint32_t worker,

@@ -99,6 +99,43 @@ void coordinator_grow(struct coordinator *c, uint64_t known, bool grows)
     coordinator_keep_leases(c);
 }
 
+uint64_t coordinator_known(const struct coordinator *c)
+{
+    bool dealing = c->dealing->order && c->dealing->order == c->state->train;
+
+    return dealing && c->dealing->known > c->state->known ? c->dealing->known
+                                                          : c->state->known;
+}
+
+/* It is kept before anybody acts on it. */
+static void raise_floor(struct coordinator *c, uint64_t floor)
+{
+    if (floor > c->memory->floor)
+        __atomic_store_n(&c->memory->floor, floor, __ATOMIC_RELEASE);
+}
+
+void coordinator_saved_floor(struct coordinator *c)
+{
+    const struct coordinator_state *s = c->state;
+    uint64_t floor = s->known;
+
+    for (uint32_t i = 0; i < s->ranges; i++)
+        if (s->range[i].first < floor)
+            floor = s->range[i].first;
+    if (s->grows)
+        raise_floor(c, floor);
+}
+
+uint64_t coordinator_floor(struct coordinator *c)
+{
+    const struct coordinator_state *s = c->state;
+    bool training = s->stage == STAGE_TRAIN || s->stage == STAGE_STOP;
+
+    if (!c->plan.job->checkpoint.dir[0] && training && deals(c))
+        raise_floor(c, dealing_floor(c->dealing));
+    return c->memory->floor;
+}
+
 /* --- shares ---------------------------------------------------------------------- */
 
 /* bsp: what a worker had before, when it is the same workers' turn to go on, or an even

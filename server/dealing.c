@@ -137,6 +137,25 @@ uint32_t dealing_left(const struct dealing *d, struct range *range)
     return ranges_tidy(range, n);
 }
 
+static uint64_t lower(uint64_t floor, const struct range *range)
+{
+    return range->first < range->end && range->first < floor ? range->first : floor;
+}
+
+uint64_t dealing_floor(const struct dealing *d)
+{
+    uint64_t floor = d->known;
+
+    for (uint32_t i = 0; i < d->ranges; i++)
+        floor = lower(floor, &d->pool[i]);
+#ifndef MUTANT_FLOOR
+    for (uint32_t w = 0; w < d->rule.workers; w++)
+        for (uint32_t i = 0; i < d->worker[w].count; i++)
+            floor = lower(floor, &d->worker[w].range[i]);
+#endif
+    return floor;
+}
+
 void dealing_copy(struct dealing *to, const struct dealing *from)
 {
     memcpy(to, from, offsetof(struct dealing, pool));

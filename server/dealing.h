@@ -66,6 +66,9 @@ uint32_t dealing_left_most(const struct dealing *dealing);
  * leases from where they stand. `range` has room for dealing_left_most(). */
 uint32_t dealing_left(const struct dealing *dealing, struct range *range);
 
+/* Everybody has all positions below it behind. */
+uint64_t dealing_floor(const struct dealing *dealing);
+
 /* Copies what counts, which is little. */
 void dealing_copy(struct dealing *to, const struct dealing *from);
 

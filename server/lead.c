@@ -37,6 +37,8 @@ static int finish_save(void *context, const char *path, const struct manifest *m
     uint64_t earlier = lead->setup->plan.checkpoint_last;
     uint64_t keep = (uint64_t)job->checkpoint.keep;
 
+    if (lead->setup->secure && lead->setup->secure(lead->setup->data, err))
+        return -err->code;
     if (manifest_write(path, manifest, err))
         return -err->code;
     if (lead->setup->remove_old && manifest->number - earlier < keep)
@@ -141,6 +143,22 @@ static void look_at_interrupts(struct lead *lead)
         coordinator_interrupt(lead->coordinator, clock_ms());
 }
 
+static void look_at_data(struct lead *lead)
+{
+    const struct lead_setup *setup = lead->setup;
+    uint64_t known = coordinator_known(lead->coordinator);
+    bool grows = true;
+    struct err err;
+
+    if (!setup->grow || setup->memory->state.stage == STAGE_END)
+        return;
+    if (setup->grow(setup->data, coordinator_floor(lead->coordinator), &known, &grows,
+                    &err))
+        coordinator_fail(lead->coordinator, &err, clock_ms());
+    else
+        coordinator_grow(lead->coordinator, known, grows);
+}
+
 static void run(struct lead *lead)
 {
     const struct lead_setup *setup = lead->setup;
@@ -152,6 +170,7 @@ static void run(struct lead *lead)
                   TICK_MS);
         take_all(lead);
         look_at_interrupts(lead);
+        look_at_data(lead);
         coordinator_tick(lead->coordinator, clock_ms());
         spread_orders(lead);
         if (setup->progress) {

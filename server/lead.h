@@ -12,6 +12,15 @@ struct lead_setup {
     bool remove_old; /* the first checkpoint replaces all that were there */
     int listen_fd;   /* handed-down control socket, or -1: bind the roster's endpoint */
     int interrupt_fd; /* readable (a signalfd): someone asks to stop; -1 = nobody can */
+    /* Data that grow (plan.grows): called again and again with the positions that will
+     * not be read again (below `floor`) and up to where the run knows them; sets the
+     * latter, and whether there may be more. An error ends the run. NULL: they do not.
+     */
+    int (*grow)(void *data, uint64_t floor, uint64_t *known, bool *grows,
+                struct err *err);
+    /* Makes durable what a checkpoint is about to speak of; with `grow`. */
+    int (*secure)(void *data, struct err *err);
+    void *data;
     /* Both are called from this thread; either may be NULL. */
     void (*progress)(void *context, const struct run_view *view);
     void (*epoch_done)(void *context, const struct epoch_record *record);

@@ -231,6 +231,59 @@ static void test_growth_over_a_cut(void **state)
     kit_destroy(kit);
 }
 
+/* What is not needed any more: without checkpoints what the workers have behind them,
+ * with them what the newest has. */
+static void test_floor(void **state)
+{
+    struct kit *kit = growing_kit(2);
+    struct manifest manifest;
+
+    (void)state;
+    kit->job.checkpoint.dir[0] = '\0';
+    coordinator_grow(kit->c, 300, true);
+    reach(kit, STAGE_TRAIN);
+    assert_int_equal(coordinator_floor(kit->c), 0);
+    assert_int_equal(coordinator_known(kit->c), 300);
+    assert_int_equal(train(kit, &kit->worker[1], 200), 200); /* the first is at 0 */
+    assert_int_equal(coordinator_floor(kit->c), 0);
+    assert_int_equal(train(kit, &kit->worker[0], 10), 10);
+    assert_int_equal(coordinator_floor(kit->c), 10);
+    restart_coordinator(kit);
+    assert_int_equal(coordinator_floor(kit->c), 10); /* though it must be told again */
+    train_all(kit);
+    assert_int_equal(coordinator_floor(kit->c), 300);
+    kit_destroy(kit);
+
+    kit = growing_kit(2);
+    coordinator_grow(kit->c, 300, true);
+    reach(kit, STAGE_TRAIN);
+    assert_int_equal(train_all(kit), 300);
+    assert_int_equal(coordinator_floor(kit->c), 0);
+    coordinator_grow(kit->c, 350, true);
+    coordinator_interrupt(kit->c, kit->now_ms);
+    all_obey(kit);
+    assert_int_equal(coordinator_floor(kit->c), 0); /* it is being written */
+    all_obey(kit);
+    assert_ended(kit, 130, "");
+    assert_int_equal(coordinator_floor(kit->c), 300);
+    resume(kit, &manifest, 1);
+    assert_int_equal(coordinator_floor(kit->c), 300);
+    assert_int_equal(coordinator_known(kit->c), 350);
+    kit_destroy(kit);
+}
+
+static void test_failing_source(void **state)
+{
+    const struct err err = {ERR_SYSTEM, "the disk is full"};
+    struct kit *kit = growing_kit(2);
+
+    (void)state;
+    reach(kit, STAGE_TRAIN);
+    coordinator_fail(kit->c, &err, kit->now_ms);
+    assert_ended(kit, 1, "the disk is full");
+    kit_destroy(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +295,8 @@ int main(void)
         cmocka_unit_test(test_standing_of_an_earlier_order),
         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_growth_over_a_cut),
+        cmocka_unit_test(test_floor),
+        cmocka_unit_test(test_failing_source),
     };
 
     return cmocka_run_group_tests_name("coordinator_leases", tests, NULL, NULL);
