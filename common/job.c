@@ -38,6 +38,39 @@ static const struct setting rows[] = {
      .preset = "tsv",
      .doc = "How the files are laid out: columns separated by tabs or by commas, under "
             "a header line with their names."},
+    {"data.delimiter", SETTING_TEXT, AT(data.delimiter),
+     .doc = "What stands between the columns of tsv and csv files: 1 to 8 bytes, such as "
+            "'|', ';' or '::', with \\t for a tab and \\xHH for any byte. A single blank "
+            "means any run of blanks and tabs. If empty, a tab or a comma, by the format."},
+    {"data.header", SETTING_CHOICE, AT(data.header), .choices = "auto|true|false",
+     .preset = "auto",
+     .doc = "Whether tsv and csv files begin with a line of column names; auto is true. "
+            "Without, columns have the names of data.names, or are called 1, 2, 3 and so "
+            "on."},
+    {"data.names", SETTING_LIST, AT(data.names), .unit = "names",
+     .doc = "Names of the columns of tsv and csv files, in their order, instead of those "
+            "that the files give them."},
+    {"data.quotes", SETTING_CHOICE, AT(data.quotes), .choices = "auto|true|false",
+     .preset = "auto",
+     .doc = "Whether a field may stand in double quotes, with two of them for one; auto is "
+            "true for csv."},
+    {"data.encoding", SETTING_CHOICE, AT(data.encoding), .choices = "utf-8|latin-1",
+     .preset = "utf-8",
+     .doc = "How letters are written in the files. What is not UTF-8 is an error; latin-1 "
+            "is turned into it."},
+    {"data.missing", SETTING_LIST, AT(data.missing), .unit = "texts",
+     .doc = "Texts that mean that a value is missing, such as '?' or 'NA', besides an "
+            "empty field."},
+    {"data.bad_rows", SETTING_CHOICE, AT(data.bad_rows), .choices = "fail|skip",
+     .preset = "fail",
+     .doc = "What becomes of a row that is wrong: fail ends the run with a sentence that "
+            "names file, line and column; skip leaves it out, warns once and counts."},
+    {"data.bad_rows_max", SETTING_INTEGER, AT(data.bad_rows_max), .min = 0, .max = 1e15,
+     .preset = "1000", .may_change = true,
+     .doc = "With data.bad_rows: skip: so many may be left out by each process; one more "
+            "ends the run."},
+    {"data.weight", SETTING_TEXT, AT(data.weight),
+     .doc = "The column with each example's weight. If empty, all weigh the same."},
     {"data.label", SETTING_TEXT, AT(data.label),
      .doc = "The column to predict."},
     {"data.positive_from", SETTING_REAL, AT(data.positive_from), .min = -1e30,
@@ -53,12 +86,23 @@ static const struct setting rows[] = {
     {"data.split.seed", SETTING_INTEGER, AT(data.split_seed), .min = 0, .max = 1e15,
      .preset = "1",
      .doc = "Which examples are held out: the same seed chooses the same ones."},
-    {"data.columns.*.as", SETTING_CHOICE, AT_COLUMN(as), .choices = "key|title",
-     .preset = "key",
-     .doc = "What the column NAME of the files is: the key of a row in a table, or "
-            "a title to show for that key. A name may hold dots and spaces."},
+    {"data.columns.*.as", SETTING_CHOICE, AT_COLUMN(as),
+     .choices = "key|title|keys|number|vector|text|time", .preset = "key",
+     .doc = "What the column NAME of the files is: the key of a row in a table, a title to "
+            "show for that key, any number of keys, a number, a vector of numbers, a text, "
+            "or a date and time. A name may hold dots and spaces."},
     {"data.columns.*.table", SETTING_TEXT, AT_COLUMN(table),
-     .doc = "The table that the column is a key or title of."},
+     .doc = "The table that the column is a key or title of, or has keys of."},
+    {"data.columns.*.separator", SETTING_TEXT, AT_COLUMN(separator), .preset = "|",
+     .doc = "What stands between the parts of keys and of a vector: 1 to 7 bytes."},
+    {"data.columns.*.dim", SETTING_INTEGER, AT_COLUMN(dim), .min = 0, .max = 65536,
+     .preset = "0",
+     .doc = "How many numbers a vector has."},
+    {"data.columns.*.time_format", SETTING_TEXT, AT_COLUMN(time_format),
+     .preset = "seconds",
+     .doc = "How a time is written: seconds, milliseconds or microseconds since 1970, iso "
+            "(2024-05-31, 2024-05-31T12:30:00Z and the like; UTC where no zone is given), "
+            "or a pattern with % as of strptime, such as %d/%m/%Y %H:%M."},
 
     {"data.columns.*.make", SETTING_CHOICE, AT_STEP(make),
      .choices = "none|cross|hour|weekday|recency|history", .preset = "none",

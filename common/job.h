@@ -24,9 +24,6 @@ enum {
     JOB_SOURCES_MAX = 8, /* columns that one is made of */
 };
 
-enum data_format { DATA_TSV, DATA_CSV };
-enum split_by { SPLIT_RANDOM };
-enum column_as { COLUMN_KEY, COLUMN_TITLE };
 /* What becomes of a column's values (docs/preparation.md). */
 enum missing_kind {
     MISSING_FAIL,
@@ -49,6 +46,20 @@ enum make_kind {
     MAKE_HISTORY,
 };
 /* Numbers of choices are on disk and on the wire: new ones come last. */
+enum data_format { DATA_TSV, DATA_CSV };
+enum data_choice { DATA_BY_FORMAT, DATA_YES, DATA_NO };
+enum data_encoding { ENCODING_UTF8, ENCODING_LATIN1 };
+enum bad_rows_kind { BAD_ROWS_FAIL, BAD_ROWS_SKIP };
+enum split_by { SPLIT_RANDOM };
+enum column_as {
+    COLUMN_KEY,
+    COLUMN_TITLE,
+    COLUMN_KEYS,
+    COLUMN_NUMBER,
+    COLUMN_VECTOR,
+    COLUMN_TEXT,
+    COLUMN_TIME,
+};
 enum init_kind {
     INIT_ZERO,
     INIT_CONSTANT,
@@ -146,14 +157,25 @@ struct job_column {
     int as;                      /* enum column_as */
     char table[JOB_NAME_MAX];    /* the table that the column is a key or title of */
     struct job_steps steps;
+    char separator[8]; /* between the parts of keys and vectors */
+    int64_t dim;       /* of a vector */
+    char time_format[JOB_NAME_MAX];
 };
 
 struct job {
     char name[JOB_NAME_MAX];
     struct {
-        char train[JOB_LIST_MAX]; /* files or globs */
-        char test[JOB_LIST_MAX];  /* "" = from the split */
-        int format;               /* enum data_format */
+        char train[JOB_LIST_MAX];   /* files or globs */
+        char test[JOB_LIST_MAX];    /* "" = from the split */
+        int format;                 /* enum data_format */
+        char delimiter[32];         /* with escapes; "" = by the format */
+        int header, quotes;         /* enum data_choice */
+        char names[JOB_LIST_MAX];   /* of the columns */
+        int encoding;               /* enum data_encoding */
+        char missing[JOB_PATH_MAX]; /* a list: what means a missing value */
+        int bad_rows;               /* enum bad_rows_kind */
+        int64_t bad_rows_max;
+        char weight[JOB_NAME_MAX * 2]; /* the column of examples' weights; "" = none */
         char label[JOB_NAME_MAX * 2];
         double positive_from; /* logistic loss: labels >= this count 1, others 0;
                                  NaN = labels must be 0 and 1 already */

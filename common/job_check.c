@@ -48,7 +48,16 @@ static int check_columns(const struct job *job, struct err *err)
     for (int i = 0; i < job->data.columns; i++) {
         const struct job_column *column = &job->data.column[i];
         int table = job_table_index(job, column->table);
+        bool of_table = column->as == COLUMN_KEY || column->as == COLUMN_TITLE ||
+                        column->as == COLUMN_KEYS;
 
+        if (column->as == COLUMN_VECTOR && column->dim == 0)
+            return err_set(err, ERR_INPUT,
+                           "data.columns.%s.dim is not set: it says how many numbers "
+                           "the vector has",
+                           column->name);
+        if (!of_table && !column->table[0])
+            continue;
         if (!column->table[0])
             return err_set(
                 err, ERR_INPUT,

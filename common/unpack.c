@@ -20,6 +20,7 @@ struct unpack {
                 struct err *err);
     unsigned char magic[MAGIC_BYTES]; /* the first bytes of the file, not yet used */
     size_t magics;
+    bool regular;
     bool ended;           /* the file has no more bytes */
     bool open;            /* in the middle of a member or frame */
     bool padding;         /* gzip: only zero bytes may follow (some tools add them) */
@@ -204,6 +205,7 @@ static int open_file(struct unpack *unpack, struct err *err)
     if (S_ISDIR(status.st_mode))
         return err_set(err, ERR_INPUT, "%s is a directory, expected a file",
                        unpack->path);
+    unpack->regular = S_ISREG(status.st_mode);
     return 0;
 }
 
@@ -278,6 +280,11 @@ int unpack_read(struct unpack *unpack, void *to, size_t size, size_t *got,
                 struct err *err)
 {
     return unpack->read(unpack, to, size, got, err);
+}
+
+int unpack_plain_fd(const struct unpack *unpack)
+{
+    return unpack->regular && unpack->read == read_plain ? unpack->fd : -1;
 }
 
 const char *unpack_path(const struct unpack *unpack)

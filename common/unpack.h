@@ -21,6 +21,10 @@ void unpack_close(struct unpack *unpack); /* NULL is fine */
 int unpack_read(struct unpack *unpack, void *to, size_t size, size_t *got,
                 struct err *err);
 
+/* The descriptor of a plain regular file, for pread(); it stays the unpack's. -1: it is
+ * compressed, a pipe or a device. */
+int unpack_plain_fd(const struct unpack *unpack);
+
 /* The path as it was given; valid until unpack_close(). */
 const char *unpack_path(const struct unpack *unpack);
 

@@ -77,7 +77,7 @@ static int predict_all(struct prediction *p, const char *data, struct err *err)
     struct trained *t = p->trained;
     struct examples *examples;
     struct example example;
-    int rc = examples_open(&t->job, data, "--data", false, &examples, err);
+    int rc = examples_open(&t->job, data, "--data", 0, &examples, err);
 
     if (rc)
         return rc;

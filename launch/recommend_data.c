@@ -44,7 +44,8 @@ static int read_columns(struct recommend_data *data, const struct job *job,
     struct examples *examples;
     struct example e;
     struct err full;
-    int rc = examples_open(job, job->data.train, "data.train", true, &examples, err);
+    int rc = examples_open(job, job->data.train, "data.train",
+                           COLUMNS_LABEL | COLUMNS_TEXTS, &examples, err);
 
     if (rc)
         return rc;

@@ -60,7 +60,9 @@ static void must_be_an_example(const struct example *example, bool labels)
 static void read_all(const char *path, bool csv, bool labels)
 {
     static const struct job_column columns[] = {
-        {"user", COLUMN_KEY, "u"}, {"item", COLUMN_KEY, "i"}, {"t", COLUMN_TITLE, "i"}};
+        {.name = "user", .as = COLUMN_KEY, .table = "u"},
+        {.name = "item", .as = COLUMN_KEY, .table = "i"},
+        {.name = "t", .as = COLUMN_TITLE, .table = "i"}};
     struct job *job = calloc(1, sizeof *job);
     struct examples *examples;
     struct example example;
@@ -72,7 +74,8 @@ static void read_all(const char *path, bool csv, bool labels)
     strcpy(job->data.label, "y");
     memcpy(job->data.column, columns, sizeof columns);
     job->data.columns = 3;
-    rc = examples_open(job, path, "f", labels, &examples, &err);
+    rc = examples_open(job, path, "f", (labels ? COLUMNS_LABEL : 0) | COLUMNS_TEXTS,
+                       &examples, &err);
     free(job);
     if (rc) {
         must_be_a_sentence(rc, &err);

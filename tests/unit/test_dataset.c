@@ -8,9 +8,10 @@
 
 static struct job *make_job(const char *train)
 {
-    static const struct job_column columns[] = {{"userId", COLUMN_KEY, "user"},
-                                                {"movieId", COLUMN_KEY, "item"},
-                                                {"title", COLUMN_TITLE, "item"}};
+    static const struct job_column columns[] = {
+        {.name = "userId", .as = COLUMN_KEY, .table = "user"},
+        {.name = "movieId", .as = COLUMN_KEY, .table = "item"},
+        {.name = "title", .as = COLUMN_TITLE, .table = "item"}};
     struct job *job = calloc(1, sizeof *job);
 
     assert_non_null(job);

@@ -15,9 +15,10 @@ static int64_t user_rows; /* 0: the table is sparse */
 /* A job with the columns userId and movieId, a title for the latter, and a rating. */
 static void fill_job(struct job *job, enum data_format format)
 {
-    static const struct job_column columns[] = {{"userId", COLUMN_KEY, "user"},
-                                                {"title", COLUMN_TITLE, "item"},
-                                                {"movieId", COLUMN_KEY, "item"}};
+    static const struct job_column columns[] = {
+        {.name = "userId", .as = COLUMN_KEY, .table = "user"},
+        {.name = "title", .as = COLUMN_TITLE, .table = "item"},
+        {.name = "movieId", .as = COLUMN_KEY, .table = "item"}};
 
     memset(job, 0, sizeof *job);
     job->data.format = format;
@@ -43,7 +44,9 @@ static int read_files(enum data_format format, const char *files, bool need_labe
     assert_non_null(job);
     fill_job(job, format);
     text[0] = '\0';
-    rc = examples_open(job, files, "data.train", need_label, &examples, err);
+    rc = examples_open(job, files, "data.train",
+                       (need_label ? COLUMNS_LABEL : 0) | COLUMNS_TEXTS, &examples,
+                       err);
     free(job);
     if (rc)
         return rc;
@@ -95,7 +98,7 @@ static void test_tsv(void **state)
          "1/31/Dangerous Minds/2.5 2/7/X/4 "},
         {"a\ttitle\trating\tb\tmovieId\tuserId\tc\r\n1\tT\t3\t\"\tm\tu\t\r\n",
          "u/m/T/3 "},
-        {"\xef\xbb\xbfuserId\tmovieId\trating\ttitle\n1\t2\t3\t\n", "1/2//3 "},
+        {"\xef\xbb\xbfuserId\tmovieId\trating\ttitle\n1\t2\t3\t\n", "1/2/-/3 "},
         {"userId\tmovieId\trating\ttitle", ""},
         {"userId\tmovieId\trating\ttitle\n1\t2\t3\t\"4\"", "1/2/\"4\"/3 "},
         {"title\tuserId\tmovieId\trating\n\xef\xbb\xbfT\t1\t2\t3\n",
@@ -125,7 +128,7 @@ static void test_csv(void **state)
         {"userId,movieId,rating,title\n1,2,3,\"\"\n1,2,3,\"\"\"\"\n1,2,3,\"a \"\"b\"\" "
          "c\"\n"
          "1,2,3,\"\"\"a\"\"\"\"\"\n1,2,3,\",\"\n",
-         "1/2//3 1/2/\"/3 1/2/a \"b\" c/3 1/2/\"a\"\"/3 1/2/,/3 "},
+         "1/2/-/3 1/2/\"/3 1/2/a \"b\" c/3 1/2/\"a\"\"/3 1/2/,/3 "},
         {"title,userId,movieId,rating\n\"x\",\"u\"\"1\",m,3\n", "u\"1/m/x/3 "},
         {"userId,movieId,rating,title,note\n1,2,3,T,\"a \"\"note\"\", with a comma\"\n",
          "1/2/T/3 "},
@@ -278,7 +281,8 @@ static void test_where_is_file_and_first_line(void **state)
     fill_job(job, DATA_CSV);
     scratch_text(&scratch, "a.csv",
                  "userId,movieId,rating,title\n1,2,3,\"a\nb\"\n4,5,6,c\n7,8,9,d\n");
-    assert_int_equal(examples_open(job, scratch.path, "--data", true, &examples, &err),
+    assert_int_equal(examples_open(job, scratch.path, "--data",
+                                   COLUMNS_LABEL | COLUMNS_TEXTS, &examples, &err),
                      0);
     free(job);
     for (int i = 0; i < 3; i++) {
@@ -491,7 +495,9 @@ static void test_a_file_that_goes_away(void **state)
     scratch_text(&scratch, "a", "userId\tmovieId\trating\ttitle\n");
     scratch_text(&scratch, "b", "userId\tmovieId\trating\ttitle\n");
     snprintf(list, sizeof list, "%s/a\n%s/b", scratch.dir, scratch.dir);
-    assert_int_equal(examples_open(job, list, "data.train", true, &examples, &err), 0);
+    assert_int_equal(examples_open(job, list, "data.train",
+                                   COLUMNS_LABEL | COLUMNS_TEXTS, &examples, &err),
+                     0);
     assert_int_equal(remove(scratch.path), 0);
     assert_int_equal(examples_next(examples, &example, &err), -ERR_INPUT);
     assert_non_null(strstr(err.text, "/b: no such file"));
@@ -510,11 +516,13 @@ static void test_jobs_without_columns(void **state)
     assert_non_null(job);
     fill_job(job, DATA_TSV);
     job->data.label[0] = '\0';
-    assert_int_equal(examples_open(job, "a", "data.train", true, &examples, &err),
+    assert_int_equal(examples_open(job, "a", "data.train",
+                                   COLUMNS_LABEL | COLUMNS_TEXTS, &examples, &err),
                      -ERR_INPUT);
     assert_string_equal(err.text, "data.label is not set");
     job->data.columns = 0;
-    assert_int_equal(examples_open(job, "a", "data.train", true, &examples, &err),
+    assert_int_equal(examples_open(job, "a", "data.train",
+                                   COLUMNS_LABEL | COLUMNS_TEXTS, &examples, &err),
                      -ERR_INPUT);
     assert_string_equal(err.text, "data.columns has no column that is a key");
     free(job);

@@ -342,8 +342,8 @@ static void choices_are_listed(void **state)
         "uniform, normal, truncated_normal, xavier or he");
     refuses_override(
         f, "data.columns.userId.as=weight",
-        "command line: data.columns.userId.as is 'weight', expected key or "
-        "title");
+        "command line: data.columns.userId.as is 'weight', expected key, "
+        "title, keys, number, vector, text or time");
 }
 
 static void limits_are_kept(void **state)
@@ -480,7 +480,7 @@ static void the_nearest_name_is_offered(void **state)
 {
     static const char *const near[][2] = {
         {"epochs", "train.epochs"},
-        {"dim", "tables.NAME.dim"},
+        {"rows", "tables.NAME.rows"},
         {"tables.user.size.dmi", "tables.user.size.dim"},
         {"table.user.dim", "tables.user.dim"},
         {"data.column.userId.as", "data.columns.userId.as"},
@@ -492,7 +492,7 @@ static void the_nearest_name_is_offered(void **state)
         {"chekpoint.dir", "checkpoint.dir"},
         {"frobnicate", NULL},
         {"tables.user.optimizer.rat", "tables.user.optimizer.rate"},
-        {"tables.user.optimizer.dim", "tables.user.dim"},
+        {"tables.user.optimizer.init", "tables.user.init"},
     };
     struct job job;
     struct err err;

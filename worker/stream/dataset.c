@@ -128,7 +128,8 @@ static int load_files(struct loading *loading, const char *files, const char *wh
     bool test;
     int rc;
 
-    rc = examples_open(loading->job, files, why, true, &loading->examples, err);
+    rc = examples_open(loading->job, files, why, COLUMNS_LABEL, &loading->examples,
+                       err);
     if (rc)
         return rc;
     loading->dataset->key_columns = examples_keys(loading->examples);

@@ -1,222 +1,103 @@
 #include "worker/stream/examples.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/key.h"
-#include "common/number.h"
-#include "common/wording.h"
+#include "worker/stream/columns.h"
 #include "worker/stream/filelist.h"
-#include "worker/stream/records.h"
+#include "worker/stream/source.h"
 
-enum { NO_FIELD = UINT16_MAX, COLUMNS_MAX = UINT16_MAX };
-
-/* A column that the job asks for. */
-struct column {
-    char name[JOB_NAME_MAX * 2];
-    char table[JOB_NAME_MAX]; /* of a key */
-    uint64_t rows;            /* of that table when it is dense, else 0 */
-    bool needed;
-    uint32_t field; /* its number in the file that is open, or NO_FIELD */
-};
+enum { BLOCK_EXAMPLES = 2048, NO_TITLE = -1 };
 
 struct examples {
-    enum data_format format;
-    bool need_label;
+    struct schema schema;
     uint32_t keys;
-    struct column key_column[JOB_COLUMNS_MAX];   /* [keys] */
-    struct column title_column[JOB_COLUMNS_MAX]; /* [keys]; no name = no title */
-    struct column label_column;
+    int title[JOB_COLUMNS_MAX]; /* [keys]: place of each key's title, or NO_TITLE */
     struct filelist list;
-    size_t file;             /* number of the open file in the list */
-    struct records *records; /* owned; NULL at the end of the last file */
-    uint32_t fields;         /* in the open file's header */
-    uint32_t wanted;         /* how many of them are to be split off */
+    size_t file;           /* number of the open file in the list */
+    struct source *source; /* owned */
+    struct block block;
+    uint32_t at;    /* examples of the block that were handed out */
+    uint64_t place; /* of the last of them */
     uint64_t key[JOB_COLUMNS_MAX];
-    const char *key_text[JOB_COLUMNS_MAX];
-    const char *title[JOB_COLUMNS_MAX];
-    char where[JOB_LIST_MAX + 32];
+    const char *key_text[JOB_COLUMNS_MAX], *title_text[JOB_COLUMNS_MAX];
+    char *copy; /* owned; the example's texts, each terminated */
+    size_t copy_room;
 };
-
-/* --- the header ------------------------------------------------------------------ */
-
-/* Adds "; did you mean X?" and the columns that are there to the sentence. */
-static void name_columns(const struct record *header, const char *missing,
-                         struct err *err)
-{
-    char shown[WORDING_SHOWN_MAX];
-    const char *nearest = NULL;
-    size_t best = strlen(missing) / 2 + 1, distance, used = strlen(err->text);
-
-    for (uint32_t i = 0; i < header->split; i++) {
-        distance = wording_distance(missing, header->field[i].text);
-        if (distance < best) {
-            best = distance;
-            nearest = header->field[i].text;
-        }
-    }
-    used += (size_t)snprintf(err->text + used, sizeof err->text - used, "%s%s%s",
-                             nearest ? " (did you mean " : "",
-                             nearest ? wording_shown(nearest, shown) : "",
-                             nearest ? "?)" : "");
-    for (uint32_t i = 0; i < header->split; i++) {
-        if (used + WORDING_SHOWN_MAX + 32 > sizeof err->text) {
-            snprintf(err->text + used, sizeof err->text - used, ", ... (%u in all)",
-                     header->count);
-            return;
-        }
-        used += (size_t)snprintf(err->text + used, sizeof err->text - used, "%s%s",
-                                 i == 0 ? "; its columns are " : ", ",
-                                 wording_shown(header->field[i].text, shown));
-    }
-    if (header->count == 1)
-        snprintf(err->text + used, sizeof err->text - used, " (is data.format right?)");
-}
-
-/* Finds the field of a column in the header. */
-static int bind_column(struct examples *examples, const struct record *header,
-                       struct column *column, const char *path, struct err *err)
-{
-    column->field = NO_FIELD;
-    if (!column->name[0])
-        return 0;
-    for (uint32_t i = 0; i < header->split; i++) {
-        if (strcmp(header->field[i].text, column->name) != 0)
-            continue;
-        if (column->field != NO_FIELD)
-            return err_set(err, ERR_INPUT,
-                           "%.400s has two columns %s (fields %u and %u)", path,
-                           column->name, column->field + 1, i + 1);
-        column->field = i;
-    }
-    if (column->field == NO_FIELD && column->needed) {
-        err_set(err, ERR_INPUT, "%.400s has no column %s", path, column->name);
-        name_columns(header, column->name, err);
-        return -ERR_INPUT;
-    }
-    if (column->field != NO_FIELD && column->field >= examples->wanted)
-        examples->wanted = column->field + 1;
-    return 0;
-}
-
-/* Reads the header of the file that was just opened. */
-static int bind(struct examples *examples, struct records *records, struct err *err)
-{
-    const char *path = records_path(records);
-    struct record header;
-    int rc = records_next(records, COLUMNS_MAX, &header, err);
-
-    if (rc < 0)
-        return rc;
-    if (rc == 0)
-        return err_set(err, ERR_INPUT,
-                       "%.400s is empty, expected a line with the names of its columns",
-                       path);
-    if (header.count > header.split)
-        return err_set(err, ERR_INPUT, "%.400s has %u columns, expected at most %d",
-                       path, header.count, COLUMNS_MAX);
-    examples->fields = header.count;
-    examples->wanted = 0;
-    rc = bind_column(examples, &header, &examples->label_column, path, err);
-    for (uint32_t i = 0; rc == 0 && i < examples->keys; i++) {
-        rc = bind_column(examples, &header, &examples->key_column[i], path, err);
-        if (rc == 0)
-            rc = bind_column(examples, &header, &examples->title_column[i], path, err);
-    }
-    return rc;
-}
 
 /* --- files ----------------------------------------------------------------------- */
 
 static int open_file(struct examples *examples, size_t number, struct err *err)
 {
-    struct records *records;
-    int rc;
+    struct piece piece = {examples->list.path[number], 0, PIECE_END};
 
-    rc = records_open(examples->list.path[number], examples->format, &records, err);
-    if (rc)
-        return rc;
-    rc = bind(examples, records, err);
-    if (rc) {
-        records_close(records);
-        return rc;
-    }
-    records_close(examples->records);
-    examples->records = records;
     examples->file = number;
-    return 0;
+    examples->place = 0;
+    return source_open(examples->source, &piece, err);
+}
+
+/* Pipes can be opened only once. */
+static bool is_pipe(const char *path)
+{
+    struct stat status;
+
+    return strcmp(path, "-") == 0 ||
+           (stat(path, &status) == 0 && S_ISFIFO(status.st_mode));
 }
 
 /* Opens each file once, so that a wrong one is found before hours of work, and the
- * first one to stay. Pipes can be opened only once: their turn comes later. */
+ * first one to stay. The turn of pipes comes later. */
 static int open_all(struct examples *examples, struct err *err)
 {
-    struct stat status;
     int rc = 0;
 
     for (size_t i = examples->list.files - 1; rc == 0 && i > 0; i--)
-        if (stat(examples->list.path[i], &status) < 0 || !S_ISFIFO(status.st_mode))
+        if (!is_pipe(examples->list.path[i]))
             rc = open_file(examples, i, err);
     return rc ? rc : open_file(examples, 0, err);
 }
 
-/* The title column of a table, "" if it has none. */
-static const char *title_of(const struct job *job, const char *table)
+/* --- columns --------------------------------------------------------------------- */
+
+static bool wants_text(const struct schema_column *column)
 {
-    for (int i = 0; i < job->data.columns; i++)
-        if (job->data.column[i].as == COLUMN_TITLE &&
-            strcmp(job->data.column[i].table, table) == 0)
-            return job->data.column[i].name;
-    return "";
+    return (column->kind == VALUE_TEXT && !column->unread) || column->keep_text;
 }
 
-static void take_columns(struct examples *examples, const struct job *job)
+static void find_keys_and_titles(struct examples *examples)
 {
-    const struct job_column *column;
-    struct column *key, *title;
-    int table;
+    const struct schema_column *column = examples->schema.column;
+    uint32_t columns = examples->schema.columns;
 
-    for (int i = 0; i < job->data.columns; i++) {
-        column = &job->data.column[i];
-        if (column->as != COLUMN_KEY)
-            continue;
-        key = &examples->key_column[examples->keys];
-        title = &examples->title_column[examples->keys];
-        table = job_table_index(job, column->table);
-        snprintf(key->name, sizeof key->name, "%s", column->name);
-        snprintf(key->table, sizeof key->table, "%s", column->table);
-        key->rows = table < 0 ? 0 : (uint64_t)job->table[table].rows;
-        key->needed = true;
-        snprintf(title->name, sizeof title->name, "%s", title_of(job, column->table));
-        title->needed = examples->need_label;
+    while (examples->keys < columns && column[examples->keys].kind == VALUE_KEY)
         examples->keys++;
+    for (uint32_t k = 0; k < examples->keys; k++) {
+        examples->title[k] = NO_TITLE;
+        for (uint32_t c = examples->keys; c < columns; c++)
+            if (column[c].kind == VALUE_TEXT && column[c].table[0] &&
+                strcmp(column[c].table, column[k].table) == 0)
+                examples->title[k] = (int)c;
     }
-    if (examples->need_label)
-        snprintf(examples->label_column.name, sizeof examples->label_column.name, "%s",
-                 job->data.label);
-    examples->label_column.needed = true;
 }
 
 int examples_open(const struct job *job, const char *files, const char *why,
-                  bool need_label, struct examples **examples, struct err *err)
+                  unsigned wanted, struct examples **examples, struct err *err)
 {
     struct examples *made = calloc(1, sizeof *made);
     int rc;
 
     if (!made)
-        return err_set(err, ERR_MEMORY, "%s: no memory to read the files", why);
-    made->format = (enum data_format)job->data.format;
-    made->need_label = need_label;
-    take_columns(made, job);
-    if (made->keys == 0)
-        rc = err_set(err, ERR_INPUT, "data.columns has no column that is a key");
-    else if (need_label && !job->data.label[0])
-        rc = err_set(err, ERR_INPUT, "data.label is not set");
-    else
+        return err_set(err, ERR_MEMORY, "%s: no memory to read examples", why);
+    rc = schema_of_job(job, wanted, &made->schema, err);
+    find_keys_and_titles(made);
+    if (rc == 0)
         rc = filelist_init(&made->list, files, why, err);
+    if (rc == 0)
+        rc = source_create(job, &made->schema, &made->source, err);
+    if (rc == 0)
+        rc = block_create(&made->block, &made->schema, BLOCK_EXAMPLES, err);
     if (rc == 0) {
         rc = open_all(made, err);
         if (rc)
@@ -234,8 +115,11 @@ void examples_close(struct examples *examples)
 {
     if (!examples)
         return;
-    records_close(examples->records);
+    source_destroy(examples->source);
+    if (examples->block.schema)
+        block_release(&examples->block);
     filelist_release(&examples->list);
+    free(examples->copy);
     free(examples);
 }
 
@@ -248,85 +132,81 @@ uint32_t examples_keys(const struct examples *examples)
 
 const char *examples_where(struct examples *examples)
 {
-    snprintf(examples->where, sizeof examples->where, "%s line %" PRIu64,
-             examples->list.path[examples->file],
-             examples->records ? records_line(examples->records) : 0);
-    return examples->where;
+    return source_where(examples->source, examples->place);
 }
 
-static int wrong_count(struct examples *examples, const struct record *record,
-                       struct err *err)
+/* Copies a text of example i to *to, which moves on; NULL where there is none. */
+static const char *copy_text(const struct examples *examples, int c, uint32_t i,
+                             char **to)
 {
-    return err_set(err, ERR_INPUT, "%s: %u field%s, expected %u as in the header",
-                   examples_where(examples), record->count,
-                   record->count == 1 ? "" : "s", examples->fields);
+    const struct values *values;
+    char *text = *to;
+    size_t length;
+
+    if (c == NO_TITLE || !wants_text(&examples->schema.column[c]))
+        return NULL;
+    values = &examples->block.column[c];
+    length = values->offset[i + 1] - values->offset[i];
+    if (length)
+        memcpy(text, values->text + values->offset[i], length);
+    text[length] = '\0';
+    *to += length + 1;
+    return text;
 }
 
-static int take_label(struct examples *examples, const struct field *field,
-                      float *label, struct err *err)
+static int copy_room(struct examples *examples, uint32_t i, struct err *err)
 {
-    char shown[WORDING_SHOWN_MAX];
-    enum number_found found = number_parse(field->text, field->length, label);
+    const struct schema *schema = &examples->schema;
+    size_t bytes = 0;
+    char *larger;
 
-    if (found == NUMBER_GOOD)
+    for (uint32_t c = 0; c < schema->columns; c++)
+        if (wants_text(&schema->column[c]))
+            bytes += examples->block.column[c].offset[i + 1] -
+                     examples->block.column[c].offset[i] + 1;
+    /* Two keys may have one table, and so one title. */
+    bytes *= examples->keys;
+    if (bytes <= examples->copy_room)
         return 0;
-    return err_set(err, ERR_INPUT, "%s, column %s: '%s' is %s",
-                   examples_where(examples), examples->label_column.name,
-                   wording_shown(field->text, shown),
-                   found == NUMBER_NONE ? "not a number" : "too large for a float");
-}
-
-/* Dense tables have the keys that they have. */
-static int check_key(struct examples *examples, const struct column *column,
-                     const struct field *field, uint64_t key, struct err *err)
-{
-    char shown[WORDING_SHOWN_MAX];
-
-#ifndef MUTANT_STREAM_DENSE_KEY
-    if (column->rows && key >= column->rows)
-        return err_set(
-            err, ERR_INPUT,
-            "%s, column %s: the key '%s' is no row of table %s, which has the "
-            "rows 0 to %" PRIu64 " (tables.%s.rows)",
-            examples_where(examples), column->name, wording_shown(field->text, shown),
-            column->table, column->rows - 1, column->table);
-#endif
+    larger = realloc(examples->copy, 2 * bytes);
+    if (!larger)
+        return err_set(err, ERR_MEMORY, "no memory for texts of %zu bytes", bytes);
+    examples->copy = larger;
+    examples->copy_room = 2 * bytes;
     return 0;
 }
 
-static int take_fields(struct examples *examples, const struct field *field,
-                       struct example *example, struct err *err)
+static int take(struct examples *examples, uint32_t i, struct example *example,
+                struct err *err)
 {
-    for (uint32_t i = 0; i < examples->keys; i++) {
-        const struct field *key = &field[examples->key_column[i].field];
-        uint32_t title = examples->title_column[i].field;
+    const struct block *block = &examples->block;
+    int label = examples->schema.label, rc = copy_room(examples, i, err);
+    char *to = examples->copy;
 
-        if (key->length == 0)
-            return err_set(err, ERR_INPUT, "%s, column %s: the key is empty",
-                           examples_where(examples), examples->key_column[i].name);
-        examples->key[i] = key_of_text(key->text, key->length);
-        if (check_key(examples, &examples->key_column[i], key, examples->key[i], err))
-            return -err->code;
-        examples->key_text[i] = key->text;
-        examples->title[i] = title == NO_FIELD ? NULL : field[title].text;
+    if (rc)
+        return rc;
+    examples->place = block->place[i];
+    for (uint32_t k = 0; k < examples->keys; k++) {
+        examples->key[k] = block->column[k].key[i];
+        examples->key_text[k] = copy_text(examples, (int)k, i, &to);
+        examples->title_text[k] = copy_text(examples, examples->title[k], i, &to);
+        if (examples->title_text[k] && !*examples->title_text[k])
+            examples->title_text[k] = NULL; /* the column is not there, or empty */
     }
     example->key = examples->key;
     example->key_text = examples->key_text;
-    example->title = examples->title;
-    example->label = NAN;
-    if (!examples->need_label)
-        return 0;
-    return take_label(examples, &field[examples->label_column.field], &example->label,
-                      err);
+    example->title = examples->title_text;
+    example->label = label == SCHEMA_NONE ? NAN : block->column[label].number[i];
+    return 0;
 }
 
 int examples_next(struct examples *examples, struct example *example, struct err *err)
 {
-    struct record record;
     int rc;
 
-    for (;;) {
-        rc = records_next(examples->records, examples->wanted, &record, err);
+    while (examples->at == examples->block.n) {
+        examples->at = 0;
+        rc = source_next(examples->source, &examples->block, err);
         if (rc < 0)
             return rc;
         if (rc > 0)
@@ -337,10 +217,11 @@ int examples_next(struct examples *examples, struct example *example, struct err
         if (rc)
             return rc;
     }
-#ifndef MUTANT_STREAM_FIELD_COUNT
-    if (record.count != examples->fields)
-        return wrong_count(examples, &record, err);
-#endif
-    rc = take_fields(examples, record.field, example, err);
+    rc = take(examples, examples->at++, example, err);
     return rc ? rc : 1;
+}
+
+const struct bad_rows *examples_bad_rows(const struct examples *examples)
+{
+    return source_bad_rows(examples->source);
 }

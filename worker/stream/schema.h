@@ -21,10 +21,12 @@ struct schema_column {
     bool optional;               /* a file may lack it: then it is missing everywhere */
     bool may_miss;               /* an example may lack it; else that is an error */
     bool keep_text;              /* of a key: as it stands in the file, too */
+    bool unread;                 /* text that is only looked for: empty in blocks */
     uint32_t dim;                /* of a vector */
     uint64_t rows;            /* a key's table is dense and has so many rows; else 0 */
     char table[JOB_NAME_MAX]; /* of a key, for sentences; may be "" */
     char separator[8];        /* between the parts of keys and vectors */
+    char time_format[JOB_NAME_MAX]; /* as data.columns.*.time_format; "" = seconds */
 };
 
 enum { SCHEMA_COLUMNS_MAX = JOB_COLUMNS_MAX + 4, SCHEMA_NONE = -1 };

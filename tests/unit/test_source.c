@@ -1,0 +1,442 @@
+/* Pieces of files as blocks: each record once, typed values, rows left out. */
+#include "tests/unit/scratch.h"
+
+#include <math.h>
+
+#include "common/key.h"
+#include "common/log.h"
+#include "common/rng.h"
+#include "worker/stream/columns.h"
+#include "worker/stream/source.h"
+
+enum { CAPACITY = 100 };
+
+static struct job *make_job(enum data_format format)
+{
+    struct job *job = calloc(1, sizeof *job);
+
+    assert_non_null(job);
+    job_init(job);
+    job->data.format = format;
+    return job;
+}
+
+static void set(struct job *job, const char *name, const char *value)
+{
+    struct err err = {0};
+
+    if (job_set(job, name, value, "test", &err))
+        fail_msg("%s", err.text);
+}
+
+/* Writes a block's examples as text, a line each. */
+static void print_value(FILE *out, const struct schema_column *column,
+                        const struct values *v, uint32_t i)
+{
+    if (column->kind == VALUE_KEY && v->missing && v->missing[i])
+        fprintf(out, "-");
+    else if (column->kind == VALUE_KEY)
+        fprintf(out, "%llu", (unsigned long long)v->key[i]);
+    else if (column->kind == VALUE_NUMBER)
+        fprintf(out, "%.9g", (double)v->number[i]);
+    else if (column->kind == VALUE_TIME)
+        fprintf(out, "%lld", (long long)v->time[i]);
+    else if (column->kind == VALUE_TEXT)
+        fprintf(out, "%.*s", (int)(v->offset[i + 1] - v->offset[i]),
+                v->text + v->offset[i]);
+    for (uint32_t k = 0; column->kind == VALUE_VECTOR && k < column->dim; k++)
+        fprintf(out, "%g,", (double)v->number[(size_t)i * column->dim + k]);
+    for (uint32_t k = v->offset ? v->offset[i] : 0;
+         column->kind == VALUE_KEYS && k < v->offset[i + 1]; k++)
+        fprintf(out, "%llu*%g,", (unsigned long long)v->key[k], (double)v->number[k]);
+}
+
+static void print_block(FILE *out, const struct block *block)
+{
+    for (uint32_t i = 0; i < block->n; i++) {
+        fprintf(out, "@%llu", (unsigned long long)block->place[i]);
+        for (uint32_t c = 0; c < block->schema->columns; c++) {
+            fputc(' ', out);
+            print_value(out, &block->schema->column[c], &block->column[c], i);
+        }
+        fputc('\n', out);
+    }
+}
+
+struct reading {
+    struct schema schema;
+    struct source *source;
+    struct block block;
+};
+
+static void begin_reading(struct reading *reading, const struct job *job)
+{
+    struct err err = {0};
+
+    if (schema_of_job(job, COLUMNS_LABEL, &reading->schema, &err) ||
+        source_create(job, &reading->schema, &reading->source, &err) ||
+        block_create(&reading->block, &reading->schema, CAPACITY, &err))
+        fail_msg("%s", err.text);
+}
+
+static void end_reading(struct reading *reading)
+{
+    source_destroy(reading->source);
+    block_release(&reading->block);
+}
+
+static int read_piece(struct reading *reading, const char *path, uint64_t begin,
+                      uint64_t end, FILE *out, struct err *err)
+{
+    struct piece piece = {path, begin, end};
+    int rc = source_open(reading->source, &piece, err);
+
+    while (rc == 0 && (rc = source_next(reading->source, &reading->block, err)) > 0) {
+        assert_in_range(reading->block.n, 1, CAPACITY);
+        print_block(out, &reading->block);
+        rc = 0;
+    }
+    return rc;
+}
+
+/* Reads the file in pieces between the cuts; the caller frees the text. */
+static char *read_pieces(const struct job *job, const char *path, const uint64_t *cut,
+                         uint32_t cuts)
+{
+    struct reading reading;
+    struct err err = {0};
+    size_t size;
+    char *text;
+    FILE *out = open_memstream(&text, &size);
+
+    begin_reading(&reading, job);
+    for (uint32_t i = 0; i <= cuts; i++)
+        if (read_piece(&reading, path, i ? cut[i - 1] : 0,
+                       i < cuts ? cut[i] : PIECE_END, out, &err))
+            fail_msg("%s", err.text);
+    end_reading(&reading);
+    fclose(out);
+    return text;
+}
+
+static void expect(const struct job *job, const char *path, const char *expected)
+{
+    char *text = read_pieces(job, path, NULL, 0);
+
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void expect_error(const struct job *job, const char *path, const char *sentence)
+{
+    struct reading reading;
+    struct err err = {0};
+    size_t size;
+    char *text;
+    FILE *out = open_memstream(&text, &size);
+
+    begin_reading(&reading, job);
+    assert_int_equal(read_piece(&reading, path, 0, PIECE_END, out, &err), -ERR_INPUT);
+    if (!strstr(err.text, sentence))
+        fail_msg("'%s' has no '%s'", err.text, sentence);
+    end_reading(&reading);
+    fclose(out);
+    free(text);
+}
+
+/* --- pieces ---------------------------------------------------------------------- */
+
+static struct job *small_job(enum data_format format)
+{
+    struct job *job = make_job(format);
+
+    set(job, "data.label", "y");
+    set(job, "data.columns.a.table", "t");
+    return job;
+}
+
+/* Every pair of cuts of a small file. */
+static void test_each_record_once(void **state)
+{
+    static const char text[] = "\xef\xbb\xbfy\ta\n1\tx\n2\t33\r\n3.5\t444\n4\ty\n5\tzz";
+    struct job *job = small_job(DATA_TSV);
+    struct scratch scratch;
+    char *whole, *pieces;
+
+    (void)state;
+    scratch_init(&scratch);
+    scratch_text(&scratch, "f", text);
+    whole = read_pieces(job, scratch.path, NULL, 0);
+    assert_non_null(strstr(whole, "@7 "));
+    for (uint64_t a = 0; a < sizeof text + 2; a++)
+        for (uint64_t b = a; b < sizeof text + 2; b++) {
+            const uint64_t cut[] = {a, b};
+
+            pieces = read_pieces(job, scratch.path, cut, 2);
+            assert_string_equal(pieces, whole);
+            free(pieces);
+        }
+    free(whole);
+    free(job);
+    scratch_release(&scratch);
+}
+
+/* Large enough for several buffers, with lines of all lengths. */
+static void test_pieces_of_a_large_file(void **state)
+{
+    enum { ROWS = 120000, CUTS = 40 };
+    struct job *job = small_job(DATA_CSV);
+    struct scratch scratch;
+    uint64_t cut[CUTS];
+    char *whole, *pieces;
+    FILE *file;
+
+    (void)state;
+    scratch_init(&scratch);
+    file = fopen(scratch_path(&scratch, "f"), "w");
+    fprintf(file, "a,y,rest\n");
+    for (int i = 0; i < ROWS; i++)
+        fprintf(file, "%llu,%d.%d,%*s\n",
+                (unsigned long long)(rng_at(1, 1, (uint64_t)i) >> (i % 64)), i % 10,
+                i % 7, i == 77 ? 600000 : i % 30, "x");
+    fclose(file);
+    whole = read_pieces(job, scratch.path, NULL, 0);
+    for (int i = 0; i < CUTS; i++)
+        cut[i] = (uint64_t)i * 100003;
+    pieces = read_pieces(job, scratch.path, cut, CUTS);
+    assert_string_equal(pieces, whole);
+    free(pieces);
+    free(whole);
+    free(job);
+    scratch_release(&scratch);
+}
+
+static void test_compressed_files_only_whole(void **state)
+{
+    struct job *job = small_job(DATA_TSV);
+    struct reading reading;
+    struct scratch scratch;
+    struct err err = {0};
+
+    (void)state;
+    scratch_init(&scratch);
+    scratch_write(&scratch, "f", "\x1f\x8b\x08\x00", 4);
+    begin_reading(&reading, job);
+    assert_int_equal(
+        source_open(reading.source, &(struct piece){scratch.path, 5, 9}, &err),
+        -ERR_INPUT);
+    assert_non_null(strstr(err.text, "can only be read whole"));
+    end_reading(&reading);
+    free(job);
+    scratch_release(&scratch);
+}
+
+/* --- values ---------------------------------------------------------------------- */
+
+static void test_kinds_of_columns(void **state)
+{
+    struct job *job = small_job(DATA_CSV);
+    struct scratch scratch;
+
+    (void)state;
+    set(job, "data.columns.g.as", "keys");
+    set(job, "data.columns.v.as", "vector");
+    set(job, "data.columns.v.dim", "2");
+    set(job, "data.columns.v.separator", " ");
+    set(job, "data.columns.n.as", "number");
+    set(job, "data.columns.n.missing", "mean");
+    set(job, "data.columns.t.missing", "mean");
+    set(job, "data.columns.t.as", "time");
+    set(job, "data.columns.s.as", "text");
+    set(job, "data.missing", "?,NA");
+    scratch_init(&scratch);
+    scratch_text(&scratch, "f",
+                 "a,g,v,n,t,s,y\n"
+                 "1,2|3,0.5 -1,7.25,10,\"x, \"\"y\"\"\",1\n"
+                 "\"12\",,\"3 4\",?,NA,,2\n");
+    expect(job, scratch.path,
+           "@14 1 2*1,3*1, 0.5,-1, 7.25 10000000 x, \"y\" 1\n"
+           "@48 12  3,4, nan -9223372036854775808  2\n");
+    scratch_text(&scratch, "f", "a,g,v,n,t,s,y\n1,2,0.5,7,1,x,1\n");
+    expect_error(job, scratch.path, "f line 2, column v: 1 numbers, expected 2");
+    scratch_text(&scratch, "f", "a,g,v,n,t,s,y\n1,2,1 2,7,soon,x,1\n");
+    expect_error(job, scratch.path,
+                 "f line 2, column t: 'soon' is no time in the form 'seconds'");
+    scratch_text(&scratch, "f", "a,g,v,n,t,s,y\n1,2||3,1 2,7,1,x,1\n");
+    expect_error(job, scratch.path, "f line 2, column g: key 2 is empty");
+    scratch_text(&scratch, "f", "a,g,v,n,t,s,y\n?,2,1 2,7,1,x,1\n");
+    expect_error(job, scratch.path, "f line 2, column a: a value is missing: ?");
+    free(job);
+    scratch_release(&scratch);
+}
+
+/* Fields of all lengths through the fast and the slow way must agree with common/. */
+static void test_keys_and_numbers_as_elsewhere(void **state)
+{
+    static const char *const texts[] = {"0",
+                                        "7",
+                                        "00",
+                                        "007",
+                                        "12345678",
+                                        "123456789",
+                                        "1234567890123456",
+                                        "12345678901234567",
+                                        "18446744073709551615",
+                                        "18446744073709551616",
+                                        "-1",
+                                        "-9223372036854775808",
+                                        "1.5",
+                                        "0.1",
+                                        ".5",
+                                        "5.",
+                                        "-.25",
+                                        "3.141592653",
+                                        "16777217",
+                                        "99999999",
+                                        "0.000001",
+                                        "123456.789012345",
+                                        "1e3",
+                                        "1.0000000596",
+                                        "-0",
+                                        "8388608.5000001",
+                                        "33554435.0000",
+                                        "1000000000000001"};
+    struct job *job = small_job(DATA_TSV);
+    struct scratch scratch;
+    char text[2048] = "a\ty\n", expected[4096] = "";
+
+    (void)state;
+    scratch_init(&scratch);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected),
+                 "@%zu %llu %.9g\n", strlen(text),
+                 (unsigned long long)key_of_text(texts[i], strlen(texts[i])),
+                 (double)strtof(texts[i], NULL));
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s\t%s\n", texts[i],
+                 texts[i]);
+    }
+    for (int level = 2; level <= 4; level++) {
+        char name[] = {'v', (char)('0' + level), '\0'};
+
+        setenv("ROWHOUSE_KERNELS", name, 1);
+        expect(job, scratch_text(&scratch, "f", text), expected);
+    }
+    unsetenv("ROWHOUSE_KERNELS");
+    free(job);
+    scratch_release(&scratch);
+}
+
+static void test_delimiters(void **state)
+{
+    struct job *job = small_job(DATA_TSV);
+    struct scratch scratch;
+    char expected[100];
+
+    (void)state;
+    scratch_init(&scratch);
+    set(job, "data.delimiter", "::");
+    scratch_text(&scratch, "f", "y::a::b\n1::2::3\n4:::5::6\n");
+    snprintf(expected, sizeof expected, "@8 2 1\n@16 %llu 4\n",
+             (unsigned long long)key_of_text(":5", 2));
+    expect(job, scratch.path, expected);
+    set(job, "data.delimiter", "\\x01");
+    expect(job, scratch_text(&scratch, "f", "y\1a\n1\0012\n"), "@4 2 1\n");
+    set(job, "data.delimiter", ", ");
+    expect(job, scratch_text(&scratch, "f", "y, a\n1, 2\n"), "@5 2 1\n");
+    free(job);
+    scratch_release(&scratch);
+}
+
+static void test_without_a_header(void **state)
+{
+    struct job *job = make_job(DATA_TSV);
+    struct scratch scratch;
+
+    (void)state;
+    scratch_init(&scratch);
+    set(job, "data.header", "false");
+    set(job, "data.delimiter", " ");
+    set(job, "data.label", "3");
+    set(job, "data.columns.1.table", "t");
+    scratch_text(&scratch, "f", "7 8 9\n 10\t 11  12 \n13 14 15\r\n");
+    expect(job, scratch.path, "@0 7 9\n@6 10 12\n@19 13 15\n");
+    set(job, "data.names", "u,i,r");
+    expect_error(job, scratch.path, "f has no column 3; its columns are u, i, r");
+    set(job, "data.label", "r");
+    set(job, "data.names", "1,r");
+    expect_error(job, scratch.path, "f has 3 columns, but data.names has 2 names");
+    scratch_text(&scratch, "f", "1 2\n1 2 3\n");
+    expect_error(job, scratch.path, "f line 2: 3 fields, expected 2 as in the first");
+    free(job);
+    scratch_release(&scratch);
+}
+
+static void test_encodings(void **state)
+{
+    struct job *job = small_job(DATA_CSV);
+    struct scratch scratch;
+
+    (void)state;
+    set(job, "data.columns.s.as", "text");
+    scratch_init(&scratch);
+    scratch_text(&scratch, "f", "a,s,y\n1,x,1\n2,Am\xe9lie,2\n3,x,3\n");
+    expect_error(job, scratch.path, "f line 3, field 2: the byte 0xe9 is no UTF-8");
+    set(job, "data.encoding", "latin-1");
+    expect(job, scratch.path, "@6 1 x 1\n@12 2 Am\xc3\xa9lie 2\n@23 3 x 3\n");
+    scratch_text(&scratch, "f", "a,s,y\n2,\"\"\"Am\xe9lie\"\"\",2\n");
+    expect(job, scratch.path, "@6 2 \"Am\xc3\xa9lie\" 2\n");
+    free(job);
+    scratch_release(&scratch);
+}
+
+/* --- rows left out --------------------------------------------------------------- */
+
+static void test_bad_rows(void **state)
+{
+    struct job *job = small_job(DATA_TSV);
+    struct scratch scratch;
+    struct reading reading;
+    struct err err = {0};
+    char text[512];
+    FILE *out;
+
+    (void)state;
+    log_set_level(LOG_SILENT);
+    scratch_init(&scratch);
+    scratch_text(&scratch, "f", "a\ty\n1\tx\n2\n3\t3\n4\t4\t4\n\xff\t5\n\t6\n7\t7\n");
+    expect_error(job, scratch.path, "f line 2, column y: 'x' is not a number");
+    set(job, "data.bad_rows", "skip");
+    set(job, "data.bad_rows_max", "5");
+    expect(job, scratch.path, "@10 3 3\n@27 7 7\n");
+    begin_reading(&reading, job);
+    out = fmemopen(text, sizeof text, "w");
+    assert_int_equal(read_piece(&reading, scratch.path, 0, PIECE_END, out, &err), 0);
+    assert_int_equal(source_bad_rows(reading.source)->count, 5);
+    assert_non_null(strstr(source_bad_rows(reading.source)->first, "f line 2, column"));
+    /* what was left out before counts in the next piece, too */
+    assert_int_equal(read_piece(&reading, scratch.path, 0, PIECE_END, out, &err),
+                     -ERR_INPUT);
+    assert_non_null(strstr(err.text, "more than 5 wrong rows (data.bad_rows_max): "));
+    fclose(out);
+    end_reading(&reading);
+    free(job);
+    scratch_release(&scratch);
+    log_set_level(LOG_INFO);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_record_once),
+        cmocka_unit_test(test_pieces_of_a_large_file),
+        cmocka_unit_test(test_compressed_files_only_whole),
+        cmocka_unit_test(test_kinds_of_columns),
+        cmocka_unit_test(test_keys_and_numbers_as_elsewhere),
+        cmocka_unit_test(test_delimiters),
+        cmocka_unit_test(test_without_a_header),
+        cmocka_unit_test(test_encodings),
+        cmocka_unit_test(test_bad_rows),
+    };
+
+    return cmocka_run_group_tests_name("source", tests, NULL, NULL);
+}

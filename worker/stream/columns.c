@@ -1,0 +1,78 @@
+#include "worker/stream/columns.h"
+
+#include <string.h>
+
+/* Where each kind of column of a job becomes one of a schema. */
+static enum value_kind kind_of(int as)
+{
+    switch (as) {
+    case COLUMN_KEYS:
+        return VALUE_KEYS;
+    case COLUMN_NUMBER:
+        return VALUE_NUMBER;
+    case COLUMN_VECTOR:
+        return VALUE_VECTOR;
+    case COLUMN_TIME:
+        return VALUE_TIME;
+    case COLUMN_TITLE:
+    case COLUMN_TEXT:
+        return VALUE_TEXT;
+    default:
+        return VALUE_KEY;
+    }
+}
+
+static struct schema_column *add(const struct job *job, const struct job_column *from,
+                                 struct schema *schema)
+{
+    int place = schema_add(schema, from->name, kind_of(from->as));
+    struct schema_column *column = &schema->column[place];
+    int table = job_table_index(job, from->table);
+
+    /* A text or list may be empty without being missing. */
+    column->may_miss = from->steps.missing != MISSING_FAIL ||
+                       column->kind == VALUE_TEXT || column->kind == VALUE_KEYS;
+    column->dim = (uint32_t)from->dim;
+    column->rows = table < 0 ? 0 : (uint64_t)job->table[table].rows;
+    snprintf(column->table, sizeof column->table, "%s", from->table);
+    snprintf(column->separator, sizeof column->separator, "%s", from->separator);
+    snprintf(column->time_format, sizeof column->time_format, "%s", from->time_format);
+    return column;
+}
+
+static void add_all(const struct job *job, unsigned wanted, struct schema *schema)
+{
+    const struct job_column *from;
+    struct schema_column *column;
+
+    for (int pass = 0; pass < 3; pass++) {
+        for (int i = 0; i < job->data.columns; i++) {
+            from = &job->data.column[i];
+            if (from->steps.make != MAKE_NONE)
+                continue; /* in no file */
+            if ((from->as == COLUMN_KEY ? 0 : from->as == COLUMN_TITLE ? 1 : 2) != pass)
+                continue;
+            column = add(job, from, schema);
+            column->keep_text = pass == 0 && (wanted & COLUMNS_TEXTS);
+            column->optional = pass == 1 && !(wanted & COLUMNS_LABEL);
+            column->unread = pass == 1 && !(wanted & COLUMNS_TEXTS);
+        }
+    }
+}
+
+int schema_of_job(const struct job *job, unsigned wanted, struct schema *schema,
+                  struct err *err)
+{
+    *schema = SCHEMA_EMPTY;
+    add_all(job, wanted, schema);
+    if (schema->columns == 0 || schema->column[0].kind != VALUE_KEY)
+        return err_set(err, ERR_INPUT, "data.columns has no column that is a key");
+    if (!(wanted & COLUMNS_LABEL))
+        return 0;
+    if (!job->data.label[0])
+        return err_set(err, ERR_INPUT, "data.label is not set");
+    schema->label = schema_add(schema, job->data.label, VALUE_NUMBER);
+    if (job->data.weight[0])
+        schema->weight = schema_add(schema, job->data.weight, VALUE_NUMBER);
+    return 0;
+}

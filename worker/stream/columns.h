@@ -1,0 +1,25 @@
+/* Which columns a job wants of its data, and of what kind. Any thread. */
+#ifndef ROWHOUSE_WORKER_STREAM_COLUMNS_H
+#define ROWHOUSE_WORKER_STREAM_COLUMNS_H
+
+#include "worker/stream/schema.h"
+
+enum columns_wanted {
+    COLUMNS_LABEL =
+        1, /* the label and the weight; without, no title is needed either */
+    COLUMNS_TEXTS = 2, /* titles, and keys as they stand in the file */
+};
+
+/* The columns of data.columns, then the label and the weight. Key columns come first,
+ * in the job's order, so that the i-th of them is place i; then their titles, then the
+ * others in the job's order. Titles are looked for without COLUMNS_TEXTS too, so that a
+ * wrong name is found by whoever reads first, but are then not read. Columns that are
+ * made (data.columns.*.make) are in no file and not among them. A key, number, time or
+ * vector may miss where data.columns.*.missing says what becomes of it.
+ *
+ * `wanted`: enum columns_wanted, or-ed. -ERR_INPUT: data.columns has no key, or
+ * data.label is not set. */
+int schema_of_job(const struct job *job, unsigned wanted, struct schema *schema,
+                  struct err *err);
+
+#endif

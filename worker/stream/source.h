@@ -1,0 +1,54 @@
+/* A source: the examples of a piece of a file, as blocks, in the order of the file.
+ *
+ * A piece is a range of bytes. A record belongs to the piece in which it begins, so
+ * that pieces [0, a), [a, b), [b, PIECE_END) have each record once between them.
+ * Compressed files, pipes and standard input can only be read whole. Where CSV with
+ * quotes may be cut says worker/stream/cuts.h; other text anywhere.
+ *
+ * One thread for each source. Nothing is allocated after the first pieces, but for a
+ * record longer than any before. */
+#ifndef ROWHOUSE_WORKER_STREAM_SOURCE_H
+#define ROWHOUSE_WORKER_STREAM_SOURCE_H
+
+#include "worker/stream/block.h"
+
+#define PIECE_END UINT64_MAX
+
+struct piece {
+    const char *path;    /* "-" is standard input */
+    uint64_t begin, end; /* bytes [begin, end); 0 and PIECE_END: all of it */
+};
+
+/* Rows that were left out (data.bad_rows: skip), since source_create(). */
+struct bad_rows {
+    uint64_t count;
+    char first[ERR_TEXT_MAX]; /* the sentence about the first of them */
+};
+
+struct source;
+
+/* For files of the job's data settings; `schema` is borrowed, `job` is not. Errors as
+ * of reader_create(). */
+int source_create(const struct job *job, const struct schema *schema,
+                  struct source **source, struct err *err);
+void source_destroy(struct source *source); /* NULL is fine */
+
+/* Begins a piece; what was left of the one before is dropped. The file's header is read
+ * and checked even where the piece begins later. `piece` is copied. Errors as of
+ * reader_begin() and unpack_open(); -ERR_INPUT for a part of what can only be read
+ * whole. */
+int source_open(struct source *source, const struct piece *piece, struct err *err);
+
+/* Fills the block anew (its schema is the source's) with the next examples: 1, and
+ * there is at least one, often fewer than its capacity; 0 at the end of the piece.
+ * Errors name file, line and column; do not go on after one. */
+int source_next(struct source *source, struct block *block, struct err *err);
+
+/* "FILE line N" of an example of the last block, by its place[]; valid until the next
+ * call. Counts the lines before it, which takes a while in a large file. */
+const char *source_where(struct source *source, uint64_t place);
+
+/* What was left out so far; valid as long as the source. */
+const struct bad_rows *source_bad_rows(const struct source *source);
+
+#endif
