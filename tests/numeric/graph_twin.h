@@ -167,6 +167,10 @@ static inline void twin_layer(struct twin *t, uint32_t i, const uint32_t *from,
     case LAYER_CROSS:
         twin_cross(x, x2, weight, rows, w, y);
         break;
+    case LAYER_BIAS:
+        for (uint32_t j = 0; j < rows * w; j++)
+            y[j] = x[j] + weight[j % w];
+        break;
     case LAYER_ACTIVATION:
     case LAYER_FLATTEN:
         memcpy(y, x, t->n * s * w * sizeof *y);
@@ -213,7 +217,7 @@ static inline void twin_run(struct twin *t)
         twin_shape(t, i, from, inputs);
         twin_layer(t, i, from, inputs, inlet, t->parameter[parameter]);
         inlet += inputs == 0;
-        parameter += kind == LAYER_DENSE || kind == LAYER_CROSS ||
+        parameter += kind == LAYER_DENSE || kind == LAYER_CROSS || kind == LAYER_BIAS ||
                      kind == LAYER_LAYER_NORM || kind == LAYER_BATCH_NORM;
         parameter += kind == LAYER_BATCH_NORM;
     }

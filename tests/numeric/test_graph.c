@@ -129,7 +129,8 @@ static bool learns(const struct house *h, const char *name)
     const struct graph_layer *l = &h->layer[i];
     bool does = l->kind == LAYER_ROWS || l->kind == LAYER_BAG ||
                 l->kind == LAYER_DENSE || l->kind == LAYER_CROSS ||
-                l->kind == LAYER_LAYER_NORM || l->kind == LAYER_BATCH_NORM;
+                l->kind == LAYER_BIAS || l->kind == LAYER_LAYER_NORM ||
+                l->kind == LAYER_BATCH_NORM;
 
     for (uint32_t j = 0; l->input[j]; j++)
         does |= learns(h, l->input[j]);

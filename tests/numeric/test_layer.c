@@ -166,6 +166,32 @@ static void dot_twin(const struct trial *t, double (*part)[FLOATS_MAX], double *
     }
 }
 
+static void match_sizes(struct trial *t)
+{
+    t->n[0] = t->rows * t->width;
+    t->n[1] = t->steps * t->width;
+    t->n[PARTS] = t->rows * t->steps;
+}
+
+static void run_match(struct trial *t)
+{
+    match_forward(t->part[0], t->part[1], t->rows, t->steps, t->width, t->y);
+    match_backward(t->part[0], t->part[1], t->dy, t->rows, t->steps, t->width,
+                   t->dpart[0], t->dpart[1]);
+}
+
+static void match_twin(const struct trial *t, double (*part)[FLOATS_MAX], double *y)
+{
+    for (uint32_t i = 0; i < t->rows; i++)
+        for (uint32_t j = 0; j < t->steps; j++) {
+            double total = 0;
+
+            for (uint32_t l = 0; l < t->width; l++)
+                total += part[0][i * t->width + l] * part[1][j * t->width + l];
+            y[i * t->steps + j] = total;
+        }
+}
+
 static void norm_sizes(struct trial *t)
 {
     t->n[0] = t->n[PARTS] = t->rows * t->width;
@@ -212,6 +238,7 @@ static void batch_norm_twin(const struct trial *t, double (*part)[FLOATS_MAX],
 static const struct layer_case cases[] = {
     {"dense", run_dense, dense_twin, dense_sizes},
     {"cross", run_cross, cross_twin, cross_sizes},
+    {"match", run_match, match_twin, match_sizes},
     {"pool", run_pool, pool_twin, steps_sizes},
     {"pairs", run_pairs, pairs_twin, pairs_sizes},
     {"fm", run_fm, fm_twin, fm_sizes},
@@ -219,7 +246,8 @@ static const struct layer_case cases[] = {
     {"layer norm", run_layer_norm, layer_norm_twin, norm_sizes},
     {"batch norm", run_batch_norm, batch_norm_twin, norm_sizes},
 };
-enum { CASES = sizeof cases / sizeof cases[0] };
+/* The first ones are products of matrices. */
+enum { CASES = sizeof cases / sizeof cases[0], PRODUCTS = 3 };
 
 /* --- what is checked ---------------------------------------------------------------
  */
@@ -312,7 +340,7 @@ static void levels_give_the_same_bits(void **state)
     static struct trial t, twin;
 
     (void)state;
-    for (uint32_t c = 2; c < CASES; c++)
+    for (uint32_t c = PRODUCTS; c < CASES; c++)
         for (uint32_t width = 1; width <= 40; width++) {
             trial_init(&twin, &cases[c], width, ACTIVATION_TANH, CPU_V2);
             cases[c].run(&twin);
@@ -391,6 +419,39 @@ static void softmax_of_large_and_small(void **state)
     assert_true(fabs(log_sum - (1000 + log1p(exp(-1)))) < 1e-6);
     assert_true(fabsf(p[0] - 0.7310586f) < 1e-6f && fabsf(p[1] - 0.2689414f) < 1e-6f);
     assert_true(p[2] == 0 && p[3] == 0 && p[4] == 0);
+}
+
+static void softmax_has_the_same_bits(void **state)
+{
+    enum { WIDTH_MAX = 70, COUNT = 3 * WIDTH_MAX };
+
+    (void)state;
+    for (uint32_t width = 1; width <= WIDTH_MAX; width++) {
+        float x[COUNT], y[COUNT], dy[COUNT], first[2][COUNT], p[WIDTH_MAX];
+        double log_sum = 0;
+
+        for (uint32_t i = 0; i < COUNT; i++)
+            x[i] = 5 * number(20 + width, i);
+        for (enum cpu_level l = CPU_V2; l <= cpu_level(); l++) {
+            const struct layer_kernels *k = layer_kernels(l);
+            double now = k->softmax(x, width, p);
+
+            memcpy(y, x, sizeof y);
+            for (uint32_t i = 0; i < COUNT; i++)
+                dy[i] = number(7, i);
+            k->activate(ACTIVATION_SOFTMAX, 0, 3, width, y);
+            k->activation_through(ACTIVATION_SOFTMAX, 0, x, y, 3, width, dy);
+            assert_memory_equal(p, y, width * sizeof *p);
+            if (l == CPU_V2) {
+                memcpy(first[0], y, sizeof y);
+                memcpy(first[1], dy, sizeof dy);
+                log_sum = now;
+            }
+            assert_memory_equal(first[0], y, sizeof y);
+            assert_memory_equal(first[1], dy, sizeof dy);
+            assert_true(log_sum == now);
+        }
+    }
 }
 
 /* --- rows of tables ----------------------------------------------------------------
@@ -532,6 +593,7 @@ int main(void)
         cmocka_unit_test(activations_are_exact_everywhere),
         cmocka_unit_test(nothing_hides_what_is_no_number),
         cmocka_unit_test(softmax_of_large_and_small),
+        cmocka_unit_test(softmax_has_the_same_bits),
         cmocka_unit_test(rows_by_their_places),
         cmocka_unit_test(bags_of_rows),
         cmocka_unit_test(columns_side_by_side),

@@ -205,6 +205,7 @@ static void shapes_costs_and_parameters(void **state)
     (void)state;
     assert_int_equal(create(&graph, l, COUNT(l), "score", 8, true, &err), 0);
     assert_int_equal(graph_layers(graph), COUNT(l));
+    assert_int_equal(graph_inputs(graph), 1);
     for (uint32_t i = 0; i < COUNT(l); i++) {
         struct graph_info info = graph_info(graph, i);
 
@@ -227,6 +228,16 @@ static void shapes_costs_and_parameters(void **state)
     }
     graph_destroy(graph);
     graph_destroy(NULL);
+}
+
+/* Each of its parts counts. */
+static void seeds_of_dropout(void **state)
+{
+    (void)state;
+    assert_true(graph_seed(1, 2, 3) == graph_seed(1, 2, 3));
+    assert_true(graph_seed(1, 2, 3) != graph_seed(1, 2, 4));
+    assert_true(graph_seed(1, 2, 3) != graph_seed(1, 3, 3));
+    assert_true(graph_seed(1, 2, 3) != graph_seed(2, 2, 3));
 }
 
 static void kinds_have_names(void **state)
@@ -366,6 +377,7 @@ int main(void)
         cmocka_unit_test(settings_out_of_range),
         cmocka_unit_test(numbers_out_of_range),
         cmocka_unit_test(shapes_costs_and_parameters),
+        cmocka_unit_test(seeds_of_dropout),
         cmocka_unit_test(kinds_have_names),
         cmocka_unit_test(values_share_their_room),
         cmocka_unit_test(batch_norm_runs_along),

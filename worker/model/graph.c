@@ -13,6 +13,7 @@ const struct layer_type *layer_type(enum layer_kind kind)
         [LAYER_NUMBERS] = &type_numbers,
         [LAYER_DENSE] = &type_dense,
         [LAYER_CROSS] = &type_cross,
+        [LAYER_BIAS] = &type_bias,
         [LAYER_ACTIVATION] = &type_activation,
         [LAYER_CONCAT] = &type_concat,
         [LAYER_STACK] = &type_stack,
@@ -42,6 +43,11 @@ int layer_kind_of(const char *name)
         if (strcmp(layer_type((enum layer_kind)kind)->name, name) == 0)
             return kind;
     return -1;
+}
+
+uint32_t graph_inputs(const struct graph *graph)
+{
+    return graph->inputs;
 }
 
 uint32_t graph_layers(const struct graph *graph)

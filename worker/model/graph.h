@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "common/rng.h"
 #include "worker/model/layer.h"
 
 enum {
@@ -29,6 +30,7 @@ enum layer_kind {
     LAYER_NUMBERS,    /* input: [steps][width] numbers, which have no gradient */
     LAYER_DENSE,      /* f(x W + b), step by step: [s][w] -> [s][width] */
     LAYER_CROSS,      /* x0, x -> x0 * (x W + b) + x; x may be left out: x0 */
+    LAYER_BIAS,       /* x + b, the same b for each example and step */
     LAYER_ACTIVATION, /* f(x) */
     LAYER_CONCAT,     /* side by side: [s][a], [s][b], .. -> [s][a + b + ..] */
     LAYER_STACK,      /* below each other: [a][w], [b][w], .. -> [a + b + ..][w] */
@@ -104,6 +106,12 @@ struct graph_batch {
     float *const *gradient;        /* in training: the same shapes, added to */
 };
 
+/* The same numbers are dropped whenever a worker computes a clock again. */
+static inline uint64_t graph_seed(uint64_t seed, uint32_t worker, uint64_t clock)
+{
+    return rng_at(seed, worker, clock);
+}
+
 struct graph;
 
 /* Compiles `layers` descriptions for batches of at most `capacity` examples. Values of
@@ -116,7 +124,9 @@ int graph_create(struct graph **graph, const struct graph_layer *layer, uint32_t
                  bool training, struct err *err);
 void graph_destroy(struct graph *graph); /* NULL is fine */
 
-/* Layers in the order in which they are computed. */
+/* Input layers, which a batch has to bring; then all layers, in the order in which they
+ * are computed. */
+uint32_t graph_inputs(const struct graph *graph);
 uint32_t graph_layers(const struct graph *graph);
 struct graph_info graph_info(const struct graph *graph, uint32_t i);
 uint32_t graph_parameters(const struct graph *graph);

@@ -1,5 +1,6 @@
 /* Layers of a graph that have parameters or bring rows, and activations: for each its
  * shape, then its computation. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -66,6 +67,7 @@ static int compile_rows(struct graph *graph, struct node *node, struct err *err)
 static struct layer_rows rows_from(const struct node *node,
                                    const struct graph_input *input)
 {
+    assert((uint64_t)node->layer.first + node->layer.width <= input->stride);
     return (struct layer_rows){.value = input->value + node->layer.first,
                                .pos = input->pos,
                                .stride = input->stride,
@@ -112,7 +114,7 @@ static void bag_backward(const struct graph *graph, const struct node *node,
                            input->gradient + node->layer.first);
 }
 
-/* --- dense and cross ------------------------------------------------------------- */
+/* --- dense, cross, bias ---------------------------------------------------------- */
 
 static int compile_dense(struct graph *graph, struct node *node, struct err *err)
 {
@@ -194,6 +196,38 @@ static void back_cross(const struct graph *graph, const struct node *node,
                    node_batch_rows(node, batch), node->shape.width,
                    node_scratch(graph, node), batch->gradient[node->parameter],
                    node_gradient_in(graph, node, 0), node_gradient_in(graph, node, x));
+}
+
+static int compile_bias(struct graph *graph, struct node *node, struct err *err)
+{
+    node_compile_same(graph, node, err);
+    return node_add_parameter(
+        graph, node, "bias",
+        (struct graph_parameter){.rows = 1, .columns = node->shape.width}, err);
+}
+
+static void run_bias(const struct graph *graph, const struct node *node,
+                     const struct graph_batch *batch, bool training)
+{
+    float *y = node_own_value(graph, node);
+
+    (void)training;
+    graph->k->fill(batch->parameter[node->parameter], node_batch_rows(node, batch),
+                   node->shape.width, y);
+    graph->k->add(node_value_in(graph, node, batch, 0), node_batch_floats(node, batch),
+                  y);
+}
+
+static void back_bias(const struct graph *graph, const struct node *node,
+                      const struct graph_batch *batch)
+{
+    const float *dy = node_gradient(graph, node);
+    float *dx = node_gradient_in(graph, node, 0);
+
+    graph->k->add_rows(dy, node_batch_rows(node, batch), node->shape.width,
+                       batch->gradient[node->parameter]);
+    if (dx)
+        graph->k->add(dy, node_batch_floats(node, batch), dx);
 }
 
 /* --- activation and dropout ------------------------------------------------------ */
@@ -405,6 +439,7 @@ const struct layer_type type_dense = {"dense",       1,         1,
                                       compile_dense, run_dense, back_dense};
 const struct layer_type type_cross = {"cross",       1,         2,
                                       compile_cross, run_cross, back_cross};
+const struct layer_type type_bias = {"bias", 1, 1, compile_bias, run_bias, back_bias};
 const struct layer_type type_activation = {
     "activation", 1, 1, compile_activation, run_activation, back_activation};
 const struct layer_type type_dropout = {"dropout",       1,           1,

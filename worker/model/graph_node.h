@@ -63,8 +63,8 @@ struct layer_type {
 const struct layer_type *layer_type(enum layer_kind kind);
 
 extern const struct layer_type type_rows, type_bag, type_numbers, type_dense,
-    type_cross, type_activation, type_concat, type_stack, type_flatten, type_add,
-    type_multiply, type_dot, type_pairs, type_fm, type_pool, type_layer_norm,
+    type_cross, type_bias, type_activation, type_concat, type_stack, type_flatten,
+    type_add, type_multiply, type_dot, type_pairs, type_fm, type_pool, type_layer_norm,
     type_batch_norm, type_dropout;
 
 static inline uint32_t node_floats(const struct node *node)

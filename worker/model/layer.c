@@ -123,3 +123,24 @@ void cross_backward(const struct layer_kernels *k, const float *x0, const float 
                         dx ? dx + at : NULL);
     }
 }
+
+void match_forward(const float *a, const float *b, uint32_t rows, uint32_t others,
+                   uint32_t width, float *y)
+{
+    struct blas_rows left = {a, rows, width}, right = {b, others, width};
+
+    memset(y, 0, (size_t)rows * others * sizeof *y);
+    blas_add_products(left, right, width, y, others);
+}
+
+void match_backward(const float *a, const float *b, const float *dy, uint32_t rows,
+                    uint32_t others, uint32_t width, float *da, float *db)
+{
+    struct blas_rows left = {a, rows, width}, right = {b, others, width};
+    struct blas_rows slope = {dy, rows, others};
+
+    if (da)
+        blas_add_mapped(slope, right, width, da, width);
+    if (db)
+        blas_add_outer(slope, others, left, width, db, width);
+}

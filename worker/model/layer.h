@@ -36,4 +36,13 @@ void cross_backward(const struct layer_kernels *k, const float *x0, const float 
                     const float *weight, const float *dy, uint32_t rows, uint32_t width,
                     float *z, float *dweight, float *dx0, float *dx);
 
+/* Inner products of each row of a [rows][width] with each of b [others][width]: y is
+ * [rows][others]. What examples of a batch are to each other (in-batch negatives), or
+ * to items that they all share, is no layer of a graph: a's and b's gradients come from
+ * here. da and db may be NULL. */
+void match_forward(const float *a, const float *b, uint32_t rows, uint32_t others,
+                   uint32_t width, float *y);
+void match_backward(const float *a, const float *b, const float *dy, uint32_t rows,
+                    uint32_t others, uint32_t width, float *da, float *db);
+
 #endif
