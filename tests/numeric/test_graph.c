@@ -362,6 +362,30 @@ static void assert_same_values(const struct house *h, const struct graph *a,
     }
 }
 
+static void slice_step(struct house *h, struct graph *graph, uint32_t example)
+{
+    struct graph_input input[TWIN_LAYERS];
+    struct graph_batch slice = graph_slice(graph, &h->batch, example, 1, input);
+
+    graph_forward(graph, &slice, true);
+    for (uint32_t i = 0; i < h->outputs; i++) {
+        uint32_t at = twin_find(&h->twin, h->output[i]);
+        uint32_t floats = h->twin.steps[at] * h->twin.width[at];
+
+        for (uint32_t j = 0; j < floats; j++)
+            graph_gradient(graph, i)[j] += h->dy[i][example * floats + j];
+    }
+    graph_backward(graph, &slice);
+}
+
+static void check_equal(const struct house *h, const float *a, const float *b,
+                        uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        assert_near(h, "a sum of slices' slopes, number", i, (double)b[i],
+                    (double)a[i]);
+}
+
 /* A graph for evaluation has room only for what is needed at the same time. */
 static void less_room_changes_nothing(void **state)
 {
@@ -429,6 +453,37 @@ static void order_changes_nothing(void **state)
     }
 }
 
+/* A whole batch, or one example after the other: equal gradients, and with dropout the
+ * same numbers dropped. */
+static void slices_add_up(void **state)
+{
+    static struct house h, parts;
+    uint32_t sliced = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct graph *graph, *lean;
+
+        build(&h, seed);
+        build(&parts, seed);
+        graph = created(&h, h.n, true);
+        lean = created(&h, 1, true);
+        if (graph_may_slice(graph)) {
+            step(&h, graph);
+            graph_backward(graph, &h.batch);
+            for (uint32_t e = 0; e < h.n; e++)
+                slice_step(&parts, lean, e);
+            check_equal(&h, h.table_slope[0], parts.table_slope[0],
+                        TWIN_LAYERS * TWIN_WEIGHTS);
+            check_equal(&h, h.slope[0], parts.slope[0], 2 * TWIN_LAYERS * TWIN_WEIGHTS);
+            sliced++;
+        }
+        graph_destroy(lean);
+        graph_destroy(graph);
+    }
+    assert_in_range(sliced, 20, 90);
+}
+
 static void a_step_calls_for_no_memory(void **state)
 {
     static struct house h;
@@ -456,6 +511,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(graphs_are_their_twins),
         cmocka_unit_test(less_room_changes_nothing),
         cmocka_unit_test(order_changes_nothing),
+        cmocka_unit_test(slices_add_up),
         cmocka_unit_test(a_step_calls_for_no_memory),
     };
 

@@ -148,3 +148,37 @@ void graph_backward(struct graph *graph, const struct graph_batch *batch)
             type->backward(graph, node, batch);
     }
 }
+
+bool graph_may_slice(const struct graph *graph)
+{
+    for (uint32_t i = 0; i < graph->nodes; i++)
+        if (graph->node[i].layer.kind == LAYER_BATCH_NORM)
+            return false;
+    return true;
+}
+
+struct graph_batch graph_slice(const struct graph *graph,
+                               const struct graph_batch *whole, uint32_t first,
+                               uint32_t n, struct graph_input *input)
+{
+    struct graph_batch slice = *whole;
+
+    for (uint32_t i = 0; i < graph->nodes; i++) {
+        const struct node *node = &graph->node[i];
+        struct graph_input *in = &input[node->inlet];
+
+        if (node->inputs > 0)
+            continue;
+        *in = whole->input[node->inlet];
+        if (node->layer.kind == LAYER_NUMBERS)
+            in->value += (size_t)first * node_floats(node);
+        else if (node->layer.kind == LAYER_BAG)
+            in->offset += first;
+        else
+            in->pos += (size_t)first * node->shape.steps;
+    }
+    slice.n = n;
+    slice.first = first;
+    slice.input = input;
+    return slice;
+}

@@ -98,12 +98,15 @@ struct graph_input {
 };
 
 struct graph_batch {
-    uint32_t n;    /* examples, 1 .. capacity */
-    uint64_t seed; /* of dropout: made of seed, worker and clock */
-    const struct graph_input
-        *input;                    /* input layers in the order of their description */
-    const float *const *parameter; /* graph_parameter() by index: [rows][columns] */
-    float *const *gradient;        /* in training: the same shapes, added to */
+    uint32_t n;     /* examples, 1 .. capacity */
+    uint32_t first; /* of a slice: number of its first example */
+    uint64_t seed;  /* of dropout: graph_seed() */
+    /* For each input layer, in the order of their description. */
+    const struct graph_input *input;
+    /* For each graph_parameter(): [rows][columns]; in training also gradients of the
+     * same shapes, which are added to. */
+    const float *const *parameter;
+    float *const *gradient;
 };
 
 /* The same numbers are dropped whenever a worker computes a clock again. */
@@ -144,5 +147,15 @@ const float *graph_value(const struct graph *graph, const struct graph_batch *ba
 float *graph_gradient(struct graph *graph, uint32_t i);
 /* After graph_forward() in training with the same batch: adds all gradients. */
 void graph_backward(struct graph *graph, const struct graph_batch *batch);
+
+/* A batch may go through the graph in slices, whose gradients add up to those of the
+ * whole: with 256 examples a slice, values stay in the cache, and the graph needs
+ * no more capacity than that. Not where examples see each other: batch norm. */
+bool graph_may_slice(const struct graph *graph);
+/* Examples first .. first + n - 1 of `whole`, a whole batch. input[graph_inputs()] is
+ * the caller's, and in use as long as the slice. */
+struct graph_batch graph_slice(const struct graph *graph,
+                               const struct graph_batch *whole, uint32_t first,
+                               uint32_t n, struct graph_input *input);
 
 #endif

@@ -273,10 +273,15 @@ static int compile_dropout(struct graph *graph, struct node *node, struct err *e
     return node_compile_same(graph, node, err);
 }
 
-/* Its random numbers are a stream of their own. */
+/* Its random numbers are a stream of their own, in which each example has its place. */
 static uint64_t stream_of(const struct graph *graph, const struct node *node)
 {
     return (uint64_t)(node - graph->node);
+}
+
+static uint64_t first_of(const struct node *node, const struct graph_batch *batch)
+{
+    return (uint64_t)batch->first * node_floats(node);
 }
 
 static void run_dropout(const struct graph *graph, const struct node *node,
@@ -287,7 +292,8 @@ static void run_dropout(const struct graph *graph, const struct node *node,
 
     if (training)
         graph->k->dropout_forward(x, n, node->layer.rate, batch->seed,
-                                  stream_of(graph, node), node_own_value(graph, node));
+                                  stream_of(graph, node), first_of(node, batch),
+                                  node_own_value(graph, node));
     else
         memcpy(node_own_value(graph, node), x, n * sizeof *x);
 }
@@ -295,9 +301,10 @@ static void run_dropout(const struct graph *graph, const struct node *node,
 static void back_dropout(const struct graph *graph, const struct node *node,
                          const struct graph_batch *batch)
 {
-    graph->k->dropout_backward(
-        node_gradient(graph, node), node_batch_floats(node, batch), node->layer.rate,
-        batch->seed, stream_of(graph, node), node_gradient_in(graph, node, 0));
+    graph->k->dropout_backward(node_gradient(graph, node),
+                               node_batch_floats(node, batch), node->layer.rate,
+                               batch->seed, stream_of(graph, node),
+                               first_of(node, batch), node_gradient_in(graph, node, 0));
 }
 
 /* --- norms ----------------------------------------------------------------------- */

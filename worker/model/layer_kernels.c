@@ -541,7 +541,8 @@ static void batch_norm_backward(const float *restrict x, const float *restrict m
 /* --- dropout --------------------------------------------------------------------- */
 
 /* Numbers 2i and 2i + 1 have the lower and the upper half of random number i. */
-INLINE float kept(uint64_t seed, uint64_t stream, size_t i, uint64_t bound, float scale)
+INLINE float kept(uint64_t seed, uint64_t stream, uint64_t i, uint64_t bound,
+                  float scale)
 {
     uint64_t half = rng_at(seed, stream, i / 2) >> (i % 2 * 32) & UINT32_MAX;
 
@@ -549,23 +550,25 @@ INLINE float kept(uint64_t seed, uint64_t stream, size_t i, uint64_t bound, floa
 }
 
 static void dropout_forward(const float *restrict x, size_t n, float rate,
-                            uint64_t seed, uint64_t stream, float *restrict y)
+                            uint64_t seed, uint64_t stream, uint64_t first,
+                            float *restrict y)
 {
     uint64_t bound = (uint64_t)((double)rate * 0x1p32);
     float scale = 1.0f / (1.0f - rate);
 
     for (size_t i = 0; i < n; i++)
-        y[i] = x[i] * kept(seed, stream, i, bound, scale);
+        y[i] = x[i] * kept(seed, stream, first + i, bound, scale);
 }
 
 static void dropout_backward(const float *restrict dy, size_t n, float rate,
-                             uint64_t seed, uint64_t stream, float *restrict dx)
+                             uint64_t seed, uint64_t stream, uint64_t first,
+                             float *restrict dx)
 {
     uint64_t bound = (uint64_t)((double)rate * 0x1p32);
     float scale = 1.0f / (1.0f - rate);
 
     for (size_t i = 0; i < n; i++)
-        dx[i] += dy[i] * kept(seed, stream, i, bound, scale);
+        dx[i] += dy[i] * kept(seed, stream, first + i, bound, scale);
 }
 
 const struct layer_kernels LEVEL(layer_kernels) = {

@@ -121,12 +121,12 @@ struct layer_kernels {
                                 const float *gain, const float *dy, uint32_t rows,
                                 uint32_t width, float *sums, float *dx);
 
-    /* y[n] = x[n] / (1 - rate), or 0 with probability `rate` (0 <= rate < 1): number i
-     * by the i-th of the random numbers of (seed, stream). */
+    /* y[n] = x[n] / (1 - rate), or 0 with probability `rate` (0 <= rate < 1): x[i] by
+     * number first + i of the random numbers of (seed, stream). */
     void (*dropout_forward)(const float *x, size_t n, float rate, uint64_t seed,
-                            uint64_t stream, float *y);
+                            uint64_t stream, uint64_t first, float *y);
     void (*dropout_backward)(const float *dy, size_t n, float rate, uint64_t seed,
-                             uint64_t stream, float *dx);
+                             uint64_t stream, uint64_t first, float *dx);
 };
 
 extern const struct layer_kernels layer_kernels_v2, layer_kernels_v3, layer_kernels_v4;
