@@ -472,7 +472,7 @@ static void test_long_record(void **state)
     (void)state;
     memset(x, 'x', 2 * LINE);
     x[0] = '\n';
-    fails(x, LINE + 4, "- line 2: a record of more than 1048576 bytes");
+    fails(x, LINE + 4, "standard input line 2: a record of more than 1048576 bytes");
     x[LINE] = '\r';
     x[LINE + 1] = '\n';
     x[0] = 'x';

@@ -85,11 +85,10 @@ static void end_reading(struct reading *reading)
     block_release(&reading->block);
 }
 
-static int read_piece(struct reading *reading, const char *path, uint64_t begin,
-                      uint64_t end, FILE *out, struct err *err)
+static int read_one(struct reading *reading, const struct piece *piece, FILE *out,
+                    struct err *err)
 {
-    struct piece piece = {path, begin, end};
-    int rc = source_open(reading->source, &piece, err);
+    int rc = source_open(reading->source, piece, err);
 
     while (rc == 0 && (rc = source_next(reading->source, &reading->block, err)) > 0) {
         assert_in_range(reading->block.n, 1, CAPACITY);
@@ -97,6 +96,14 @@ static int read_piece(struct reading *reading, const char *path, uint64_t begin,
         rc = 0;
     }
     return rc;
+}
+
+static int read_piece(struct reading *reading, const char *path, uint64_t begin,
+                      uint64_t end, FILE *out, struct err *err)
+{
+    struct piece piece = {.path = path, .begin = begin, .end = end};
+
+    return read_one(reading, &piece, out, err);
 }
 
 /* Reads the file in pieces between the cuts; the caller frees the text. */
@@ -223,10 +230,50 @@ static void test_compressed_files_only_whole(void **state)
     scratch_write(&scratch, "f", "\x1f\x8b\x08\x00", 4);
     begin_reading(&reading, job);
     assert_int_equal(
-        source_open(reading.source, &(struct piece){scratch.path, 5, 9}, &err),
+        source_open(reading.source,
+                    &(struct piece){.path = scratch.path, .begin = 5, .end = 9}, &err),
         -ERR_INPUT);
     assert_non_null(strstr(err.text, "can only be read whole"));
     end_reading(&reading);
+    free(job);
+    scratch_release(&scratch);
+}
+
+/* Chunks of a spool: the file around them is none of theirs, and each has the header of
+ * its own source. */
+static void test_chunks_of_a_spool(void **state)
+{
+    static const char bytes[] = "HEAD1\t6\n2\t33\n3\t4444\t5\n";
+    struct piece piece = {.begin = 4, .end = 8, .name = "pipe", .line = 2};
+    struct job *job = small_job(DATA_TSV);
+    struct reading reading;
+    struct scratch scratch;
+    struct err err = {0};
+    size_t size;
+    char *text;
+    FILE *out = open_memstream(&text, &size);
+
+    (void)state;
+    scratch_init(&scratch);
+    piece.path = scratch_write(&scratch, "segment-1", bytes, sizeof bytes - 1);
+    piece.header = "\xef\xbb\xbfy\ta\n";
+    piece.header_bytes = 7;
+    begin_reading(&reading, job);
+    assert_int_equal(read_one(&reading, &piece, out, &err), 0);
+    piece = (struct piece){piece.path, 8, 13, "log", "a\ty\n", 4, 7};
+    assert_int_equal(read_one(&reading, &piece, out, &err), 0);
+    piece.begin = 13; /* its last line has no end, and belongs to nobody else */
+    piece.end = 18;
+    assert_int_equal(read_one(&reading, &piece, out, &err), 0);
+    fflush(out);
+    assert_string_equal(text, "@4 6 1\n@8 2 33\n@13 3 444\n");
+    piece.begin = 8;
+    piece.end = 22;
+    assert_int_equal(read_one(&reading, &piece, out, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "log line 8: 3 fields, expected 2"));
+    end_reading(&reading);
+    fclose(out);
+    free(text);
     free(job);
     scratch_release(&scratch);
 }
@@ -430,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_each_record_once),
         cmocka_unit_test(test_pieces_of_a_large_file),
         cmocka_unit_test(test_compressed_files_only_whole),
+        cmocka_unit_test(test_chunks_of_a_spool),
         cmocka_unit_test(test_kinds_of_columns),
         cmocka_unit_test(test_keys_and_numbers_as_elsewhere),
         cmocka_unit_test(test_delimiters),

@@ -31,7 +31,7 @@ struct examples {
 
 static int open_file(struct examples *examples, size_t number, struct err *err)
 {
-    struct piece piece = {examples->list.path[number], 0, PIECE_END};
+    struct piece piece = {.path = examples->list.path[number], .end = PIECE_END};
 
     examples->file = number;
     examples->place = 0;

@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "worker/stream/inlet_file.h"
+#include "worker/stream/spool.h"
 
 enum { TURN_BYTES = 1 << 20, BUFFER_BYTES = INLET_BUFFER_BYTES };
 
@@ -26,6 +27,11 @@ void inlet_release(struct inlet *inlet)
 bool inlet_polls(const struct inlet *inlet)
 {
     return inlet->fd >= 0 && inlet->source.kind != SPOOL_FILE && !inlet->gone_since;
+}
+
+static const char *shown(const struct inlet *inlet)
+{
+    return spool_name_shown(inlet->path);
 }
 
 /* Bytes of the source that are in the spool. */
@@ -76,7 +82,7 @@ static int take_header(struct inlets *inlets, struct inlet *inlet, struct err *e
     int rc;
 
     if (!text)
-        return err_set(err, ERR_MEMORY, "%s: no memory for its header", inlet->path);
+        return err_set(err, ERR_MEMORY, "%s: no memory for its header", shown(inlet));
     rc = read_back(inlets, inlet, text, cutter->begin, n, err);
     text[n] = '\0';
     is_header = source->header_state == SPOOL_HEADER_OPEN ||
@@ -103,7 +109,7 @@ static int take_header(struct inlets *inlets, struct inlet *inlet, struct err *e
 static int too_long(const struct inlet *inlet, struct err *err)
 {
     return err_set(err, ERR_INPUT,
-                   "%s line %" PRIu64 ": a record of more than %d bytes", inlet->path,
+                   "%s line %" PRIu64 ": a record of more than %d bytes", shown(inlet),
                    inlet->cutter.line + inlet->cutter.lines, TEXTFILE_LINE_MAX);
 }
 
@@ -146,7 +152,7 @@ static int refuse_packed(const struct inlet *inlet, const char *bytes, size_t n,
             return err_set(err, ERR_INPUT,
                            "%s is compressed (%s), and a stream must be text: put %s "
                            "before it in the pipe",
-                           inlet->path, kinds[i].name, kinds[i].tool);
+                           shown(inlet), kinds[i].name, kinds[i].tool);
     return 0;
 }
 
@@ -222,7 +228,7 @@ int inlet_settle(struct inlets *inlets, struct inlet *inlet, const char *why,
     if (cutter->seen > cutter->begin)
         log_warn("%s line %" PRIu64 ": dropped, its end is missing after %" PRIu64
                  " bytes, because %s",
-                 inlet->path, cutter->line, cutter->seen - cutter->begin, why);
+                 shown(inlet), cutter->line, cutter->seen - cutter->begin, why);
     spool_writer_done(inlet->segment);
     inlet->segment = NULL;
     return 0;
@@ -354,7 +360,7 @@ static int take_failed(struct inlets *inlets, struct inlet *inlet, struct err *e
                           "cannot write segment-%u of the spool '%s' (what was read is "
                           "in it: make room, and go on with --resume)",
                           inlet->segment->number, inlets->writer.dir);
-    return err_system(err, "cannot read %s", inlet->path);
+    return err_system(err, "cannot read %s", shown(inlet));
 }
 
 /* Moves at most n bytes from a pipe: > 0, 0 at its end, -1 and errno. They are in the
@@ -378,7 +384,7 @@ static ssize_t move(struct inlets *inlets, struct inlet *inlet, size_t n)
     if (got > 0 && segment->bytes == 0)
         log_info("%s is no pipe (or the spool's disk takes none): what is on its way "
                  "when this process is killed is lost",
-                 inlet->path);
+                 shown(inlet));
     if (got > 0 && !inlet_put(inlet, inlets->buffer, (size_t)got, 0))
         return -1;
     return got;
@@ -408,7 +414,7 @@ static int take_pipe(struct inlets *inlets, struct inlet *inlet, int64_t now,
     ssize_t got;
 
     if (poll(&ready, 1, 0) < 0 && errno != EINTR)
-        return err_system(err, "cannot wait for %s", inlet->path);
+        return err_system(err, "cannot wait for %s", shown(inlet));
     if (!(ready.revents & POLLIN))
         return pipe_is_quiet(inlets, inlet, ready.revents != 0, now, err);
     inlet->gone_since = 0;
@@ -434,10 +440,10 @@ static int file_was_cut(struct inlets *inlets, struct inlet *inlet, struct err *
 
     log_warn("%s was cut down after %" PRIu64 " bytes of it had been read: what came "
              "behind those, if anything did, is lost; goes on at its new beginning",
-             inlet->path, taken(inlet));
+             shown(inlet), taken(inlet));
     rc = inlet_settle(inlets, inlet, "its file was cut down", err);
     if (!rc && lseek(inlet->fd, 0, SEEK_SET) < 0)
-        rc = err_system(err, "cannot read %s", inlet->path);
+        rc = err_system(err, "cannot read %s", shown(inlet));
     return rc ? rc : begin(inlets, inlet, true, err);
 }
 
@@ -484,7 +490,7 @@ static int take_file(struct inlets *inlets, struct inlet *inlet, int64_t now,
     ssize_t got;
 
     if (fstat(inlet->fd, &info))
-        return err_system(err, "cannot read %s", inlet->path);
+        return err_system(err, "cannot read %s", shown(inlet));
     if ((uint64_t)info.st_size == at)
         return file_is_quiet(inlets, inlet, now, err);
     if ((uint64_t)info.st_size < at || (inlet->at_end && !inlet_same_contents(inlet)))

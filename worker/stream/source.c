@@ -68,7 +68,7 @@ static uint32_t kind_of(const char *path)
 
 int source_open(struct source *source, const struct piece *piece, struct err *err)
 {
-    source->kind = kind_of(piece->path);
+    source->kind = piece->name ? KINDS - 1 : kind_of(piece->path); /* spools are text */
     return kinds[source->kind]->open(source->state[source->kind], piece, err);
 }
 

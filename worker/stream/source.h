@@ -17,6 +17,12 @@
 struct piece {
     const char *path;    /* "-" is standard input */
     uint64_t begin, end; /* bytes [begin, end); 0 and PIECE_END: all of it */
+    /* Of a chunk of a spool (worker/stream/spool.h), which is whole records and nothing
+     * else: the name of what it was read from, the header that it had there, and the
+     * line on which the chunk begins. Else NULL. */
+    const char *name, *header;
+    size_t header_bytes;
+    uint64_t line;
 };
 
 /* Rows that were left out (data.bad_rows: skip), since source_create(). */

@@ -32,6 +32,9 @@ struct text {
     bool stop_known;   /* it is where a record begins */
     bool ended;        /* there is nothing to read any more */
     uint64_t lines;    /* before buffer[0]; of what is no plain file */
+    uint64_t limit;    /* of a plain file: nothing is there from here on, */
+    uint64_t base;     /* and before here, where its line ... */
+    uint64_t line;     /* ... number this begins */
     bool skip;
     uint64_t skip_max;
     struct bad_rows *bad_rows; /* borrowed */
@@ -109,6 +112,11 @@ static int read_plain(struct text *t, size_t size, size_t *got, struct err *err)
 {
     ssize_t n;
 
+    *got = 0;
+    if (t->offset + t->end >= t->limit)
+        return 0;
+    if (size > t->limit - t->offset - t->end)
+        size = (size_t)(t->limit - t->offset - t->end);
     do
         n = pread(t->fd, t->buffer + t->end, size, (off_t)(t->offset + t->end));
     while (n < 0 && errno == EINTR);
@@ -149,7 +157,7 @@ static int fill(struct text *t, struct err *err)
 static uint64_t count_lines_before(const struct text *t, uint64_t place)
 {
     char bytes[16 * 1024 + READER_SLACK];
-    uint64_t lines = 0, at = 0;
+    uint64_t lines = 0, at = t->base;
 
     memset(bytes, 0, sizeof bytes);
     while (at < place) {
@@ -169,7 +177,7 @@ static uint64_t line_of(const struct text *t, uint64_t place)
     if (!t->unpack)
         return 0;
     if (t->fd >= 0)
-        return count_lines_before(t, place) + 1;
+        return count_lines_before(t, place) + t->line;
     place = place < t->offset ? t->offset : place; /* what is gone cannot be counted */
     place = place > t->offset + t->end ? t->offset + t->end : place;
     return t->lines + t->kernels->count_lines(t->buffer, place - t->offset) + 1;
@@ -299,10 +307,36 @@ static int find_stop(struct text *t, struct err *err)
     return 0;
 }
 
+/* A chunk of a spool: its file has neither header nor end of its own. */
+static int open_chunk(struct text *t, const struct piece *piece, struct err *err)
+{
+    const char *header = piece->header;
+    size_t length = piece->header_bytes;
+    int rc = 0;
+
+    t->offset = t->base = piece->begin;
+    t->line = piece->line;
+    t->limit = piece->end;
+    t->read_bytes = READ_BYTES;
+    if (piece->line == 1)
+        rc = skip_byte_order_mark(t, err);
+    if (rc || !reader_needs_head(t->reader))
+        return rc;
+    if (!reader_head_is_example(t->reader)) {
+        if (length >= 3 && memcmp(header, "\xef\xbb\xbf", 3) == 0) {
+            header += 3;
+            length -= 3;
+        }
+        return reader_begin(t->reader, t->path, header, length, err);
+    }
+    rc = find_record_end(t, &length, err);
+    return rc ? rc : reader_begin(t->reader, t->path, t->buffer + t->at, length, err);
+}
+
 static int open_piece(void *state, const struct piece *piece, struct err *err)
 {
     struct text *t = state;
-    char *path = strdup(piece->path);
+    char *path = strdup(piece->name ? piece->name : piece->path);
     int rc;
 
     unpack_close(t->unpack);
@@ -312,13 +346,18 @@ static int open_piece(void *state, const struct piece *piece, struct err *err)
     t->at = t->end = 0;
     t->offset = t->lines = 0;
     t->ended = t->stop_known = false;
-    t->stop = piece->end;
+    t->stop = t->limit = PIECE_END;
+    t->base = 0;
+    t->line = 1;
     if (!path)
         return err_set(err, ERR_MEMORY, "%.400s: no memory to read it", piece->path);
-    rc = unpack_open(path, &t->unpack, err);
+    rc = unpack_open(piece->path, &t->unpack, err);
     if (rc)
         return rc;
     t->fd = unpack_plain_fd(t->unpack);
+    if (piece->name)
+        return open_chunk(t, piece, err);
+    t->stop = piece->end;
     if (t->fd < 0 && (piece->begin > 0 || piece->end != PIECE_END))
         return err_set(err, ERR_INPUT,
                        "%.400s is compressed or no regular file: it can only be read "

@@ -219,6 +219,11 @@ int spool_chunk(struct spool *spool, uint64_t number, struct spool_chunk *chunk,
     return 0;
 }
 
+const char *spool_name_shown(const char *name)
+{
+    return strcmp(name, "-") == 0 ? "standard input" : name;
+}
+
 /* --- removing -------------------------------------------------------------------- */
 
 static bool is_of_a_spool(const char *name)

@@ -48,6 +48,9 @@ int spool_published(struct spool *spool, uint64_t *chunks, bool *ended,
 int spool_chunk(struct spool *spool, uint64_t number, struct spool_chunk *chunk,
                 struct err *err);
 
+/* A source's name for people. */
+const char *spool_name_shown(const char *name);
+
 /* Removes the files of a spool from `dir`, and `dir` itself if nothing else is in it.
  * No intake may be writing to it. A `dir` that is not there is fine. -ERR_SYSTEM. */
 int spool_remove(const char *dir, struct err *err);
