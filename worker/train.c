@@ -256,6 +256,7 @@ static int rest(struct training *t, struct err *err)
 {
     struct worker *worker = t->worker;
     uint64_t dealt = t->dealt;
+    double rested;
     int rc = look_at_leases(t, err);
 
     if (rc || t->dealt != dealt || is_overtaken(t))
@@ -263,6 +264,7 @@ static int rest(struct training *t, struct err *err)
     rc = end_order(t, err);
     worker->status.phase = PHASE_IDLE;
     report(t, true);
+    rested = clock_seconds();
     while (rc == 0 && !is_overtaken(t)) {
         rc = look_at_leases(t,
                             err); /* first: waiting for servers may have fetched it */
@@ -271,6 +273,7 @@ static int rest(struct training *t, struct err *err)
         rc = lines_wait_order(worker->lines, WAIT_MS, err);
         rc = rc < 0 ? rc : 0;
     }
+    t->begun += clock_seconds() - rested; /* that was no work */
     worker->status.phase = PHASE_TRAINING;
     return rc;
 }

@@ -18,6 +18,8 @@ static struct sim_setup setup_of(uint64_t seed, int consistency,
                               .slow_ms = seed % 3 ? 0 : 40,
                               .positions = 400 + seed % 500,
                               .grow_ms = seed % 2 ? 0 : 30,
+                              .cache = seed % 5 ? 0 : 4096,
+                              .cache_staleness = 8,
                               .faults = faults};
 }
 
