@@ -547,6 +547,16 @@ struct batch *feeder_next(struct feeder *feeder, bool wait)
     return batch;
 }
 
+bool feeder_is_over(struct feeder *feeder)
+{
+    bool over;
+
+    pthread_mutex_lock(&feeder->lock);
+    over = feeder->end;
+    pthread_mutex_unlock(&feeder->lock);
+    return over;
+}
+
 void feeder_return(struct feeder *feeder, struct batch *batch)
 {
     pthread_mutex_lock(&feeder->lock);

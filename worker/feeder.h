@@ -45,6 +45,8 @@ int feeder_begin(struct feeder *feeder, const struct pass *pass,
 /* The next batch, cut; NULL at the end, with !wait when none is ready, and where an
  * open pass has nothing more for now. */
 struct batch *feeder_next(struct feeder *feeder, bool wait);
+/* Has the reader ended? An open pass it ends only with an error. */
+bool feeder_is_over(struct feeder *feeder);
 /* Gives a batch back to be filled again. */
 void feeder_return(struct feeder *feeder, struct batch *batch);
 /* Ends the pass, also in its middle; batches that are outside count as returned.

@@ -266,8 +266,8 @@ static int rest(struct training *t, struct err *err)
     report(t, true);
     rested = clock_seconds();
     while (rc == 0 && !is_overtaken(t)) {
-        rc = look_at_leases(t,
-                            err); /* first: waiting for servers may have fetched it */
+        /* First: what waited for servers may have fetched it. */
+        rc = look_at_leases(t, err);
         if (rc || t->dealt != dealt)
             break;
         rc = lines_wait_order(worker->lines, WAIT_MS, err);
@@ -289,8 +289,9 @@ static int run(struct training *t, struct err *err)
         rc = look_at_leases(t, err);
         if (rc == 0)
             rc = begin_pulls(t, err);
-        if (rc == 0 && t->flight.count == 0 && !t->more)
-            break;
+        if (rc == 0 && t->flight.count == 0 &&
+            (!t->more || feeder_is_over(worker->feeder)))
+            break; /* which of both, feeder_end() says */
         if (rc == 0)
             rc = t->flight.count ? step(t, err) : rest(t, err);
         if (rc > 0) {
@@ -306,6 +307,7 @@ static int run(struct training *t, struct err *err)
     }
     return end_order(t, err);
 }
+
 /* Drops what an earlier incarnation has behind it from the front of a pass. */
 static void skip_done(struct pass *pass, struct range *range,
                       const struct journal_entry *done)

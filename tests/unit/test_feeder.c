@@ -447,6 +447,7 @@ static void test_leases(void **state)
         read_leases(kit, &taken, UINT64_MAX, 0);
         assert_int_equal(taken, EXAMPLES);
         assert_null(feeder_next(kit->feeder, true)); /* dry */
+        assert_false(feeder_is_over(kit->feeder));
         assert_int_equal(feeder_extend(kit->feeder, 100000, known, 1, true, &err),
                          -ERR_PEER);
         assert_int_equal(feeder_extend(kit->feeder, first, known, 1, false, &err), 0);
@@ -454,6 +455,31 @@ static void test_leases(void **state)
         assert_int_equal(feeder_end(kit->feeder, &err), 0);
         assert_seen(kit, 1);
     }
+    kit_destroy(kit);
+}
+
+/* A reader that fails in an open pass is no reader that has nothing for now. */
+static void test_failure_of_an_open_pass(void **state)
+{
+    static const struct range all = {0, EXAMPLES};
+    struct range *many = calloc(SHARE_RANGES_MAX, sizeof *many);
+    struct kit *kit = kit_create(AHEAD);
+    struct pass pass = pass_of(kit, 1, &all, 1, 0);
+    struct batch *batch;
+    struct err err;
+
+    (void)state;
+    pass.open = true;
+    assert_int_equal(feeder_begin(kit->feeder, &pass, NULL, &err), 0);
+    /* More than there can be at a time: the first one is not read yet. */
+    assert_int_equal(feeder_extend(kit->feeder, 2, many, SHARE_RANGES_MAX, true, &err),
+                     0);
+    while ((batch = feeder_next(kit->feeder, true)))
+        feeder_return(kit->feeder, batch);
+    assert_true(feeder_is_over(kit->feeder));
+    assert_int_equal(feeder_end(kit->feeder, &err), -ERR_PEER);
+    assert_non_null(strstr(err.text, "leases of 1025 ranges"));
+    free(many);
     kit_destroy(kit);
 }
 
@@ -543,6 +569,7 @@ int main(void)
         cmocka_unit_test(test_what_comes_next),
         cmocka_unit_test(test_reads_ahead),
         cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_failure_of_an_open_pass),
         cmocka_unit_test(test_prepared_leases),
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_second_pass_allocates_nothing),
