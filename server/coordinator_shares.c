@@ -68,21 +68,52 @@ void coordinator_keep_leases(struct coordinator *c)
     __atomic_store_n(&m->dealing_current, m->dealing_current + 1, __ATOMIC_RELEASE);
 }
 
+/* bsp: what a worker had before, when it is the same workers' turn to go on, or an even
+ * part. */
+static uint32_t share_of(const struct coordinator *c, uint32_t worker,
+                         struct range *share)
+{
+    const struct coordinator_state *s = c->state;
+    uint32_t first = 0;
+
+    if (s->shares != c->plan.roster->workers)
+        return ranges_share(s->range, s->ranges, worker, c->plan.roster->workers,
+                            share);
+    for (uint32_t w = 0; w < worker; w++)
+        first += s->share_ranges[w];
+    memcpy(share, s->range + first, s->share_ranges[worker] * sizeof share[0]);
+    return s->share_ranges[worker];
+}
+
+/* Notes where a worker stands; false: it was given no such place. */
+static bool stand(struct coordinator *c, uint32_t worker)
+{
+    const struct status *status = &c->worker[worker].status;
+    struct range share[MANIFEST_RANGES_MAX];
+    uint32_t n;
+
+    if (deals(c))
+        return dealing_stand(c->dealing, worker, status->lease, status->position);
+    n = share_of(c, worker, share);
+    return status->lease == 0 ||
+           (status->lease <= n && status->position <= share[status->lease - 1].end);
+}
+
 int coordinator_note_standing(struct coordinator *c, uint32_t worker, struct err *err)
 {
     const struct coordinator_state *s = c->state;
     const struct status *status = &c->worker[worker].status;
 
-    if (!deals(c) || status->train != s->train ||
+    if (status->train != s->train ||
         (s->stage != STAGE_TRAIN && s->stage != STAGE_STOP))
         return 0;
-    if (!dealing_stand(c->dealing, worker, status->lease, status->position))
+    if (!stand(c, worker))
         return err_set(err, ERR_PEER,
                        "worker %u on %s says that it stands at position %llu of lease "
                        "%llu, which it was not given",
                        worker, status->host, (unsigned long long)status->position,
                        (unsigned long long)status->lease);
-    if (s->stage == STAGE_TRAIN && dealing_deal(c->dealing, worker) &&
+    if (s->stage == STAGE_TRAIN && deals(c) && dealing_deal(c->dealing, worker) &&
         !dealing_has_more(c->dealing))
         c->news++; /* those who wait for more need not */
     return 0;
@@ -137,23 +168,6 @@ uint64_t coordinator_floor(struct coordinator *c)
 }
 
 /* --- shares ---------------------------------------------------------------------- */
-
-/* bsp: what a worker had before, when it is the same workers' turn to go on, or an even
- * part. */
-static uint32_t share_of(const struct coordinator *c, uint32_t worker,
-                         struct range *share)
-{
-    const struct coordinator_state *s = c->state;
-    uint32_t first = 0;
-
-    if (s->shares != c->plan.roster->workers)
-        return ranges_share(s->range, s->ranges, worker, c->plan.roster->workers,
-                            share);
-    for (uint32_t w = 0; w < worker; w++)
-        first += s->share_ranges[w];
-    memcpy(share, s->range + first, s->share_ranges[worker] * sizeof share[0]);
-    return s->share_ranges[worker];
-}
 
 /* bsp: a share less what its worker has behind it. */
 static uint32_t share_left(const struct coordinator *c, uint32_t worker,

@@ -603,6 +603,7 @@ static int take_order(const Wire__Order *wire, struct order *order, struct err *
     take_data(wire->data, &order->data);
     if (check("an order's kind", order->kind, 0, ORDER_END, err) ||
         check("an order's exit status", wire->exit_status, 0, 255, err) ||
+        check("the number of a lease", order->lease, 0, INT64_MAX, err) ||
         take_ranges(wire, order, err) ||
         take_text(order->path, sizeof order->path, wire->path, "an order's path", err))
         return -err->code;

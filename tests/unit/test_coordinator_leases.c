@@ -103,17 +103,27 @@ static void test_coordinator_dies_before_dealing(void **state)
 
 static void test_impossible_standing(void **state)
 {
-    struct kit *kit = kit_create(2);
-
     (void)state;
-    reach(kit, STAGE_TRAIN);
-    assert_int_equal(train(kit, &kit->worker[1], 5), 5);
-    kit->worker[1].status.position = 700;
-    say(kit, &kit->worker[1]);
-    assert_ended(kit, 1,
-                 "worker 1 on host1 says that it stands at position 700 of lease 1, "
-                 "which it was not given");
-    kit_destroy(kit);
+    for (int bsp = 0; bsp < 2; bsp++)
+        for (uint64_t lease = 1; lease <= 2; lease++) {
+            struct kit *kit = kit_create(2);
+            char text[100];
+
+            if (bsp)
+                kit->job.train.consistency = CONSISTENCY_BSP;
+            reach(kit, STAGE_TRAIN);
+            assert_int_equal(train(kit, &kit->worker[0], 5), 5);
+            kit->worker[0].status.lease = lease;
+            kit->worker[0].status.position = lease == 1 ? 700 : 0;
+            say(kit, &kit->worker[0]);
+            snprintf(
+                text, sizeof text,
+                "worker 0 on host0 says that it stands at position %d of lease %d, "
+                "which it was not given",
+                lease == 1 ? 700 : 0, (int)lease);
+            assert_ended(kit, 1, text);
+            kit_destroy(kit);
+        }
 }
 
 /* What a worker says of an earlier order says nothing about this one. */
