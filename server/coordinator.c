@@ -98,7 +98,7 @@ static void restore_state(struct coordinator *c)
     s->data = m->data;
     s->has_data = true;
     s->grows = m->grows;
-    s->known = m->known;
+    s->known = m->grows ? m->known : lease_positions(&m->data);
     if (coordinator_in_epoch(c)) /* the one after those finished */
         s->epoch++;
     coordinator_saved_floor(c);
@@ -391,6 +391,8 @@ static void fill_manifest(struct coordinator *c)
     memcpy(m->share_ranges, s->share_ranges, m->shares * sizeof m->share_ranges[0]);
     m->clock = s->clock;
     m->data = s->data;
+    if (c->plan.grows && !s->grows) /* it has: this is all of it */
+        m->data.positions = s->known;
     m->seconds = s->seconds_before + s->train_seconds;
     m->tables = (uint32_t)job->tables;
     for (uint32_t t = 0; t < m->tables; t++) {

@@ -160,8 +160,10 @@ void coordinator_interrupt(struct coordinator *coordinator, int64_t now_ms);
  * restart, and less than before changes nothing. */
 void coordinator_grow(struct coordinator *coordinator, uint64_t known, bool grows);
 
-/* Up to where such data are known. */
+/* Up to where such data are known, and whether the epoch under way, or the next one,
+ * may have more. */
 uint64_t coordinator_known(const struct coordinator *coordinator);
+bool coordinator_grows(const struct coordinator *coordinator);
 /* Positions below it will not be read again, whatever dies: with checkpoint.dir those
  * that the newest checkpoint has behind it, else those that the workers have. */
 uint64_t coordinator_floor(struct coordinator *coordinator);

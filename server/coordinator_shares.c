@@ -138,6 +138,11 @@ uint64_t coordinator_known(const struct coordinator *c)
                                                           : c->state->known;
 }
 
+bool coordinator_grows(const struct coordinator *c)
+{
+    return coordinator_in_epoch(c) ? c->state->grows : c->plan.grows;
+}
+
 /* It is kept before anybody acts on it. */
 static void raise_floor(struct coordinator *c, uint64_t floor)
 {
@@ -153,7 +158,7 @@ void coordinator_saved_floor(struct coordinator *c)
     for (uint32_t i = 0; i < s->ranges; i++)
         if (s->range[i].first < floor)
             floor = s->range[i].first;
-    if (s->grows)
+    if (c->plan.grows)
         raise_floor(c, floor);
 }
 

@@ -147,7 +147,7 @@ static void look_at_data(struct lead *lead)
 {
     const struct lead_setup *setup = lead->setup;
     uint64_t known = coordinator_known(lead->coordinator);
-    bool grows = true;
+    bool grows = coordinator_grows(lead->coordinator);
     struct err err;
 
     if (!setup->grow || setup->memory->state.stage == STAGE_END)

@@ -13,9 +13,8 @@ struct lead_setup {
     int listen_fd;   /* handed-down control socket, or -1: bind the roster's endpoint */
     int interrupt_fd; /* readable (a signalfd): someone asks to stop; -1 = nobody can */
     /* Data that grow (plan.grows): called again and again with the positions that will
-     * not be read again (below `floor`) and up to where the run knows them; sets the
-     * latter, and whether there may be more. An error ends the run. NULL: they do not.
-     */
+     * not be read again (below `floor`), up to where the run knows them and whether it
+     * waits for more; sets the latter two. An error ends the run. NULL: they do not. */
     int (*grow)(void *data, uint64_t floor, uint64_t *known, bool *grows,
                 struct err *err);
     /* Makes durable what a checkpoint is about to speak of; with `grow`. */

@@ -282,6 +282,46 @@ static void test_floor(void **state)
     kit_destroy(kit);
 }
 
+/* A checkpoint in the middle of an epoch whose source has ended: a resumed run does
+ * what is left and waits for nothing. */
+static void test_cut_behind_the_end(void **state)
+{
+    struct kit *kit = growing_kit(2);
+    struct manifest manifest;
+
+    (void)state;
+    for (uint32_t w = 0; w < WORKERS_MOST; w++) {
+        kit->worker[w].status.data.train_examples = 0;
+        kit->worker[w].status.data.grain = 50;
+    }
+    coordinator_grow(kit->c, 300, false);
+    assert_true(coordinator_grows(kit->c));
+    reach(kit, STAGE_TRAIN);
+    assert_int_equal(train(kit, &kit->worker[0], 30), 30);
+    coordinator_interrupt(kit->c, kit->now_ms);
+    all_obey(kit);
+    all_obey(kit);
+    assert_ended(kit, 130, "");
+    assert_false(kit->saved.grows);
+    assert_int_equal(kit->saved.data.positions, 300);
+    resume(kit, &manifest, 1);
+    assert_false(coordinator_grows(kit->c));
+    assert_int_equal(coordinator_known(kit->c), 300);
+    reach(kit, STAGE_TRAIN);
+    coordinator_grow(kit->c, 900, true);
+    assert_int_equal(train(kit, &kit->worker[0], 70), 70);
+    coordinator_interrupt(kit->c, kit->now_ms);
+    all_obey(kit);
+    all_obey(kit);
+    assert_int_equal(kit->saved.data.positions, 300); /* once more */
+    resume(kit, &manifest, 2);
+    all_obey(kit);
+    reach(kit, STAGE_END);
+    assert_ended(kit, 0, "");
+    assert_int_equal(kit->last_epoch.examples, 200);
+    kit_destroy(kit);
+}
+
 static void test_failing_source(void **state)
 {
     const struct err err = {ERR_SYSTEM, "the disk is full"};
@@ -306,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_growth_over_a_cut),
         cmocka_unit_test(test_floor),
+        cmocka_unit_test(test_cut_behind_the_end),
         cmocka_unit_test(test_failing_source),
     };
 
