@@ -34,10 +34,12 @@ static const struct setting rows[] = {
     {"data.test", SETTING_LIST, AT(data.test), .unit = "files or globs",
      .may_change = true,
      .doc = "What to test on. If empty, the share that data.split.test holds out."},
-    {"data.format", SETTING_CHOICE, AT(data.format), .choices = "tsv|csv",
+    {"data.format", SETTING_CHOICE, AT(data.format), .choices = "tsv|csv|packed",
      .preset = "tsv",
      .doc = "How the files are laid out: columns separated by tabs or by commas, under "
-            "a header line with their names."},
+            "a header line with their names; or packed, as `rowhouse pack` writes them. A "
+            "packed file is also known by its first bytes, but not through a pipe or "
+            "compressed."},
     {"data.delimiter", SETTING_TEXT, AT(data.delimiter),
      .doc = "What stands between the columns of tsv and csv files: 1 to 8 bytes, such as "
             "'|', ';' or '::', with \\t for a tab and \\xHH for any byte. A single blank "

@@ -14,9 +14,9 @@ struct arguments {
     const char *operand;           /* JOB or CHECKPOINT */
     char *override[ARGUMENTS_MAX]; /* KEY=VALUE */
     int overrides;
-    bool resume, fresh, quiet, json, markdown;
+    bool resume, fresh, quiet, json, markdown, job, texts;
     const char *report, *checkpoint, *data, *out, *layer, *user, *users, *top, *table,
-        *format, *examples, *items, *seed, *dim, *zipf, *noise;
+        *format, *examples, *items, *seed, *dim, *zipf, *noise, *rows;
     int argc; /* bench: what follows its name, unparsed */
     char **argv;
 };
@@ -46,6 +46,7 @@ int command_bench(const struct arguments *arguments);
 int command_inspect(const struct arguments *arguments);
 int command_verify(const struct arguments *arguments);
 int command_export(const struct arguments *arguments);
+int command_pack(const struct arguments *arguments);
 int command_generate(const struct arguments *arguments);
 int command_settings(const struct arguments *arguments);
 

@@ -47,6 +47,13 @@ static const struct option_row export_options[] = {
     {"--out", "FILE", FIELD(out), "a file that does not exist yet"},
     {0}};
 
+static const struct option_row pack_options[] = {
+    {"--out", "FILE|-", FIELD(out), "the packed file; - is standard output"},
+    {"--data", "FILES", FIELD(data), "instead of the job's data.train"},
+    {"--texts", NULL, FIELD(texts), "keep keys as they stand, and titles (recommend)"},
+    {"--quiet", NULL, FIELD(quiet), "no progress"},
+    {0}};
+
 static const struct option_row generate_options[] = {
     {"--examples", "N", FIELD(examples), "how many"},
     {"--users", "U", FIELD(users), "ids 1 to U, some more active than others"},
@@ -83,6 +90,9 @@ static const struct command commands[] = {
      command_verify},
     {"export", "CHECKPOINT", false, false, export_options,
      "write a table as CSV or NumPy", command_export},
+    {"pack", "JOB", true, false, pack_options,
+     "a job's examples by columns, in a file that is read at memory speed",
+     command_pack},
     {"generate", NULL, false, false, generate_options,
      "a made-up log of any size, with tastes to be learnt", command_generate},
     {"settings", NULL, false, false, settings_options, "every setting of a job file",

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Commands about data: logs made up (generate).
+# Commands about data: logs made up (generate), files packed (pack) and described.
 . "$(dirname "$0")/lib.sh"
 
 # --- generate: a log whose structure can be learnt
@@ -60,6 +60,67 @@ refused 1 'a full disk for a packed one' /dev/full 'No space left'
 is "$(ls "$T" | grep -c none)" 0 'and nothing is left of all that'
 run "$ROWHOUSE" generate --help
 like "$out" '--zipf A' 'it explains itself'
+
+# --- pack: the same run from text and from what it was packed into
+sed 's/label/rating/' "$T/log.tsv" > "$T/text.tsv" # as `job` calls it
+sed '/title/d' <(job "$T/text.tsv" 'train: {epochs: 2, consistency: bsp}') > "$T/pack.yaml"
+run "$ROWHOUSE" pack "$T/pack.yaml" --out "$T/p.rhp"
+ended 0 'a log is packed' 'packed 60000 examples'
+for data in text.tsv p.rhp; do
+    run "$ROWHOUSE" train "$T/pack.yaml" data.train="$T/$data" checkpoint.dir="$T/of-$data" --quiet
+    ended 0 "training on $data"
+    for table in user item; do exported "$T/of-$data" $table; done > "$T/$data.csv"
+done
+cmp -s "$T/text.tsv.csv" "$T/p.rhp.csv"
+ok $? 'gives the same tables, bit for bit'
+run "$ROWHOUSE" train "$T/pack.yaml" data.train="$T/p.rhp" checkpoint.dir="$T/of-text.tsv" \
+    train.epochs=3 --resume --quiet
+ended 0 'so that a run on text goes on with packed data'
+
+run "$ROWHOUSE" pack "$T/pack.yaml" --out - --quiet
+is "$(md5sum < "$T/.out")" "$(md5sum < "$T/p.rhp")" 'to standard output, the same bytes'
+gzip -c "$T/p.rhp" > "$T/p.rhp.gz"
+run "$ROWHOUSE" train "$T/pack.yaml" data.train="$T/p.rhp.gz" data.format=packed --quiet
+ended 0 'a compressed one is read if data.format says what it is'
+run "$ROWHOUSE" pack "$T/pack.yaml" --data "$T/p.rhp" --out "$T/again.rhp" --quiet
+ended 0 'a packed file is packed again'
+cmp -s "$T/p.rhp" "$T/again.rhp"
+ok $? 'into the same bytes'
+
+printf 'user\titem\trating\ttitle\nann\tx\t1\tThe X\nbob\ty\t2\tThe Y\nann\ty\t3\tThe Y\n' > "$T/names.tsv"
+job "$T/names.tsv" "checkpoint: {dir: $T/names}" | sed 's/test: 0.1/test: 0/' > "$T/names.yaml"
+run "$ROWHOUSE" train "$T/names.yaml" --quiet
+run "$ROWHOUSE" pack "$T/names.yaml" --out "$T/keys.rhp" --quiet
+run "$ROWHOUSE" pack "$T/names.yaml" --out "$T/texts.rhp" --texts --quiet
+ended 0 'with texts'
+run "$ROWHOUSE" recommend "$T/names.yaml" --user ann data.train="$T/texts.rhp"
+like "$out" 'The Y' 'recommend finds titles in a file packed with them'
+run "$ROWHOUSE" recommend "$T/names.yaml" --user ann data.train="$T/keys.rhp"
+refused 2 'and says that one without has none' keys.rhp --texts
+
+# --- pack: what it refuses, and leaves
+run "$ROWHOUSE" pack "$T/pack.yaml"
+refused 2 'nowhere to put it' --out
+printf 'user\titem\trating\n1\t2\tthree\n' > "$T/bad.tsv"
+run "$ROWHOUSE" pack "$T/pack.yaml" --data "$T/bad.tsv" --out "$T/gone.rhp"
+refused 2 'a bad row' bad.tsv 'line 2' rating three
+printf 'user\titem\trating\n' > "$T/empty.tsv"
+run "$ROWHOUSE" pack "$T/pack.yaml" --data "$T/empty.tsv" --out "$T/gone.rhp"
+refused 2 'no example' empty.tsv 'no example'
+run "$ROWHOUSE" pack "$T/pack.yaml" --out /dev/full
+refused 1 'a full disk' /dev/full 'No space left'
+is "$(ls "$T" | grep -c gone)" 0 'leave no file'
+for damage in 100 40000 200000; do
+    cp "$T/p.rhp" "$T/flipped.rhp"
+    printf '\xff\xee' | dd of="$T/flipped.rhp" bs=1 seek=$damage conv=notrunc status=none
+    run "$ROWHOUSE" train "$T/pack.yaml" data.train="$T/flipped.rhp" --quiet
+    refused 2 "damage at $damage" flipped.rhp offset
+done
+head -c 100000 "$T/p.rhp" > "$T/cut.rhp"
+run "$ROWHOUSE" train "$T/pack.yaml" data.train="$T/cut.rhp" --quiet
+refused 2 'a file that was cut off' cut.rhp truncated
+run "$ROWHOUSE" train "$T/pack.yaml" data.train="$T/p.rhp" data.label=ratings --quiet
+refused 2 'a column that is not there' ratings 'did you mean rating' user item
 
 no_leftovers
 done_testing

@@ -330,7 +330,7 @@ static void choices_are_listed(void **state)
                      "command line: optimizer.schedule is 'linear', expected constant, "
                      "step, exponential, inverse_sqrt or cosine");
     refuses_override(f, "data.format=jsonl",
-                     "command line: data.format is 'jsonl', expected tsv or csv");
+                     "command line: data.format is 'jsonl', expected tsv, csv or packed");
     refuses_override(f, "data.split.by=time",
                      "command line: data.split.by is 'time', expected random");
     refuses_override(

@@ -514,6 +514,11 @@ uint64_t packed_first(const struct packed *packed, uint64_t block)
     return block < packed->blocks ? packed->index[block].first : packed->examples;
 }
 
+uint64_t packed_offset(const struct packed *packed, uint64_t block)
+{
+    return packed->index[block].offset;
+}
+
 uint64_t packed_loaded(const struct packed *packed)
 {
     return packed->loaded;

@@ -69,6 +69,8 @@ uint32_t packed_capacity(const struct packed *packed);
 bool packed_is_whole(const struct packed *packed);
 uint64_t packed_examples(const struct packed *packed);
 uint64_t packed_blocks(const struct packed *packed);
+/* Where a block begins in a plain file. */
+uint64_t packed_offset(const struct packed *packed, uint64_t block);
 /* The number of a block's first example; `block` = packed_blocks(): of all. */
 uint64_t packed_first(const struct packed *packed, uint64_t block);
 

@@ -68,7 +68,9 @@ int packed_match(const struct packed *packed, const struct schema *wanted,
         int place = schema_find(&packed->schema, want->name);
 
         columns->place[c] = place;
-        if (place == SCHEMA_NONE && !want->optional) {
+        if (want->unread) /* whoever looks for it will not look at it */
+            columns->place[c] = place = SCHEMA_NONE;
+        if (place == SCHEMA_NONE && !want->optional && !want->unread) {
             err_set(err, ERR_INPUT, "%.400s has no column %s", packed->path,
                     want->name);
             name_columns(packed, want->name, err);

@@ -8,6 +8,7 @@
 static const struct reader_format *const formats[] = {
     [DATA_TSV] = &reader_delimited,
     [DATA_CSV] = &reader_delimited,
+    [DATA_PACKED] = NULL,
 };
 
 /* --- settings -------------------------------------------------------------------- */
@@ -103,6 +104,11 @@ int reader_create(const struct job *job, const struct schema *schema,
 
     if (!made)
         return err_set(err, ERR_MEMORY, "no memory for a reader");
+    if (!formats[job->data.format]) {
+        free(made);
+        return err_set(err, ERR_INPUT,
+                       "data.format is packed, expected a format of text");
+    }
     made->format = formats[job->data.format];
     made->schema = schema;
     made->kernels = split_kernels();

@@ -7,12 +7,13 @@
 
 #include "worker/stream/source_kinds.h"
 
-/* The last one is for what no other knows. */
-static const struct source_kind *const kinds[] = {&source_text};
+/* The first one is for data.format: packed, the last for what no other knows. */
+static const struct source_kind *const kinds[] = {&source_packed, &source_text};
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 struct source {
+    bool packed;        /* all files are, whatever they begin with */
     uint32_t kind;      /* of the open piece */
     void *state[KINDS]; /* owned; by kind */
     struct bad_rows bad_rows;
@@ -26,7 +27,8 @@ int source_create(const struct job *job, const struct schema *schema,
 
     if (!made)
         return err_set(err, ERR_MEMORY, "no memory to read files");
-    for (uint32_t k = 0; rc == 0 && k < KINDS; k++)
+    made->packed = job->data.format == DATA_PACKED;
+    for (uint32_t k = 0; rc == 0 && k < (made->packed ? 1 : KINDS); k++)
         rc = kinds[k]->create(job, schema, &made->bad_rows, &made->state[k], err);
     if (rc) {
         source_destroy(made);
@@ -68,7 +70,9 @@ static uint32_t kind_of(const char *path)
 
 int source_open(struct source *source, const struct piece *piece, struct err *err)
 {
-    source->kind = piece->name ? KINDS - 1 : kind_of(piece->path); /* spools are text */
+    source->kind = source->packed ? 0
+                   : piece->name  ? KINDS - 1 /* spools are text */
+                                  : kind_of(piece->path);
     return kinds[source->kind]->open(source->state[source->kind], piece, err);
 }
 

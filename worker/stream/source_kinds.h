@@ -21,6 +21,6 @@ struct source_kind {
     const char *(*where)(void *state, uint64_t place);
 };
 
-extern const struct source_kind source_text;
+extern const struct source_kind source_text, source_packed;
 
 #endif
