@@ -46,6 +46,7 @@ int command_bench(const struct arguments *arguments);
 int command_inspect(const struct arguments *arguments);
 int command_verify(const struct arguments *arguments);
 int command_export(const struct arguments *arguments);
+int command_describe(const struct arguments *arguments);
 int command_pack(const struct arguments *arguments);
 int command_generate(const struct arguments *arguments);
 int command_settings(const struct arguments *arguments);

@@ -54,6 +54,12 @@ static const struct option_row pack_options[] = {
     {"--quiet", NULL, FIELD(quiet), "no progress"},
     {0}};
 
+static const struct option_row describe_options[] = {
+    {"--format", "F", FIELD(format), "tsv, csv or packed, not guessed"},
+    {"--rows", "N", FIELD(rows), "look at the first N rows only"},
+    {"--job", NULL, FIELD(job), "print a job file that trains on it instead"},
+    {0}};
+
 static const struct option_row generate_options[] = {
     {"--examples", "N", FIELD(examples), "how many"},
     {"--users", "U", FIELD(users), "ids 1 to U, some more active than others"},
@@ -93,6 +99,8 @@ static const struct command commands[] = {
     {"pack", "JOB", true, false, pack_options,
      "a job's examples by columns, in a file that is read at memory speed",
      command_pack},
+    {"describe", "FILE", false, false, describe_options,
+     "columns, values and popularity of a file; a job to begin with", command_describe},
     {"generate", NULL, false, false, generate_options,
      "a made-up log of any size, with tastes to be learnt", command_generate},
     {"settings", NULL, false, false, settings_options, "every setting of a job file",

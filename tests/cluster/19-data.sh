@@ -122,5 +122,57 @@ refused 2 'a file that was cut off' cut.rhp truncated
 run "$ROWHOUSE" train "$T/pack.yaml" data.train="$T/p.rhp" data.label=ratings --quiet
 refused 2 'a column that is not there' ratings 'did you mean rating' user item
 
+# --- describe
+run "$ROWHOUSE" describe "$T/log.tsv"
+ended 0 'a log is described'
+like "$out" '60,000 rows of 4 columns' 'how much there is'
+like "$out" $'\n  user +key +0 +500 ' 'the users'
+like "$out" $'\n  item +key +0 +300 ' 'the items'
+like "$out" $'\n  label +number +0 +10  0.5 to 5, mean 3' 'the labels'
+like "$out" $'\n  time +time +0 .* 2025-01-01 .* to 2025-12-31 ' 'the times'
+like "$out" $'item: the share of rows.*\n 100 % .*#\n.*100 % of the keys' 'and a curve'
+unlike "$out" '▁|█' 'without blocks where there is no terminal'
+is "$(awk 'length > 100' <<< "$out")" '' 'in lines that fit'
+described=$(sed 1d <<< "$out")
+for way in "cat $T/log.tsv" "gzip -c $T/log.tsv" "zstd -qc $T/log.tsv"; do
+    run bash -c "$way | $ROWHOUSE describe -"
+    is "$(sed 1d <<< "$out")" "$described" "the same of ${way%% *} through a pipe"
+done
+run "$ROWHOUSE" describe "$T/log.rhp"
+ended 0 'a packed file'
+is "$(sed -n 's/^  label *//p' <<< "$out")" "$(sed -n 's/^  label *//p' <<< "$described")" \
+    'has the same labels'
+run "$ROWHOUSE" describe "$T/log.tsv" --rows 1000
+like "$out" 'the first 1,000 rows' 'only so many rows'
+
+# --- describe --job: it trains at once
+sed 1d "$T/log.tsv" | sed 's/\t/::/g' > "$T/ratings.dat"
+awk -F'\t' -v OFS=, '{ print "\"" $1 "\"", $2, (NR > 1 ? ($3 > 3) + 0 : "liked"), $4 }' "$T/log.tsv" > "$T/click.csv"
+for file in "$T/log.tsv" "$T/log.rhp" "$T/ratings.dat" "$T/click.csv" examples/movielens/ratings.tsv.zst; do
+    run "$ROWHOUSE" describe "$file" --job
+    ended 0 "a job for $(basename "$file")"
+    cp "$T/.out" "$T/start.yaml"
+    run "$ROWHOUSE" train "$T/start.yaml" train.epochs=3 --quiet
+    ended 0 'that trains'
+    like "$out" '^test (rmse 0|logloss 0)' 'on what it should'
+done
+is "$(sed -n 3,8p "$T/start.yaml" | grep -c 'movieId\|rating')" 3 'items are items, and ratings labels'
+
+# --- describe: what it refuses
+printf '{"a": 1}\n{"a": 2}\n' > "$T/lines.json"
+run "$ROWHOUSE" describe "$T/lines.json"
+refused 2 'JSON lines' lines.json JSON
+run "$ROWHOUSE" describe /dev/null
+refused 2 'an empty file' /dev/null empty
+run "$ROWHOUSE" describe "$T/none.tsv"
+refused 2 'no file' none.tsv
+run "$ROWHOUSE" describe "$T/log.tsv" --rows 0
+refused 2 'no rows' --rows 0
+run "$ROWHOUSE" describe "$T/log.tsv" --format xml
+refused 2 'another format' --format xml
+printf 'a\tb\nx\ty\nz\ty\n' > "$T/two.tsv"
+run "$ROWHOUSE" describe "$T/two.tsv" --job
+refused 2 'no label for a job' two.tsv label
+
 no_leftovers
 done_testing

@@ -321,7 +321,7 @@ int64_t frequent_list(const struct frequent *frequent, struct frequent_key *list
 /* --- quantiles ---------------------------------------------------------------------
  */
 
-enum { QUANTILES_LEVEL_MIN = 16 }; /* values, so that sorting them is worth a call */
+enum { QUANTILES_LEVEL_MIN = 64 }; /* values, so that sorting them is worth a call */
 
 /* How many values a level may hold: the highest `size`, each below two thirds of it. */
 static uint32_t level_capacity(const struct quantiles *quantiles, uint32_t level)
@@ -395,12 +395,16 @@ static int compact(struct quantiles *quantiles, uint32_t level, struct err *err)
     return 0;
 }
 
-/* Makes every level hold no more than it may. */
-static int compress(struct quantiles *quantiles, struct err *err)
+/* Makes levels hold no more than they may: `all` of them, or from the lowest up to the
+ * first that has room. */
+static int compress(struct quantiles *quantiles, bool all, struct err *err)
 {
     for (uint32_t level = 0; level < quantiles->levels; level++) {
-        if (quantiles->level[level].n < level_capacity(quantiles, level))
-            continue;
+        if (quantiles->level[level].n < level_capacity(quantiles, level)) {
+            if (all)
+                continue;
+            break;
+        }
         if (level + 1 == QUANTILES_LEVELS)
             break; /* at 2^47 for each of its values */
         if (level + 1 == quantiles->levels)
@@ -418,7 +422,7 @@ int quantiles_add(struct quantiles *quantiles, double value, struct err *err)
         quantiles->min = value;
     if (quantiles->n == 0 || value > quantiles->max)
         quantiles->max = value;
-    if (quantiles->level[0].n >= quantiles->lowest && compress(quantiles, err))
+    if (quantiles->level[0].n >= quantiles->lowest && compress(quantiles, false, err))
         return -err->code;
     quantiles->level[0].value[quantiles->level[0].n++] = value;
     quantiles->n++;
@@ -446,7 +450,7 @@ int quantiles_merge(struct quantiles *to, const struct quantiles *from, struct e
     if (to->n == 0 || from->max > to->max)
         to->max = from->max;
     to->n += from->n;
-    return compress(to, err);
+    return compress(to, true, err);
 }
 
 struct weighted {

@@ -5,6 +5,7 @@
 #ifndef ROWHOUSE_WORKER_STREAM_SKETCH_H
 #define ROWHOUSE_WORKER_STREAM_SKETCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
