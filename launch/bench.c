@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "launch/bench_balance.h"
 #include "launch/bench_optimizers.h"
+#include "launch/bench_packed.h"
 #include "launch/bench_rows.h"
 #include "launch/bench_store.h"
 #include "launch/bench_train.h"
@@ -28,6 +29,9 @@ static const struct bench_row benches[] = {
      bench_optimizers},
     {"train", "--model mf --batch LIST --dim D [--json]: training as one process",
      bench_train},
+    {"packed",
+     "--examples N --users U --items I --dim D [--json]: reading what pack has written",
+     bench_packed},
     {"balance",
      "--servers S --rows N --batch B --zipf A [--json]: how even shares of servers are",
      bench_balance},

@@ -182,6 +182,18 @@ done << 'END'
 --zipf -1|--zipf must be a number from 0 to 10, not '-1'
 END
 
+# --- packed
+run "$ROWHOUSE" bench packed --examples 20000 --users 100 --items 100 --dim 4 --rounds 2 --json
+ended 0 'bench packed runs'
+is "$(fields "$T/.out" bytes_per_example pack_ns_per_example gb_per_second examples_per_second \
+    needed_examples_per_second read_gb_per_second share_of_memcpy step_ns_per_example \
+    share_of_step 2>&1)" '' 'and prints numbers as JSON'
+run "$ROWHOUSE" bench packed --examples 1 --users 1 --items 1 --rounds 1
+ended 0 'of one example, too'
+like "$out" 'all columns .* GB/s of file, ' 'as lines for people'
+run "$ROWHOUSE" bench packed --dim 0
+refused 2 'no dimension' '--dim must be a number from 1'
+
 # --- balance: nothing is timed, so this can be judged
 run "$ROWHOUSE" bench balance --json
 ended 0 'bench balance runs'
