@@ -67,4 +67,20 @@ static inline void scratch_release(struct scratch *scratch)
     assert_int_equal(rmdir(scratch->dir), 0);
 }
 
+/* Setup and teardown of a test whose state is a folder of its own. */
+static inline int scratch_setup(void **state)
+{
+    static struct scratch scratch;
+
+    scratch_init(&scratch);
+    *state = &scratch;
+    return 0;
+}
+
+static inline int scratch_teardown(void **state)
+{
+    scratch_release(*state);
+    return 0;
+}
+
 #endif

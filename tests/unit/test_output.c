@@ -17,21 +17,6 @@
 
 enum { PIECES = 300, PIECE = 10007 }; /* more than the buffer */
 
-static int scratch_setup(void **state)
-{
-    static struct scratch scratch;
-
-    scratch_init(&scratch);
-    *state = &scratch;
-    return 0;
-}
-
-static int scratch_teardown(void **state)
-{
-    scratch_release(*state);
-    return 0;
-}
-
 static int scratch_entries(struct scratch *scratch)
 {
     DIR *dir = opendir(scratch->dir);

@@ -18,21 +18,6 @@
 #include "tests/unit/scratch.h"
 #include "worker/stream/packed.h"
 
-static int scratch_setup(void **state)
-{
-    static struct scratch scratch;
-
-    scratch_init(&scratch);
-    *state = &scratch;
-    return 0;
-}
-
-static int scratch_teardown(void **state)
-{
-    scratch_release(*state);
-    return 0;
-}
-
 static struct packed *must_open(const char *path)
 {
     struct packed *packed;

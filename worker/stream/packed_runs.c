@@ -370,8 +370,11 @@ static const char *check_places(const struct run *run)
         most = packed_kernels()->largest(run->data, run->width, run->n);
     else if (run->width != 0)
         return "a place in a table has an impossible width";
-    return most >= run->entries ? "a value has a place behind the end of its table"
-                                : NULL;
+#ifndef MUTANT_PACKED_PLACES
+    if (most >= run->entries)
+        return "a value has a place behind the end of its table";
+#endif
+    return NULL;
 }
 
 static const char *check_encoding(const struct run *run)
