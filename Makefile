@@ -25,11 +25,11 @@ OUT := build/$(CONFIG)
 # What the program is built from, and what only tests and checks need.
 PACKAGES := pkg-config libopenmpi-dev openmpi-bin libzmq3-dev libprotobuf-c-dev \
 	protobuf-c-compiler libopenblas-pthread-dev libyaml-dev zlib1g-dev libzstd-dev \
-	libxxhash-dev libjansson-dev libutf8proc-dev
-TEST_PACKAGES := libcmocka-dev perl zstd gzip iproute2 procps python3
+	libxxhash-dev libjansson-dev liblz4-dev libutf8proc-dev
+TEST_PACKAGES := libcmocka-dev perl zstd gzip lz4 iproute2 procps python3
 CHECK_PACKAGES := clang-format-14 clang-tidy-14 cppcheck clang libclang-rt-14-dev
 
-LIBRARIES := libzmq libprotobuf-c openblas yaml-0.1 zlib libzstd libxxhash jansson libutf8proc
+LIBRARIES := libzmq libprotobuf-c openblas yaml-0.1 zlib libzstd liblz4 libxxhash jansson libutf8proc
 pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \

@@ -30,16 +30,18 @@ static const struct setting rows[] = {
 
     {"data.train", SETTING_LIST, AT(data.train), .unit = "files or globs",
      .may_change = true,
-     .doc = "What to train on. Files may be plain or compressed (.gz, .zst)."},
+     .doc = "What to train on: files, globs, folders (the files in them), named pipes, or - "
+            "for standard input; plain or compressed (gzip, Zstandard, LZ4)."},
     {"data.test", SETTING_LIST, AT(data.test), .unit = "files or globs",
      .may_change = true,
      .doc = "What to test on. If empty, the share that data.split.test holds out."},
-    {"data.format", SETTING_CHOICE, AT(data.format), .choices = "tsv|csv|packed",
+    {"data.format", SETTING_CHOICE, AT(data.format),
+     .choices = "tsv|csv|packed|libsvm|libffm|libfm|criteo|jsonl|sequence|ncf",
      .preset = "tsv",
-     .doc = "How the files are laid out: columns separated by tabs or by commas, under "
-            "a header line with their names; or packed, as `rowhouse pack` writes them. A "
-            "packed file is also known by its first bytes, but not through a pipe or "
-            "compressed."},
+     .doc = "How the files are laid out. tsv and csv: columns separated by tabs or by "
+            "commas, under a header line with their names; packed, as `rowhouse pack` writes "
+            "them. The others name their columns themselves: docs/data.md says how. A packed "
+            "file is also known by its first bytes, but not through a pipe or compressed."},
     {"data.delimiter", SETTING_TEXT, AT(data.delimiter),
      .doc = "What stands between the columns of tsv and csv files: 1 to 8 bytes, such as "
             "'|', ';' or '::', with \\t for a tab and \\xHH for any byte. A single blank "

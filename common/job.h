@@ -46,7 +46,18 @@ enum make_kind {
     MAKE_HISTORY,
 };
 /* Numbers of choices are on disk and on the wire: new ones come last. */
-enum data_format { DATA_TSV, DATA_CSV, DATA_PACKED };
+enum data_format {
+    DATA_TSV,
+    DATA_CSV,
+    DATA_PACKED,
+    DATA_LIBSVM,
+    DATA_LIBFFM,
+    DATA_LIBFM,
+    DATA_CRITEO,
+    DATA_JSONL,
+    DATA_SEQUENCE,
+    DATA_NCF,
+};
 enum data_choice { DATA_BY_FORMAT, DATA_YES, DATA_NO };
 enum data_encoding { ENCODING_UTF8, ENCODING_LATIN1 };
 enum bad_rows_kind { BAD_ROWS_FAIL, BAD_ROWS_SKIP };

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <lz4frame.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct unpack {
     z_stream gzip;
     bool gzip_ready;
     ZSTD_DCtx *zstd; /* owned */
+    LZ4F_dctx *lz4;  /* owned */
 };
 
 /* --- the file itself ------------------------------------------------------------- */
@@ -174,6 +176,35 @@ static int read_zstd(struct unpack *unpack, void *to, size_t size, size_t *got,
     return 0;
 }
 
+/* --- LZ4 ------------------------------------------------------------------------- */
+
+static int read_lz4(struct unpack *unpack, void *to, size_t size, size_t *got,
+                    struct err *err)
+{
+    size_t used, left;
+    int rc;
+
+    for (*got = 0; *got == 0;) {
+        rc = more_input(unpack, err);
+        if (rc)
+            return rc;
+        used = unpack->end - unpack->at;
+        if (used == 0 && !unpack->open)
+            return 0;
+        *got = size;
+        left = LZ4F_decompress(unpack->lz4, to, got, unpack->input + unpack->at, &used,
+                               NULL);
+        if (LZ4F_isError(left))
+            return err_set(err, ERR_INPUT, "%s is damaged or of an unknown kind: %s",
+                           unpack->path, LZ4F_getErrorName(left));
+        if (used == 0 && *got == 0 && unpack->ended)
+            return check_whole(unpack, "LZ4", err);
+        unpack->open = left > 0;
+        unpack->at += used;
+    }
+    return 0;
+}
+
 /* --- opening --------------------------------------------------------------------- */
 
 static bool is_gzip(const struct unpack *unpack)
@@ -181,23 +212,39 @@ static bool is_gzip(const struct unpack *unpack)
     return unpack->magics >= 2 && unpack->magic[0] == 0x1f && unpack->magic[1] == 0x8b;
 }
 
+static uint32_t magic_of(const struct unpack *unpack)
+{
+    const unsigned char *m = unpack->magic;
+
+    return m[0] | (uint32_t)m[1] << 8 | (uint32_t)m[2] << 16 | (uint32_t)m[3] << 24;
+}
+
+static bool is_lz4(const struct unpack *unpack)
+{
+    return unpack->magics == MAGIC_BYTES && magic_of(unpack) == LZ4F_MAGICNUMBER;
+}
+
 /* A frame, or one of the skippable frames that some tools put first. */
 static bool is_zstd(const struct unpack *unpack)
 {
-    const unsigned char *m = unpack->magic;
-    uint32_t magic = m[0] | (uint32_t)m[1] << 8 | (uint32_t)m[2] << 16 |
-                     (uint32_t)m[3] << 24;
+    uint32_t magic = magic_of(unpack);
 
     return unpack->magics == MAGIC_BYTES &&
            (magic == ZSTD_MAGICNUMBER ||
             (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START);
 }
 
-static int open_file(struct unpack *unpack, struct err *err)
+static bool is_standard_input(const char *path)
+{
+    return strcmp(path, "-") == 0;
+}
+
+static int open_file(struct unpack *unpack, const char *path, struct err *err)
 {
     struct stat status;
 
-    unpack->fd = open(unpack->path, O_RDONLY | O_CLOEXEC);
+    unpack->fd = is_standard_input(path) ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                                         : open(path, O_RDONLY | O_CLOEXEC);
     if (unpack->fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return err_set(err, ERR_INPUT, "%s: no such file", unpack->path);
     if (unpack->fd < 0 || fstat(unpack->fd, &status) < 0)
@@ -205,7 +252,7 @@ static int open_file(struct unpack *unpack, struct err *err)
     if (S_ISDIR(status.st_mode))
         return err_set(err, ERR_INPUT, "%s is a directory, expected a file",
                        unpack->path);
-    unpack->regular = S_ISREG(status.st_mode);
+    unpack->regular = S_ISREG(status.st_mode) && !is_standard_input(path);
     return 0;
 }
 
@@ -227,18 +274,21 @@ static int read_magic(struct unpack *unpack, struct err *err)
 static int choose(struct unpack *unpack, struct err *err)
 {
     unpack->read = read_plain;
-    if (!is_gzip(unpack) && !is_zstd(unpack))
+    if (!is_gzip(unpack) && !is_zstd(unpack) && !is_lz4(unpack))
         return 0;
     unpack->input = malloc(INPUT_BYTES);
     if (is_gzip(unpack)) {
         unpack->read = read_gzip;
         /* 15 + 16: the largest window, and a gzip header rather than zlib's. */
         unpack->gzip_ready = inflateInit2(&unpack->gzip, 15 + 16) == Z_OK;
+    } else if (is_lz4(unpack)) {
+        unpack->read = read_lz4;
+        LZ4F_createDecompressionContext(&unpack->lz4, LZ4F_VERSION);
     } else {
         unpack->read = read_zstd;
         unpack->zstd = ZSTD_createDCtx();
     }
-    if (!unpack->input || (!unpack->gzip_ready && !unpack->zstd))
+    if (!unpack->input || (!unpack->gzip_ready && !unpack->zstd && !unpack->lz4))
         return err_set(err, ERR_MEMORY, "%s: no memory to unpack it", unpack->path);
     return 0;
 }
@@ -248,12 +298,13 @@ int unpack_open(const char *path, struct unpack **unpack, struct err *err)
     struct unpack *made = calloc(1, sizeof *made);
     int rc;
 
-    if (!made || !(made->path = strdup(path))) {
+    if (!made ||
+        !(made->path = strdup(is_standard_input(path) ? "standard input" : path))) {
         free(made);
         return err_set(err, ERR_MEMORY, "%s: no memory to open it", path);
     }
     made->fd = -1;
-    if ((rc = open_file(made, err)) || (rc = read_magic(made, err)) ||
+    if ((rc = open_file(made, path, err)) || (rc = read_magic(made, err)) ||
         (rc = choose(made, err))) {
         unpack_close(made);
         return rc;
@@ -267,6 +318,7 @@ void unpack_close(struct unpack *unpack)
     if (!unpack)
         return;
     ZSTD_freeDCtx(unpack->zstd);
+    LZ4F_freeDecompressionContext(unpack->lz4);
     if (unpack->gzip_ready)
         inflateEnd(&unpack->gzip);
     free(unpack->input);

@@ -1,6 +1,6 @@
-/* The bytes of a file, unpacked: plain, gzip (any number of members) or Zstandard (any
- * number of frames), told by the first bytes and not by the name. Pipes work too. One
- * thread. */
+/* The bytes of a file, unpacked: plain, gzip (any number of members), Zstandard or LZ4
+ * (any number of frames), told by the first bytes and not by the name. Pipes work too,
+ * and "-" is standard input. One thread. */
 #ifndef ROWHOUSE_COMMON_UNPACK_H
 #define ROWHOUSE_COMMON_UNPACK_H
 
@@ -25,7 +25,7 @@ int unpack_read(struct unpack *unpack, void *to, size_t size, size_t *got,
  * compressed, a pipe or a device. */
 int unpack_plain_fd(const struct unpack *unpack);
 
-/* The path as it was given; valid until unpack_close(). */
+/* The path as it was given, or "standard input"; valid until unpack_close(). */
 const char *unpack_path(const struct unpack *unpack);
 
 #endif

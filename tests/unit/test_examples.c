@@ -474,7 +474,48 @@ static void test_files_that_are_not_there(void **state)
     scratch_text(&scratch, "a.tsv", "userId\tmovieId\trating\ttitle\n");
     snprintf(list, sizeof list, "%s/a.tsv\n%s/b.tsv", scratch.dir, scratch.dir);
     expect_error(DATA_TSV, list, ERR_INPUT, "/b.tsv: no such file");
-    expect_error(DATA_TSV, scratch.dir, ERR_INPUT, "is a directory, expected a file");
+    scratch_release(&scratch);
+}
+
+/* A folder is its visible files, in the order of their bytes, and no folder in it. */
+static void test_folders(void **state)
+{
+    static const char head[] = "userId\tmovieId\trating\ttitle\n";
+    char list[1024], text[128];
+    struct scratch scratch;
+
+    (void)state;
+    scratch_init(&scratch);
+    expect_error(DATA_TSV, scratch.dir, ERR_INPUT, " has no file");
+    for (int i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, "%s%d\t2\t3\tT\n", head, i);
+        scratch_text(&scratch, (const char *[]){"b", "a", "Z"}[i], text);
+    }
+    scratch_text(&scratch, ".hidden", "x");
+    assert_int_equal(mkdir(scratch_path(&scratch, "c"), 0700), 0);
+    expect_examples(DATA_TSV, scratch.dir, "2/2/T/3 1/2/T/3 0/2/T/3 ");
+    snprintf(list, sizeof list, "%s/\n%s/a", scratch.dir, scratch.dir);
+    expect_error(DATA_TSV, list, ERR_INPUT, "/a is there twice");
+    scratch_release(&scratch);
+}
+
+static void test_standard_input(void **state)
+{
+    struct scratch scratch;
+    int before = dup(STDIN_FILENO), fd;
+
+    (void)state;
+    scratch_init(&scratch);
+    fd = open(
+        scratch_text(&scratch, "a", "userId\tmovieId\trating\ttitle\n1\t2\t3\tT\n"),
+        O_RDONLY);
+    assert_int_equal(dup2(fd, STDIN_FILENO), STDIN_FILENO);
+    expect_examples(DATA_TSV, "-", "1/2/T/3 ");
+    expect_error(DATA_TSV, "-", ERR_INPUT, "standard input is empty, expected a line");
+    expect_error(DATA_TSV, "-\n-", ERR_INPUT, "- is there twice");
+    dup2(before, STDIN_FILENO);
+    close(before);
+    close(fd);
     scratch_release(&scratch);
 }
 
@@ -546,6 +587,8 @@ int main(void)
         cmocka_unit_test(test_bad_quotes),
         cmocka_unit_test(test_a_quoted_field_is_bounded),
         cmocka_unit_test(test_files_that_are_not_there),
+        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_standard_input),
         cmocka_unit_test(test_a_file_that_goes_away),
         cmocka_unit_test(test_jobs_without_columns),
     };

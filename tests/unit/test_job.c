@@ -329,8 +329,9 @@ static void choices_are_listed(void **state)
     refuses_override(f, "optimizer.schedule=linear",
                      "command line: optimizer.schedule is 'linear', expected constant, "
                      "step, exponential, inverse_sqrt or cosine");
-    refuses_override(f, "data.format=jsonl",
-                     "command line: data.format is 'jsonl', expected tsv, csv or packed");
+    refuses_override(f, "data.format=xml",
+                     "command line: data.format is 'xml', expected tsv, csv, packed, "
+                     "libsvm, libffm, libfm, criteo, jsonl, sequence or ncf");
     refuses_override(f, "data.split.by=time",
                      "command line: data.split.by is 'time', expected random");
     refuses_override(
@@ -340,10 +341,9 @@ static void choices_are_listed(void **state)
         f, "tables.user.init=orthogonal",
         "command line: tables.user.init is 'orthogonal', expected zero, constant, "
         "uniform, normal, truncated_normal, xavier or he");
-    refuses_override(
-        f, "data.columns.userId.as=weight",
-        "command line: data.columns.userId.as is 'weight', expected key, "
-        "title, keys, number, vector, text or time");
+    refuses_override(f, "data.columns.userId.as=weight",
+                     "command line: data.columns.userId.as is 'weight', expected key, "
+                     "title, keys, number, vector, text or time");
 }
 
 static void limits_are_kept(void **state)

@@ -1,7 +1,8 @@
-/* Lines of plain, gzip and Zstandard files, and what can be wrong with them. */
+/* Lines of plain, gzip, Zstandard and LZ4 files, and what can be wrong with them. */
 #include "tests/unit/scratch.h"
 
 #include <fcntl.h>
+#include <lz4frame.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <zlib.h>
@@ -52,6 +53,17 @@ static void add_zstd(struct bytes *bytes, const char *text, size_t size)
                                   text, size, 3);
 
     assert_false(ZSTD_isError(packed));
+    bytes->size += packed;
+}
+
+static void add_lz4(struct bytes *bytes, const char *text, size_t size)
+{
+    LZ4F_preferences_t sums = {
+        .frameInfo = {.contentChecksumFlag = LZ4F_contentChecksumEnabled}};
+    size_t packed = LZ4F_compressFrame(bytes->at + bytes->size,
+                                       PACKED_MAX - bytes->size, text, size, &sums);
+
+    assert_false(LZ4F_isError(packed));
     bytes->size += packed;
 }
 
@@ -155,7 +167,7 @@ static void many_lines(struct bytes *text, struct bytes *expected, int lines)
     expected->at[expected->size] = '\0';
 }
 
-/* Several times the buffer, in all three forms, in one piece and in several. */
+/* Several times the buffer, in all forms, in one piece and in several. */
 static void test_long_files_of_each_kind(void **state)
 {
     struct bytes text, expected, packed;
@@ -185,6 +197,10 @@ static void test_long_files_of_each_kind(void **state)
     for (int i = 0; i < 4; i++)
         add_zstd(&packed, bytes + cut[i], cut[i + 1] - cut[i]);
     expect_lines(scratch_write(&scratch, "e.zst", packed.at, packed.size), lines);
+    packed.size = 0;
+    for (int i = 0; i < 4; i++)
+        add_lz4(&packed, bytes + cut[i], cut[i + 1] - cut[i]);
+    expect_lines(scratch_write(&scratch, "f.lz4", packed.at, packed.size), lines);
     free(text.at);
     free(expected.at);
     free(packed.at);
@@ -229,6 +245,11 @@ static void test_truncated_files(void **state)
     piece = packed.size;
     add_zstd(&packed, "three\n", 6);
     cut_everywhere(&packed, piece, "a.zst");
+    packed.size = 0;
+    add_lz4(&packed, "one\ntwo\n", 8);
+    piece = packed.size;
+    add_lz4(&packed, "three\n", 6);
+    cut_everywhere(&packed, piece, "a.lz4");
     free(packed.at);
 }
 
@@ -278,6 +299,11 @@ static void test_damaged_files(void **state)
     bytes_add(&packed, "more", 4);
     scratch_write(&scratch, "more.zst", packed.at, packed.size);
     expect_error(scratch.path, ERR_INPUT, "more.zst is damaged or of an unknown kind");
+    packed.size = 0;
+    add_lz4(&packed, "one\ntwo\n", 8);
+    packed.at[packed.size - 1] ^= 1; /* its checksum */
+    scratch_write(&scratch, "sum.lz4", packed.at, packed.size);
+    expect_error(scratch.path, ERR_INPUT, "sum.lz4 is damaged or of an unknown kind");
     free(packed.at);
     scratch_release(&scratch);
 }

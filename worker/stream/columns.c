@@ -29,9 +29,11 @@ static struct schema_column *add(const struct job *job, const struct job_column 
     struct schema_column *column = &schema->column[place];
     int table = job_table_index(job, from->table);
 
-    /* A text or list may be empty without being missing. */
+    /* A text or list may be empty without being missing; Criteo's files are full of
+     * holes. */
     column->may_miss = from->steps.missing != MISSING_FAIL ||
-                       column->kind == VALUE_TEXT || column->kind == VALUE_KEYS;
+                       job->data.format == DATA_CRITEO || column->kind == VALUE_TEXT ||
+                       column->kind == VALUE_KEYS;
     column->dim = (uint32_t)from->dim;
     column->rows = table < 0 ? 0 : (uint64_t)job->table[table].rows;
     snprintf(column->table, sizeof column->table, "%s", from->table);

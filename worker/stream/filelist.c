@@ -1,10 +1,12 @@
 #include "worker/stream/filelist.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <glob.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/job.h"
@@ -59,6 +61,49 @@ static int add_glob(struct filelist *list, const char *pattern, const char *why,
     return rc;
 }
 
+static bool is_directory(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* Only what is visible, and no folder in it. */
+static int add_entry(struct filelist *list, const char *folder, const char *name,
+                     const char *why, struct err *err)
+{
+    char path[JOB_PATH_MAX];
+    int length = snprintf(path, sizeof path, "%s%s%s", folder,
+                          folder[strlen(folder) - 1] == '/' ? "" : "/", name);
+
+    if (name[0] == '.')
+        return 0;
+    if (length < 0 || (size_t)length >= sizeof path)
+        return err_set(err, ERR_INPUT, "%s: a path in %.400s is longer than %zu bytes",
+                       why, folder, sizeof path - 1);
+    return is_directory(path) ? 0 : add(list, path, why, err);
+}
+
+static int add_directory(struct filelist *list, const char *folder, const char *why,
+                         struct err *err)
+{
+    size_t before = list->files;
+    struct dirent *entry;
+    DIR *dir = opendir(folder);
+    int rc = 0;
+
+    if (!dir)
+        return err_system(err, "%s: the folder %s cannot be read", why, folder);
+    while (rc == 0 && (entry = readdir(dir)))
+        rc = add_entry(list, folder, entry->d_name, why, err);
+    closedir(dir);
+    if (rc == 0 && list->files == before)
+        rc = err_set(err, ERR_INPUT, "%s: the folder %s has no file", why, folder);
+    if (rc == 0)
+        qsort(list->path + before, list->files - before, sizeof *list->path, by_bytes);
+    return rc;
+}
+
 /* A file read twice would put copies of its examples into both parts of a split. */
 static int check_different(const struct filelist *list, const char *why,
                            struct err *err)
@@ -88,6 +133,8 @@ int filelist_init(struct filelist *list, const char *items, const char *why,
     while (rc == 0 && job_list_next(&cursor, item, sizeof item)) {
         if (strpbrk(item, "*?[") && access(item, F_OK) != 0)
             rc = add_glob(list, item, why, err);
+        else if (is_directory(item))
+            rc = add_directory(list, item, why, err);
         else
             rc = add(list, item, why, err);
     }

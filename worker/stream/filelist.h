@@ -1,5 +1,7 @@
-/* The files that a list setting means: its items in their order, each a path or a glob
- * that stands for its matches in byte order (the same on every machine). */
+/* The files that a list setting means: its items in their order, each a path, a glob
+ * that stands for its matches, or a folder that stands for the files in it, those that
+ * begin with a dot aside; both in byte order (the same on every machine). "-" is
+ * standard input. */
 #ifndef ROWHOUSE_WORKER_STREAM_FILELIST_H
 #define ROWHOUSE_WORKER_STREAM_FILELIST_H
 
@@ -13,8 +15,8 @@ struct filelist {
 };
 
 /* Expands `items` (separated by '\n'). `why` names the setting or option in errors.
- * -ERR_INPUT: no file at all, a glob without a match, a path twice; -ERR_SYSTEM: a
- * folder cannot be read; -ERR_MEMORY. A path that does not exist is left to whoever
+ * -ERR_INPUT: no file at all, a glob or folder without any, a path twice; -ERR_SYSTEM:
+ * a folder cannot be read; -ERR_MEMORY. A path that does not exist is left to whoever
  * opens it. After an error there is nothing to release. */
 int filelist_init(struct filelist *list, const char *items, const char *why,
                   struct err *err);

@@ -6,10 +6,19 @@
 #include "worker/stream/reader_parts.h"
 
 static const struct reader_format *const formats[] = {
-    [DATA_TSV] = &reader_delimited,
-    [DATA_CSV] = &reader_delimited,
-    [DATA_PACKED] = NULL,
+    [DATA_TSV] = &reader_delimited, [DATA_CSV] = &reader_delimited,
+    [DATA_LIBSVM] = &reader_svm,    [DATA_LIBFFM] = &reader_svm,
+    [DATA_LIBFM] = &reader_svm,     [DATA_CRITEO] = &reader_delimited,
+    [DATA_JSONL] = &reader_jsonl,   [DATA_SEQUENCE] = &reader_sequence,
+    [DATA_NCF] = &reader_ncf,       [DATA_PACKED] = NULL,
 };
+
+/* The columns of Criteo's files, which have no header. */
+#define THREE(c, a, b, d) #c #a "\n" #c #b "\n" #c #d "\n"
+static const char criteo_names[] = "label\n" THREE(I, 1, 2, 3) THREE(I, 4, 5, 6)
+    THREE(I, 7, 8, 9) THREE(I, 10, 11, 12) "I13\n" THREE(C, 1, 2, 3) THREE(C, 4, 5, 6)
+        THREE(C, 7, 8, 9) THREE(C, 10, 11, 12) THREE(C, 13, 14, 15) THREE(C, 16, 17, 18)
+            THREE(C, 19, 20, 21) THREE(C, 22, 23, 24) "C25\nC26";
 
 /* --- settings -------------------------------------------------------------------- */
 
@@ -67,12 +76,14 @@ static int take_delimiter(struct split_rules *rules, const char *text, struct er
 static int take_settings(struct reader *reader, const struct job *job, struct err *err)
 {
     struct split_rules *rules = &reader->rules;
-    bool csv = job->data.format == DATA_CSV;
+    bool csv = job->data.format == DATA_CSV, criteo = job->data.format == DATA_CRITEO;
     int rc;
 
-    reader->header = job->data.header != DATA_NO;
+    reader->header = job->data.header == DATA_YES ||
+                     (job->data.header == DATA_BY_FORMAT && !criteo);
     reader->latin1 = job->data.encoding == ENCODING_LATIN1;
-    reader->names = strdup(job->data.names);
+    reader->names = strdup(criteo && !job->data.names[0] ? criteo_names
+                                                         : job->data.names);
     reader->missing = strdup(job->data.missing);
     if (!reader->names || !reader->missing)
         return err_set(err, ERR_MEMORY, "no memory for a reader");

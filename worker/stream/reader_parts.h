@@ -27,7 +27,8 @@ struct reader_format {
     bool head; /* reader_needs_head() */
 };
 
-extern const struct reader_format reader_delimited;
+extern const struct reader_format reader_delimited, reader_svm, reader_jsonl,
+    reader_sequence, reader_ncf;
 
 struct reader {
     const struct reader_format *format; /* borrowed */
@@ -68,6 +69,10 @@ int reader_put(struct reader *reader, struct slot slot, struct span value,
  */
 int reader_add_key(struct slot slot, uint32_t more, uint64_t key, float weight,
                    struct err *err);
+
+/* Number `part` of a vector; beyond its dim it is only checked. */
+int reader_put_part(struct reader *reader, struct slot slot, uint32_t part,
+                    struct span value, struct err *err);
 
 /* The column is missing in example i: nothing, NaN, no key. */
 int reader_put_missing(struct reader *reader, struct slot slot, struct span value,

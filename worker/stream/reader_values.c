@@ -214,18 +214,26 @@ static int put_keys(struct reader *reader, struct slot slot, struct span value,
     return rc;
 }
 
+int reader_put_part(struct reader *reader, struct slot slot, uint32_t part,
+                    struct span value, struct err *err)
+{
+    const struct schema_column *column = &reader->schema->column[slot.c];
+    float *to = slot.block->column[slot.c].number + (size_t)slot.i * column->dim;
+    float more; /* than it may have: counted by the caller */
+
+    return parse_number(column, value, part < column->dim ? to + part : &more, err);
+}
+
 static int put_vector(struct reader *reader, struct slot slot, struct span value,
                       struct err *err)
 {
     const struct schema_column *column = &reader->schema->column[slot.c];
-    float *to = slot.block->column[slot.c].number + (size_t)slot.i * column->dim;
     struct span part;
     uint32_t n = 0;
     int rc = 0;
 
     for (; rc == 0 && next_part(column, &value, &part); n++)
-        if (n < column->dim)
-            rc = parse_number(column, part, &to[n], err);
+        rc = reader_put_part(reader, slot, n, part, err);
     if (rc == 0 && n != column->dim)
         rc = err_set(err, ERR_INPUT, ", column %s: %u numbers, expected %u",
                      column->name, n, column->dim);

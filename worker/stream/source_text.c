@@ -336,7 +336,10 @@ static int open_chunk(struct text *t, const struct piece *piece, struct err *err
 static int open_piece(void *state, const struct piece *piece, struct err *err)
 {
     struct text *t = state;
-    char *path = strdup(piece->name ? piece->name : piece->path);
+    const char *name = piece->name                     ? piece->name
+                       : strcmp(piece->path, "-") == 0 ? "standard input"
+                                                       : piece->path;
+    char *path = strdup(name);
     int rc;
 
     unpack_close(t->unpack);
