@@ -3,6 +3,7 @@
 #define ROWHOUSE_COMMON_FACTS_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 struct data_facts {
     uint64_t train_examples, test_examples;
@@ -12,6 +13,19 @@ struct data_facts {
      * `positions` - 1, cut at multiples of `grain` only. 0 and 0: the places in an
      * epoch's shuffled order, one for each example, cut anywhere. */
     uint64_t positions, grain;
+    /* What was fitted to the training part (docs/preparation.md): its bytes and their
+     * XXH3-64. 0 bytes: nothing is prepared. */
+    uint64_t preparation_bytes, preparation_digest;
 };
+
+/* The file in checkpoint.dir in which a run's preparation waits to be put into
+ * checkpoints; `name` has PREPARATION_NAME_MAX bytes. */
+enum { PREPARATION_NAME_MAX = 40 };
+
+static inline void preparation_name(uint64_t digest, char *name)
+{
+    snprintf(name, PREPARATION_NAME_MAX, "preparation-%016llx",
+             (unsigned long long)digest);
+}
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "server/preparation.h"
 
 static int join(char *path, size_t size, struct err *err, const char *dir,
                 const char *name)
@@ -43,22 +44,22 @@ static uint64_t number_of(const char *name)
     return strcmp(name, again) == 0 ? number : 0;
 }
 
-/* Only these are ever removed: a shard file, the manifest, and temporary files of
- * theirs
- * ("manifest.123-0.tmp"). */
+/* Only these are ever removed: a shard file, the preparation, the manifest, and
+ * temporary files of theirs ("manifest.123-0.tmp"). */
 static bool is_ours(const char *name)
 {
     char stem[SHARD_NAME_MAX];
     size_t length = strlen(name), to_dot = strcspn(name, ".");
 
-    if (strcmp(name, "manifest") == 0 || shard_is_name(name))
+    if (strcmp(name, "manifest") == 0 || strcmp(name, "preparation") == 0 ||
+        shard_is_name(name))
         return true;
     if (length < 5 || strcmp(name + length - 4, ".tmp") != 0 || to_dot >= sizeof stem)
         return false;
     memcpy(stem, name, to_dot);
     stem[to_dot] = '\0';
     return strcmp(stem, "manifest") == 0 || strcmp(stem, "probe") == 0 ||
-           shard_is_name(stem);
+           strcmp(stem, "preparation") == 0 || shard_is_name(stem);
 }
 
 static bool is_whole(const char *path)
@@ -398,21 +399,30 @@ static int verify(const char *dir, const struct manifest *manifest, FILE *out,
                   struct err *err)
 {
     struct reading reading = {.manifest = manifest};
+    char text[CHECKPOINT_SIZE_MAX];
+    int rc;
 
     fprintf(out, "manifest: checkpoint %llu of %s, fine\n",
             (unsigned long long)manifest->number, manifest->job);
     for (uint32_t i = 0; i < manifest->shards; i++) {
         const struct shard_facts *facts = &manifest->shard[i].facts;
         char size[CHECKPOINT_SIZE_MAX];
-        int rc = read_shard(dir, &reading, i, err);
 
+        rc = read_shard(dir, &reading, i, err);
         if (rc)
             return rc;
         fprintf(out, "%s: %llu rows, %llu blocks, %s, fine\n", manifest->shard[i].file,
                 (unsigned long long)facts->rows, (unsigned long long)reading.blocks,
                 checkpoint_size(facts->bytes, size));
     }
-    return check_rows(dir, &reading, err);
+    rc = check_rows(dir, &reading, err);
+    if (rc || manifest->data.preparation_bytes == 0)
+        return rc;
+    rc = preparation_read(dir, &manifest->data, NULL, err);
+    if (rc == 0)
+        fprintf(out, "preparation: %s, fine\n",
+                checkpoint_size(manifest->data.preparation_bytes, text));
+    return rc;
 }
 
 int checkpoint_verify(const char *path, FILE *out, struct err *err)

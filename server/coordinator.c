@@ -193,11 +193,16 @@ static int check_data(struct coordinator *c, struct err *err)
     const struct data_facts *first = &c->worker[0].status.data;
 
     for (uint32_t w = 1; w < c->plan.roster->workers; w++)
-        if (c->worker[w].status.data.digest != first->digest)
+        if (c->worker[w].status.data.digest != first->digest ||
+            c->worker[w].status.data.preparation_digest != first->preparation_digest)
             return err_set(err, ERR_INPUT,
                            "worker %u on %s and worker 0 on %s read different data; "
                            "data.train must be the same everywhere",
                            w, c->worker[w].status.host, c->worker[0].status.host);
+    if (s->has_data && s->data.preparation_digest != first->preparation_digest)
+        return err_set(err, ERR_INPUT,
+                       "the data are prepared in another way than those that the "
+                       "checkpoint was made with");
     if (s->has_data && s->data.digest != first->digest && !c->plan.evaluate_only) {
         if (coordinator_in_epoch(c))
             return err_set(

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/checkpoint.h"
+#include "server/preparation.h"
 
 enum { TICK_MS = 50, BURST = 256 };
 
@@ -39,7 +40,8 @@ static int finish_save(void *context, const char *path, const struct manifest *m
 
     if (lead->setup->secure && lead->setup->secure(lead->setup->data, err))
         return -err->code;
-    if (manifest_write(path, manifest, err))
+    if (preparation_keep(job->checkpoint.dir, path, &manifest->data, err) ||
+        manifest_write(path, manifest, err))
         return -err->code;
     if (lead->setup->remove_old && manifest->number - earlier < keep)
         keep = manifest->number - earlier;

@@ -110,6 +110,8 @@ static const char *manifest_fault(const struct manifest *manifest)
     if (manifest->clock > INT64_MAX || manifest->data.train_examples > INT64_MAX ||
         manifest->data.test_examples > INT64_MAX)
         return "a count is impossibly high";
+    if (manifest->data.preparation_bytes > PREPARATION_BYTES_MAX)
+        return "its preparation is impossibly long";
     if (!isfinite(manifest->seconds) || manifest->seconds < 0)
         return "its training time is not a number of seconds";
     fault = shard_tables_fault(manifest->table, manifest->tables);
@@ -189,6 +191,8 @@ static void pack(struct packed *packed, const struct manifest *from)
     to->data->label_mean = from->data.label_mean;
     to->data->positions = from->data.positions;
     to->known = from->grows ? from->known + 1 : 0;
+    to->data->preparation_bytes = from->data.preparation_bytes;
+    to->data->preparation_digest = from->data.preparation_digest;
     pack_lists(packed, from);
     to->n_range = from->ranges;
     to->range = packed->range_at;
@@ -329,6 +333,8 @@ static const char *unpack(const Disk__Manifest *from, struct manifest *to)
         to->data.digest = from->data->digest;
         to->data.label_mean = from->data->label_mean;
         to->data.positions = from->data->positions;
+        to->data.preparation_bytes = from->data->preparation_bytes;
+        to->data.preparation_digest = from->data->preparation_digest;
     }
     return unpack_lists(from, to);
 }

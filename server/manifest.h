@@ -13,6 +13,7 @@ enum {
     MANIFEST_FORMAT = 1, /* the version that is written; all from 1 on are read */
     MANIFEST_RANGES_MAX = SHARE_RANGES_MAX,
     MANIFEST_BYTES_MAX = 1024 * 1024, /* of the file */
+    PREPARATION_BYTES_MAX = 1 << 30,  /* of a checkpoint's preparation */
 };
 
 struct manifest {

@@ -132,6 +132,8 @@ static Wire__DataFacts *put_data(const struct data_facts *facts, struct parts *p
     wire->label_mean = facts->label_mean;
     wire->positions = facts->positions;
     wire->grain = facts->grain;
+    wire->preparation_bytes = facts->preparation_bytes;
+    wire->preparation_digest = facts->preparation_digest;
     return wire;
 }
 
@@ -488,6 +490,8 @@ static void take_data(const Wire__DataFacts *wire, struct data_facts *facts)
     facts->label_mean = wire->label_mean;
     facts->positions = wire->positions;
     facts->grain = wire->grain;
+    facts->preparation_bytes = wire->preparation_bytes;
+    facts->preparation_digest = wire->preparation_digest;
 }
 
 static int take_tables(const Wire__Status *wire, struct status *status, struct err *err)

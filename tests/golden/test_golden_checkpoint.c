@@ -215,7 +215,10 @@ static void write_golden(const char *dir)
     m->ranges = 2;
     m->range[0] = (struct range){1000, 5000000000};
     m->range[1] = (struct range){6000000000, 6000000001};
-    m->data = (struct data_facts){7000000000, 12, 0xfedcba9876543210, 3.25, 0, 0};
+    m->data = (struct data_facts){.train_examples = 7000000000,
+                                  .test_examples = 12,
+                                  .digest = 0xfedcba9876543210,
+                                  .label_mean = 3.25};
     m->seconds = 60.125;
     m->tables = 2;
     m->shards = SERVERS;

@@ -39,7 +39,10 @@ static inline void wire_sample_status(struct status *status)
         .pushes_applied = 69999,
         .pushes_duplicate = 1,
         .cpu_seconds = 98.25,
-        .data = {90000, 10000, 0xfedcba9876543210u, 3.53, 0, 0},
+        .data = {.train_examples = 90000,
+                 .test_examples = 10000,
+                 .digest = 0xfedcba9876543210u,
+                 .label_mean = 3.53},
         .metric = {10000, 7600.25, -1e-300},
         .shard_bytes = 123456789,
         .shard_rows = 4321,
@@ -66,7 +69,10 @@ static inline void wire_sample_order(struct order *order)
         .range = {{0, 10}, {10, 10}, {1ull << 33, UINT64_MAX}},
         .path = "runs/movielens/epoch-3 \xff",
         .exit_status = 130,
-        .data = {90000, 10000, 0xfedcba9876543210u, 3.53, 0, 0},
+        .data = {.train_examples = 90000,
+                 .test_examples = 10000,
+                 .digest = 0xfedcba9876543210u,
+                 .label_mean = 3.53},
         .text = "all is well",
     };
 }
@@ -203,6 +209,13 @@ static inline void wire_sample_stint_known(struct message *message)
     message->ack.stint = 1ull << 35;
 }
 
+static inline void wire_sample_prepared(struct message *message)
+{
+    wire_sample(MESSAGE_STATUS, message);
+    message->status.data.preparation_bytes = 4096;
+    message->status.data.preparation_digest = 0x8000000000000001u;
+}
+
 static const struct {
     const char *name;
     void (*fill)(struct message *message);
@@ -218,6 +231,7 @@ static const struct {
     {"order-with-leases", wire_sample_leases},
     {"clock-of-a-stint", wire_sample_stint},
     {"ack-of-a-stint", wire_sample_stint_known},
+    {"status-of-prepared-data", wire_sample_prepared},
 };
 
 enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };

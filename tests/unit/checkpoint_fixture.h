@@ -182,7 +182,10 @@ static inline void fixture_checkpoint(const char *dir, uint64_t number,
     m->range[0] = (struct range){10, 20};
     m->range[1] = (struct range){50, 55};
     m->clock = 77;
-    m->data = (struct data_facts){100, 11, 0x0123456789abcdef, 3.5, 0, 0};
+    m->data = (struct data_facts){.train_examples = 100,
+                                  .test_examples = 11,
+                                  .digest = 0x0123456789abcdef,
+                                  .label_mean = 3.5};
     m->seconds = 12.5;
     m->tables = tables;
     m->shards = servers;

@@ -125,8 +125,12 @@ static void test_evaluate_only(void **state)
     static struct manifest manifest;
 
     (void)state;
-    manifest = (struct manifest){
-        .number = 7, .epoch = 3, .data = {500, 5, 0x01d, 2.5, 0, 0}};
+    manifest = (struct manifest){.number = 7,
+                                 .epoch = 3,
+                                 .data = {.train_examples = 500,
+                                          .test_examples = 5,
+                                          .digest = 0x01d,
+                                          .label_mean = 2.5}};
     coordinator_destroy(kit->c);
     memset(kit->memory, 0, sizeof *kit->memory);
     kit->plan.evaluate_only = true;

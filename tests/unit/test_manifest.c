@@ -108,6 +108,19 @@ static void test_positions(void **context)
     assert_true(m->grows && m->known == 0);
 }
 
+/* A file beside the shards. */
+static void test_preparation(void **context)
+{
+    struct state *s = *context;
+    struct manifest *m = &s->manifest;
+
+    m->data.preparation_bytes = PREPARATION_BYTES_MAX;
+    m->data.preparation_digest = UINT64_MAX;
+    write_and_read(s);
+    assert_int_equal(m->data.preparation_bytes, PREPARATION_BYTES_MAX);
+    assert_true(m->data.preparation_digest == UINT64_MAX);
+}
+
 /* Everything at its largest fits into the file. */
 static void test_largest(void **context)
 {
@@ -245,6 +258,7 @@ static void test_refused_contents(void **context)
     REFUSES(m->seconds = -1, "seconds");
     REFUSES(m->ranges = MANIFEST_RANGES_MAX + 1, "too many ranges");
     REFUSES(m->data.positions = UINT64_MAX, "impossibly high");
+    REFUSES(m->data.preparation_bytes = UINT64_MAX, "preparation is impossibly long");
     REFUSES((m->grows = true, m->known = UINT64_MAX), "impossibly high");
     REFUSES(m->range[0].end = 10, "range is empty");
     REFUSES(m->range[0].end = 101, "passes the training examples");
@@ -267,7 +281,7 @@ static void test_refused_contents(void **context)
     REFUSES(m->shard[0].facts.rows = UINT64_MAX, "impossibly many");
     REFUSES(m->shard[0].facts.bytes = UINT64_MAX, "impossibly many");
 #undef REFUSES
-    assert_int_equal(refused, 34);
+    assert_int_equal(refused, 35);
     free(good);
 }
 
@@ -419,6 +433,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip),     TEST(test_positions),
+        TEST(test_round_trip),     TEST(test_preparation),
         TEST(test_largest),        TEST(test_every_byte_flipped),
         TEST(test_not_a_manifest), TEST(test_refused_contents),
         TEST(test_too_long),       TEST(test_forged),
