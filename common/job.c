@@ -20,6 +20,9 @@
     .offset = offsetof(struct job_column, field),                                      \
     .size = sizeof(((struct job_column *)0)->field)
 
+#define AT_SIDE(field)                                                                 \
+    .offset = offsetof(struct job_side, field),                                        \
+    .size = sizeof(((struct job_side *)0)->field)
 #define AT_STEP(field) AT_COLUMN(steps.field)
 
 /* clang-format off */
@@ -35,6 +38,10 @@ static const struct setting rows[] = {
     {"data.test", SETTING_LIST, AT(data.test), .unit = "files or globs",
      .may_change = true,
      .doc = "What to test on. If empty, the share that data.split.test holds out."},
+    {"data.validation", SETTING_LIST, AT(data.validation), .unit = "files or globs",
+     .may_change = true,
+     .doc = "What to validate on. If empty, the share that data.split.validation holds "
+            "out."},
     {"data.format", SETTING_CHOICE, AT(data.format),
      .choices = "tsv|csv|packed|libsvm|libffm|libfm|criteo|jsonl|sequence|ncf",
      .preset = "tsv",
@@ -77,6 +84,9 @@ static const struct setting rows[] = {
      .doc = "The column with each example's weight. If empty, all weigh the same."},
     {"data.label", SETTING_TEXT, AT(data.label),
      .doc = "The column to predict."},
+    {"data.time", SETTING_TEXT, AT(data.time),
+     .doc = "The column with each example's time, by which splits and histories go: one "
+            "of data.columns that is a time, or one that has seconds since 1970."},
     {"data.positive_from", SETTING_REAL, AT(data.positive_from), .min = -1e30,
      .max = 1e30, .preset = "none",
      .doc = "With model.loss logistic: labels of at least this count as 1, others as "
@@ -84,9 +94,19 @@ static const struct setting rows[] = {
     {"data.split.test", SETTING_REAL, AT(data.split_test), .min = 0, .max = 0.99,
      .preset = "0",
      .doc = "Share of the examples of data.train that is held out for the test."},
-    {"data.split.by", SETTING_CHOICE, AT(data.split_by), .choices = "random",
-     .preset = "random",
-     .doc = "How held-out examples are chosen: each at random."},
+    {"data.split.validation", SETTING_REAL, AT(data.split_validation), .min = 0,
+     .max = 0.99, .preset = "0",
+     .doc = "Share of the examples of data.train that is held out for validation."},
+    {"data.split.by", SETTING_CHOICE, AT(data.split_by),
+     .choices = "random|time|leave_one_out|user", .preset = "random",
+     .doc = "How held-out examples are chosen: random, each by itself; time, the newest; "
+            "leave_one_out, each user's last one (and, if data.split.validation is more "
+            "than 0, the one before it), but none of users with fewer than 3; user, whole "
+            "users by chance."},
+    {"data.split.after", SETTING_TEXT, AT(data.split_after),
+     .doc = "With data.split.by: time: the date (2015-01-01, 2015-01-01T12:00:00Z, or "
+            "seconds since 1970) from which on examples are for the test, in place of "
+            "data.split.test."},
     {"data.split.seed", SETTING_INTEGER, AT(data.split_seed), .min = 0, .max = 1e15,
      .preset = "1",
      .doc = "Which examples are held out: the same seed chooses the same ones."},
@@ -108,6 +128,9 @@ static const struct setting rows[] = {
             "(2024-05-31, 2024-05-31T12:30:00Z and the like; UTC where no zone is given), "
             "or a pattern with % as of strptime, such as %d/%m/%Y %H:%M."},
 
+    {"data.columns.*.from", SETTING_TEXT, AT_COLUMN(from),
+     .doc = "The side table (data.sides) whose column this is; if empty, it is one of the "
+            "data."},
     {"data.columns.*.make", SETTING_CHOICE, AT_STEP(make),
      .choices = "none|cross|hour|weekday|recency|history", .preset = "none",
      .doc = "Makes a column that no file has, of those in data.columns.NAME.of: cross, one "
@@ -177,6 +200,27 @@ static const struct setting rows[] = {
     {"data.columns.*.words_max", SETTING_INTEGER, AT_STEP(words_max), .min = 1,
      .max = 1048576, .preset = "1024", .unit = "words",
      .doc = "Of a text only so many words from its beginning are taken."},
+    {"data.sides.*.files", SETTING_LIST, AT_SIDE(files), .unit = "files or globs",
+     .may_change = true,
+     .doc = "The files of the side table NAME, which has columns of users or items. They "
+            "are held in memory."},
+    {"data.sides.*.format", SETTING_CHOICE, AT_SIDE(format),
+     .choices = "tsv|csv|packed|libsvm|libffm|libfm|criteo|jsonl|sequence|ncf",
+     .preset = "tsv",
+     .doc = "As data.format."},
+    {"data.sides.*.delimiter", SETTING_TEXT, AT_SIDE(delimiter),
+     .doc = "As data.delimiter."},
+    {"data.sides.*.header", SETTING_CHOICE, AT_SIDE(header),
+     .choices = "auto|true|false", .preset = "auto", .doc = "As data.header."},
+    {"data.sides.*.names", SETTING_LIST, AT_SIDE(names), .unit = "names",
+     .doc = "As data.names."},
+    {"data.sides.*.encoding", SETTING_CHOICE, AT_SIDE(encoding),
+     .choices = "utf-8|latin-1", .preset = "utf-8", .doc = "As data.encoding."},
+    {"data.sides.*.key", SETTING_TEXT, AT_SIDE(key),
+     .doc = "The column of the data whose keys the side table has rows for."},
+    {"data.sides.*.id", SETTING_TEXT, AT_SIDE(id),
+     .doc = "The side table's own column with that key. No key may be there twice; one "
+            "that is not there leaves its columns missing."},
 
     {"tables.*.dim", SETTING_INTEGER, AT_TABLE(dim), .min = 1, .max = 16384,
      .preset = "32",
@@ -288,6 +332,10 @@ static const struct setting rows[] = {
      .preset = "split",
      .doc = "What to test: split scores each held-out example."},
 
+    {"evaluate.part", SETTING_CHOICE, AT(evaluate.part), .choices = "test|validation",
+     .preset = "test", .may_change = true,
+     .doc = "Which part to score at the end of a run and by `rowhouse evaluate`."},
+
     {"cluster.servers", SETTING_INTEGER, AT(cluster.servers), .min = 1, .max = 256,
      .preset = "1", .may_change = true,
      .doc = "Servers that share the tables. Under mpirun so many of the ranks become "
@@ -341,6 +389,14 @@ static const struct settings_group groups[] = {
      .count_offset = offsetof(struct job, data.columns),
      .max = JOB_COLUMNS_MAX,
      .name_size = sizeof(((struct job_column *)0)->name)},
+    {.prefix = "data.sides.",
+     .word = "side table",
+     .offset = offsetof(struct job, data.side),
+     .stride = sizeof(struct job_side),
+     .count_offset = offsetof(struct job, data.sides),
+     .max = JOB_SIDES_MAX,
+     .name_size = JOB_NAME_MAX,
+     .plain_names = true},
 };
 
 static const struct settings_section sections[] = {
@@ -362,7 +418,8 @@ static const struct settings job_settings = {
     rows, COUNT(rows), groups, COUNT(groups), sections, COUNT(sections)};
 
 static_assert(offsetof(struct job_table, name) == 0 &&
-                  offsetof(struct job_column, name) == 0,
+                  offsetof(struct job_column, name) == 0 &&
+                  offsetof(struct job_side, name) == 0,
               "an element starts with its name");
 static_assert((int)EVERY_EPOCH == (int)SETTING_EVERY_EPOCH &&
                   (int)EVERY_SECOND == (int)SETTING_EVERY_SECOND,
@@ -442,6 +499,23 @@ struct job_optimizer job_table_optimizer(const struct job *job, int table)
         result.field = own->field;
 #include "common/job_optimizer.h"
     return result;
+}
+
+bool job_column_is_key(const struct job_column *column)
+{
+    return column->table[0] &&
+           (column->as == COLUMN_KEY ||
+            (column->as == COLUMN_NUMBER && column->steps.buckets > 0));
+}
+
+int job_key_columns(const struct job *job, int *column)
+{
+    int n = 0;
+
+    for (int i = 0; i < job->data.columns; i++)
+        if (job_column_is_key(&job->data.column[i]))
+            column[n++] = i;
+    return n;
 }
 
 int job_table_index(const struct job *job, const char *name)

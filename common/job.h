@@ -22,6 +22,7 @@ enum {
     JOB_TABLES_MAX = 16,
     JOB_COLUMNS_MAX = 64,
     JOB_SOURCES_MAX = 8, /* columns that one is made of */
+    JOB_SIDES_MAX = 8,
 };
 
 /* What becomes of a column's values (docs/preparation.md). */
@@ -61,7 +62,8 @@ enum data_format {
 enum data_choice { DATA_BY_FORMAT, DATA_YES, DATA_NO };
 enum data_encoding { ENCODING_UTF8, ENCODING_LATIN1 };
 enum bad_rows_kind { BAD_ROWS_FAIL, BAD_ROWS_SKIP };
-enum split_by { SPLIT_RANDOM };
+enum split_by { SPLIT_RANDOM, SPLIT_TIME, SPLIT_LEAVE_ONE_OUT, SPLIT_USER };
+enum part_kind { PART_TEST, PART_VALIDATION };
 enum column_as {
     COLUMN_KEY,
     COLUMN_TITLE,
@@ -146,7 +148,7 @@ struct job_table {
 /* How a column's values are prepared. */
 struct job_steps {
     int make; /* enum make_kind: the column is in no file */
-    char of[JOB_SOURCES_MAX * JOB_NAME_MAX * 2]; /* a list: what it is made of */
+    char of[JOB_SOURCES_MAX * JOB_NAME_MAX]; /* a list: what it is made of */
     int64_t length;                              /* of a history */
     int missing;                                 /* enum missing_kind */
     char missing_value[JOB_NAME_MAX];            /* MISSING_CONSTANT */
@@ -167,17 +169,32 @@ struct job_column {
     char name[JOB_NAME_MAX * 2]; /* as in the file's header */
     int as;                      /* enum column_as */
     char table[JOB_NAME_MAX];    /* the table that the column is a key or title of */
+    char from[JOB_NAME_MAX];     /* the side table that has it; "" = the data */
     struct job_steps steps;
     char separator[8]; /* between the parts of keys and vectors */
     int64_t dim;       /* of a vector */
     char time_format[JOB_NAME_MAX];
 };
 
+/* A side table: what is known of keys beside the data. */
+struct job_side {
+    char name[JOB_NAME_MAX];
+    char files[2 * JOB_PATH_MAX];
+    int format;
+    char delimiter[32];
+    int header;
+    char names[JOB_PATH_MAX];
+    int encoding;
+    char key[JOB_NAME_MAX * 2]; /* the column of the data that it joins */
+    char id[JOB_NAME_MAX * 2];  /* its own column with that key */
+};
+
 struct job {
     char name[JOB_NAME_MAX];
     struct {
-        char train[JOB_LIST_MAX];   /* files or globs */
-        char test[JOB_LIST_MAX];    /* "" = from the split */
+        char train[JOB_LIST_MAX]; /* files or globs */
+        char test[JOB_LIST_MAX];  /* "" = from the split */
+        char validation[JOB_LIST_MAX];
         int format;                 /* enum data_format */
         char delimiter[32];         /* with escapes; "" = by the format */
         int header, quotes;         /* enum data_choice */
@@ -188,13 +205,18 @@ struct job {
         int64_t bad_rows_max;
         char weight[JOB_NAME_MAX * 2]; /* the column of examples' weights; "" = none */
         char label[JOB_NAME_MAX * 2];
-        double positive_from; /* logistic loss: labels >= this count 1, others 0;
-                                 NaN = labels must be 0 and 1 already */
-        double split_test;    /* share held out, 0..1 */
-        int split_by;         /* enum split_by */
+        char time[JOB_NAME_MAX * 2]; /* the column of examples' times; "" = none */
+        double positive_from;        /* logistic loss: labels >= this count 1, others 0;
+                                        NaN = labels must be 0 and 1 already */
+        double split_test;           /* share held out, 0..1 */
+        double split_validation;
+        int split_by;                   /* enum split_by */
+        char split_after[JOB_NAME_MAX]; /* of time: a date; "" = a share */
         int64_t split_seed;
         struct job_column column[JOB_COLUMNS_MAX];
         int columns;
+        struct job_side side[JOB_SIDES_MAX];
+        int sides;
     } data;
     struct job_table table[JOB_TABLES_MAX];
     int tables;
@@ -222,6 +244,7 @@ struct job {
     struct {
         char metrics[JOB_LIST_MAX];
         char protocol[JOB_NAME_MAX];
+        int part; /* enum part_kind */
     } evaluate;
     struct {
         int64_t servers;
@@ -272,6 +295,13 @@ int job_continues(const struct job *job, const char *lines, struct err *err);
 
 /* The optimizer of a table: its own settings, the job's where it has none. */
 struct job_optimizer job_table_optimizer(const struct job *job, int table);
+
+/* Is a column, as it is prepared, the key of a table's row? */
+bool job_column_is_key(const struct job_column *column);
+
+/* The places of those columns among the job's, in its order: column[JOB_COLUMNS_MAX].
+ * Returns how many there are. */
+int job_key_columns(const struct job *job, int *column);
 
 /* Index of a table by name, or -1. */
 int job_table_index(const struct job *job, const char *name);

@@ -1,5 +1,6 @@
 /* What settings of a job must hold for each other. */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "common/job.h"
@@ -34,13 +35,110 @@ static int check_data(const struct job *job, struct err *err)
         return err_set(err, ERR_INPUT,
                        "data.test and data.split.test are both set, expected one of "
                        "them");
+    if (job->data.validation[0] && job->data.split_validation > 0)
+        return err_set(err, ERR_INPUT,
+                       "data.validation and data.split.validation are both set, "
+                       "expected one of them");
     if (!isnan(job->data.positive_from) && job->model.loss != LOSS_LOGISTIC)
         return err_set(err, ERR_INPUT,
                        "data.positive_from is set, but it needs model.loss logistic");
     return 0;
 }
 
-/* Each column belongs to a table that is there; a table has at most one title. */
+static int check_split(const struct job *job, struct err *err)
+{
+    int by = job->data.split_by;
+    double test = job->data.split_test, validation = job->data.split_validation;
+
+    if (test + validation >= 1)
+        return err_set(err, ERR_INPUT,
+                       "data.split.test is %g and data.split.validation %g, expected "
+                       "less than 1 together",
+                       test, validation);
+    if (by == SPLIT_TIME && !job->data.time[0])
+        return err_set(err, ERR_INPUT,
+                       "data.split.by is time, but data.time is not set: it names the "
+                       "column with the times");
+    if (job->data.split_after[0] && (by != SPLIT_TIME || test > 0))
+        return err_set(err, ERR_INPUT,
+                       "data.split.after is set, but it needs data.split.by: time, and "
+                       "data.split.test to be 0");
+    if (job->data.test[0] && (job->data.split_after[0] || by == SPLIT_LEAVE_ONE_OUT))
+        return err_set(err, ERR_INPUT,
+                       "data.test names files, and data.split holds out others for the "
+                       "test, expected one of them");
+    if (by == SPLIT_LEAVE_ONE_OUT && test > 0)
+        return err_set(err, ERR_INPUT,
+                       "data.split.test is %g, but leave_one_out holds out one example "
+                       "of each user, expected 0",
+                       test);
+    return 0;
+}
+
+/* Is another column made of this one? */
+static bool is_source(const struct job *job, const struct job_column *column)
+{
+    char name[JOB_NAME_MAX * 2];
+
+    for (int i = 0; i < job->data.columns; i++) {
+        const char *of = job->data.column[i].steps.of;
+
+        while (job_list_next(&of, name, sizeof name))
+            if (!strcmp(name, column->name))
+                return true;
+    }
+    return false;
+}
+
+/* What a made column is, and of what. */
+static int check_made(const struct job_column *column, struct err *err)
+{
+    static const char *const name[] = {
+        [COLUMN_KEY] = "key", [COLUMN_KEYS] = "keys", [COLUMN_NUMBER] = "number"};
+    int make = column->steps.make;
+    int as = make == MAKE_RECENCY   ? COLUMN_NUMBER
+             : make == MAKE_HISTORY ? COLUMN_KEYS
+                                    : COLUMN_KEY;
+
+    if (make == MAKE_NONE && column->steps.of[0])
+        return err_set(err, ERR_INPUT,
+                       "data.columns.%s.of is set, but data.columns.%s.make is not",
+                       column->name, column->name);
+    if (make == MAKE_NONE)
+        return 0;
+    if (!column->steps.of[0])
+        return err_set(err, ERR_INPUT,
+                       "data.columns.%s.of is not set: it names what the column is "
+                       "made of",
+                       column->name);
+    if (column->as != as)
+        return err_set(err, ERR_INPUT,
+                       "data.columns.%s.as is not %s, which is what "
+                       "data.columns.%s.make makes",
+                       column->name, name[as], column->name);
+    return 0;
+}
+
+/* The label may be prepared as a number. */
+static int check_label(const struct job *job, const struct job_column *column,
+                       struct err *err)
+{
+    if (strcmp(column->name, job->data.label))
+        return 0;
+    if (column->as != COLUMN_NUMBER || column->steps.buckets > 0)
+        return err_set(err, ERR_INPUT,
+                       "data.columns.%s is the label, expected as: number, without "
+                       "buckets",
+                       column->name);
+    if (job->model.loss == LOSS_LOGISTIC)
+        return err_set(err, ERR_INPUT,
+                       "data.columns.%s prepares the label, but labels of model.loss "
+                       "logistic are 0 and 1",
+                       column->name);
+    return 0;
+}
+
+/* Keys and titles belong to a table that is there; a table has at most one title. */
 static int check_columns(const struct job *job, struct err *err)
 {
     const struct job_column *title[JOB_TABLES_MAX] = {NULL};
@@ -48,9 +146,11 @@ static int check_columns(const struct job *job, struct err *err)
     for (int i = 0; i < job->data.columns; i++) {
         const struct job_column *column = &job->data.column[i];
         int table = job_table_index(job, column->table);
-        bool of_table = column->as == COLUMN_KEY || column->as == COLUMN_TITLE ||
-                        column->as == COLUMN_KEYS;
+        bool of_table = column->as == COLUMN_TITLE ||
+                        (column->as == COLUMN_KEY && !is_source(job, column));
 
+        if (check_made(column, err) || check_label(job, column, err))
+            return -err->code;
         if (column->as == COLUMN_VECTOR && column->dim == 0)
             return err_set(err, ERR_INPUT,
                            "data.columns.%s.dim is not set: it says how many numbers "
@@ -63,7 +163,7 @@ static int check_columns(const struct job *job, struct err *err)
                 err, ERR_INPUT,
                 "data.columns.%s.table is not set: it names the column's table",
                 column->name);
-        if (table < 0)
+        if (column->table[0] && table < 0)
             return err_set(
                 err, ERR_INPUT,
                 "data.columns.%s.table is '%s', but there is no such table in "
@@ -94,7 +194,7 @@ static int check_side(const struct job *job, const char *setting, const char *ta
     for (int i = 0; i < job->data.columns; i++) {
         const struct job_column *column = &job->data.column[i];
 
-        if (column->as != COLUMN_KEY || strcmp(column->table, table))
+        if (!job_column_is_key(column) || strcmp(column->table, table))
             continue;
         if (key)
             return err_set(err, ERR_INPUT,
@@ -130,6 +230,54 @@ static int check_vectors(const struct job *job, struct err *err)
                            table->name, digest);
     }
     return 0;
+}
+
+static int check_side_table(const struct job *job, const struct job_side *side,
+                            struct err *err)
+{
+    if (!side->files[0] || !side->key[0] || !side->id[0])
+        return err_set(err, ERR_INPUT,
+                       "data.sides.%s needs files, key (the column of the data that it "
+                       "joins) and id (its own column with that key)",
+                       side->name);
+    for (int i = 0; i < job->data.columns; i++) {
+        const struct job_column *column = &job->data.column[i];
+
+        if (!strcmp(column->name, side->key) && column->as == COLUMN_KEY &&
+            !column->from[0] && column->steps.make == MAKE_NONE)
+            return 0;
+    }
+    return err_set(err, ERR_INPUT,
+                   "data.sides.%s.key is '%s', expected one of data.columns that is a "
+                   "key in the data",
+                   side->name, side->key);
+}
+
+/* Side tables, and the columns that are theirs. */
+static int check_side_tables(const struct job *job, struct err *err)
+{
+    int rc = 0;
+
+    for (int s = 0; !rc && s < job->data.sides; s++)
+        rc = check_side_table(job, &job->data.side[s], err);
+    for (int i = 0; !rc && i < job->data.columns; i++) {
+        const struct job_column *column = &job->data.column[i];
+        bool known = !column->from[0];
+
+        for (int s = 0; s < job->data.sides; s++)
+            known |= !strcmp(column->from, job->data.side[s].name);
+        if (!known)
+            rc = err_set(
+                err, ERR_INPUT,
+                "data.columns.%s.from is '%s', but there is no such side table "
+                "in data.sides",
+                column->name, column->from);
+        else if (column->from[0] && column->steps.make != MAKE_NONE)
+            rc = err_set(err, ERR_INPUT,
+                         "data.columns.%s has both from and make, expected one of them",
+                         column->name);
+    }
+    return rc;
 }
 
 static int check_tables(const struct job *job, struct err *err)
@@ -407,7 +555,11 @@ int job_check(const struct job *job, struct err *err)
     if (!rc)
         rc = check_data(job, err);
     if (!rc)
+        rc = check_split(job, err);
+    if (!rc)
         rc = check_columns(job, err);
+    if (!rc)
+        rc = check_side_tables(job, err);
     if (!rc)
         rc = check_tables(job, err);
     if (!rc)

@@ -137,6 +137,9 @@ static int work(struct child *child, struct err *err)
     int exit_status = 1;
 
     pthread_mutex_init(&child->shared.lock, NULL);
+    child->shared.restore = plan->request.restore;
+    if (!plan->request.evaluate_only)
+        child->shared.keep_in = plan->request.job.checkpoint.dir;
     worker_run(&setup, &exit_status, err);
     dataset_release(&child->shared.data);
     pthread_mutex_destroy(&child->shared.lock);

@@ -109,16 +109,18 @@ static void show_epoch(void *context, const struct epoch_record *record)
 
 static int print_metrics(const struct conduct *conduct, struct err *err)
 {
-    const char *cursor = conduct->request->job.evaluate.metrics;
+    const struct job *job = &conduct->request->job;
+    const char *part = job->evaluate.part == PART_VALIDATION ? "validation" : "test";
+    const char *cursor = job->evaluate.metrics;
     char name[JOB_NAME_MAX];
 
     if (!conduct->memory->state.evaluated)
         return 0;
     while (job_list_next(&cursor, name, sizeof name))
-        printf("test %s %.6g\n", name,
+        printf("%s %s %.6g\n", part, name,
                round(metrics_value(name, conduct->memory->state.metric) * 1e6) / 1e6);
     if (fflush(stdout) || ferror(stdout))
-        return err_system(err, "cannot write the test metrics to standard output");
+        return err_system(err, "cannot write the metrics to standard output");
     return 0;
 }
 

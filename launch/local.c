@@ -131,6 +131,9 @@ static int start(struct local *local, struct err *err)
     local->members = local->roster.servers + local->roster.workers;
     local->member = calloc(local->members, sizeof *local->member);
     pthread_mutex_init(&local->shared.lock, NULL);
+    local->shared.restore = local->request->restore;
+    if (!local->request->evaluate_only)
+        local->shared.keep_in = local->request->job.checkpoint.dir;
     if (rc == 0 && (!local->pool || !local->memory || !local->member))
         rc = err_set(err, ERR_MEMORY, "no memory for %u members", local->members);
     for (uint32_t i = 0; rc == 0 && i < local->members; i++)

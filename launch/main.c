@@ -47,6 +47,15 @@ static const struct option_row export_options[] = {
     {"--out", "FILE", FIELD(out), "a file that does not exist yet"},
     {0}};
 
+static const struct option_row prepare_options[] = {
+    {"--data", "FILE", FIELD(data),
+     "what to prepare, in the format of data.train (that)"},
+    {"--checkpoint", "DIR", FIELD(checkpoint),
+     "take the preparation from there, else fit it on the training part"},
+    {"--out", "FILE|-", FIELD(out), "- is standard output"},
+    {"--json", NULL, FIELD(json), "JSON, one object a line, else CSV"},
+    {0}};
+
 static const struct option_row pack_options[] = {
     {"--out", "FILE|-", FIELD(out), "the packed file; - is standard output"},
     {"--data", "FILES", FIELD(data), "instead of the job's data.train"},
@@ -85,6 +94,8 @@ static const struct command commands[] = {
      "test metrics of a checkpoint; under mpirun or alone", command_evaluate},
     {"predict", "JOB", true, false, predict_options,
      "one prediction for each line of a file", command_predict},
+    {"prepare", "JOB", true, false, prepare_options,
+     "the data as they are after preparation (data.columns)", command_prepare},
     {"recommend", "JOB", true, false, recommend_options,
      "the items a user would like best, without those already rated",
      command_recommend},

@@ -9,7 +9,7 @@
 
 #include "common/log.h"
 #include "launch/trained.h"
-#include "worker/stream/examples.h"
+#include "worker/stream/input.h"
 
 enum { BATCH = 4096 };
 
@@ -17,7 +17,8 @@ struct prediction {
     struct trained *trained;
     const struct table *layer; /* print its rows instead of predictions */
     FILE *out;
-    const char *name; /* of out, for sentences */
+    const char *name;           /* of out, for sentences */
+    int user_place, item_place; /* among the prepared columns */
     uint32_t n;
     uint64_t user[BATCH], item[BATCH];
     uint32_t pos[BATCH];
@@ -72,24 +73,60 @@ static int flush(struct prediction *p, struct err *err)
     return ferror(p->out) ? err_system(err, "cannot write %s", p->name) : 0;
 }
 
-static int predict_all(struct prediction *p, const char *data, struct err *err)
+/* Adds the examples of a prepared block; those that fill a batch are predicted. */
+static int take_block(struct prediction *p, const struct block *block, struct err *err)
 {
-    struct trained *t = p->trained;
-    struct examples *examples;
-    struct example example;
-    int rc = examples_open(&t->job, data, "--data", 0, &examples, err);
+    const uint64_t *user = block->column[p->user_place].key;
+    const uint64_t *item = block->column[p->item_place].key;
+    int rc = 0;
 
-    if (rc)
-        return rc;
-    while ((rc = examples_next(examples, &example, err)) > 0) {
-        p->user[p->n] = example.key[t->user_column];
-        p->item[p->n++] = example.key[t->item_column];
-        if (p->n == BATCH && (rc = flush(p, err)))
-            break;
+    for (uint32_t i = 0; rc == 0 && i < block->n; i++) {
+        p->user[p->n] = user[i];
+        p->item[p->n++] = item[i];
+        if (p->n == BATCH)
+            rc = flush(p, err);
+    }
+    return rc;
+}
+
+static int predict_blocks(struct prediction *p, struct input *input,
+                          struct prepare *prepare, struct err *err)
+{
+    const struct schema *schema = prepare_schema(prepare);
+    struct block raw = {0}, ready = {0};
+    int rc = block_create(&raw, input_schema(input), BATCH, err);
+
+    p->user_place = schema_find(schema, p->trained->user_name);
+    p->item_place = schema_find(schema, p->trained->item_name);
+    if (rc == 0)
+        rc = block_create(&ready, schema, BATCH, err);
+    while (rc == 0 && (rc = input_next(input, &raw, err)) > 0) {
+        rc = prepare_apply(prepare, &raw, &ready, err);
+        if (rc == 0)
+            rc = take_block(p, &ready, err);
     }
     if (rc == 0)
         rc = flush(p, err);
-    examples_close(examples);
+    if (raw.schema)
+        block_release(&raw);
+    if (ready.schema)
+        block_release(&ready);
+    return rc;
+}
+
+static int predict_all(struct prediction *p, const char *data, struct err *err)
+{
+    struct prepare *prepare = NULL;
+    struct input *input;
+    int rc = input_open(&p->trained->job, data, "--data", 0, &input, err);
+
+    if (rc)
+        return rc;
+    rc = trained_prepare(p->trained, input_schema(input), &prepare, err);
+    if (rc == 0)
+        rc = predict_blocks(p, input, prepare, err);
+    prepare_destroy(prepare);
+    input_close(input);
     return rc;
 }
 

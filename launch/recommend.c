@@ -9,7 +9,6 @@
 #include "common/textfile.h"
 #include "launch/recommend_data.h"
 #include "launch/trained.h"
-#include "worker/stream/examples.h"
 
 enum { LIKED = 5, TITLE_COLUMNS = 58, TOP_DEFAULT = 10 };
 
@@ -112,12 +111,13 @@ static int by_key(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Has the item been rated? A dense table has rows that nobody has trained. */
+/* Has the item been rated? A dense table has rows that nobody has trained, a vocabulary
+ * rows that items share. */
 static bool is_rated(const struct recommending *r, uint64_t key)
 {
     const struct popularity *popularity = &r->data.popularity;
 
-    return r->trained->item->spec.rows == 0 ||
+    return (r->trained->item->spec.rows == 0 && !r->data.some_items) ||
            bsearch(&key, popularity->key, popularity->keys, sizeof key, by_key);
 }
 
@@ -237,11 +237,13 @@ static int recommend_one(struct recommending *r, uint32_t user, struct err *err)
 {
     uint64_t key = r->asked.key[user];
     struct key_list seen = history_items(&r->data.history, key);
+    uint64_t row_key;
     uint32_t n;
     float *row;
     int rc;
 
-    table_find(r->trained->user, &key, 1, &row);
+    row_key = recommend_user_row(&r->data, key);
+    table_find(r->trained->user, &row_key, 1, &row);
     if (r->trained->user->spec.rows && seen.n == 0)
         row = NULL; /* nobody has trained it */
     rc = row ? recommend_top(&r->catalogue, &r->trained->mf, row, seen, r->top, r->list,
@@ -275,8 +277,7 @@ static int recommend(const struct arguments *arguments, struct recommending *r,
     r->list = malloc(r->top * sizeof *r->list);
     if (!r->list)
         return err_set(err, ERR_MEMORY, "no memory for %u items", r->top);
-    rc = recommend_data_read(&r->data, &r->trained->job, r->trained->user_column,
-                             r->trained->item_column, r->asked.key, r->asked.n, err);
+    rc = recommend_data_read(&r->data, r->trained, r->asked.key, r->asked.n, err);
     if (rc == 0)
         rc = fill_catalogue(r, err);
     for (uint32_t i = 0; i < r->asked.n && rc == 0; i++)

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/stream/examples.h"
+#include "worker/stream/input.h"
 
-enum { TITLES_BYTES_MAX = 1 << 30 };
+enum { TITLES_BYTES_MAX = 1 << 30, BLOCK_EXAMPLES = 4096 };
 
 /* Examples as they come: (user, item) keys and labels. */
 struct columns {
@@ -37,62 +37,184 @@ static int columns_add(struct columns *c, uint64_t user, uint64_t item, float la
     return 0;
 }
 
-static int read_columns(struct recommend_data *data, const struct job *job,
-                        uint32_t user_column, uint32_t item_column,
-                        struct columns *columns, struct err *err)
+/* --- reading --------------------------------------------------------------------- */
+
+/* Where in the blocks of data.train stands what. */
+struct places {
+    int user, item, label, title; /* title: SCHEMA_NONE = none */
+};
+
+struct blocks {
+    struct block raw, ready;
+    struct places at;
+};
+
+static int find_places(struct recommend_data *data, const struct trained *trained,
+                       const struct schema *raw, struct places *at, struct err *err)
 {
-    struct examples *examples;
-    struct example e;
+    *at = (struct places){.user = schema_find(raw, trained->user_name),
+                          .item = schema_find(raw, trained->item_name),
+                          .label = raw->label,
+                          .title = SCHEMA_NONE};
+    if (at->user < 0 || at->item < 0)
+        return err_set(
+            err, ERR_INPUT,
+            "recommend needs users and items that are keys of the files, but "
+            "data.columns.%s is made of other columns",
+            at->user < 0 ? trained->user_name : trained->item_name);
+    for (uint32_t c = 0; c < raw->columns; c++)
+        if (raw->column[c].kind == VALUE_TEXT &&
+            strcmp(raw->column[c].table, trained->job.model.item) == 0)
+            at->title = (int)c;
+    data->user_place = (uint32_t)at->user;
+    return 0;
+}
+
+/* Remembers what an item is called; what no longer fits is shown by its key. */
+static void add_title(struct recommend_data *data, const struct blocks *blocks,
+                      uint32_t i, uint64_t item)
+{
+    const struct values *key = &blocks->raw.column[blocks->at.item], *from = key;
+    char text[TITLE_BYTES_MAX + 5];
+    uint32_t length;
     struct err full;
-    int rc = examples_open(job, job->data.train, "data.train",
-                           COLUMNS_LABEL | COLUMNS_TEXTS, &examples, err);
 
-    if (rc)
-        return rc;
-    while ((rc = examples_next(examples, &e, err)) > 0) {
-        const char *title = e.title[item_column] ? e.title[item_column]
-                                                 : e.key_text[item_column];
-
-        rc = columns_add(columns, e.key[user_column], e.key[item_column], e.label, err);
-        if (rc)
-            break;
-        /* What no longer fits is shown by its key. */
-        titles_add(data->titles, e.key[item_column], title, &full);
+    if (blocks->at.title >= 0)
+        from = &blocks->raw.column[blocks->at.title];
+    length = from->offset[i + 1] - from->offset[i];
+    if (length == 0) { /* no title */
+        from = key;
+        length = from->offset[i + 1] - from->offset[i];
     }
-    examples_close(examples);
+    if (length >= sizeof text)
+        length = sizeof text - 1;
+    memcpy(text, from->text + from->offset[i], length);
+    text[length] = '\0';
+    titles_add(data->titles, item, text, &full);
+}
+
+/* Adds a block's examples: to `others` those whose item shares its row. */
+static int take_block(struct recommend_data *data, const struct blocks *blocks,
+                      struct columns *columns, struct columns *others, struct err *err)
+{
+    const struct block *raw = &blocks->raw;
+    uint32_t item_place = (uint32_t)blocks->at.item;
+
+    for (uint32_t i = 0; i < raw->n; i++) {
+        uint64_t user = raw->column[blocks->at.user].key[i], ignored;
+        uint64_t item = blocks->ready.column[item_place].key[i];
+        float label = raw->column[blocks->at.label].number[i];
+        bool own = prepare_key(data->prepare, item_place,
+                               raw->column[item_place].key[i], &ignored);
+
+        if (columns_add(own ? columns : others, user, item, label, err))
+            return -err->code;
+        if (own)
+            add_title(data, blocks, i, item);
+    }
+    return 0;
+}
+
+static int read_blocks(struct recommend_data *data, const struct trained *trained,
+                       struct input *input, struct columns *columns,
+                       struct columns *others, struct err *err)
+{
+    const struct schema *raw = input_schema(input);
+    struct blocks blocks = {.at = {0}};
+    int rc = trained_prepare(trained, raw, &data->prepare, err);
+
+    if (rc == 0)
+        rc = find_places(data, trained, raw, &blocks.at, err);
+    if (rc == 0)
+        rc = block_create(&blocks.raw, raw, BLOCK_EXAMPLES, err);
+    if (rc == 0)
+        rc = block_create(&blocks.ready, prepare_schema(data->prepare), BLOCK_EXAMPLES,
+                          err);
+    if (rc == 0)
+        data->some_items = prepare_changes(data->prepare);
+    while (rc == 0 && (rc = input_next(input, &blocks.raw, err)) > 0) {
+        rc = prepare_apply(data->prepare, &blocks.raw, &blocks.ready, err);
+        if (rc == 0)
+            rc = take_block(data, &blocks, columns, others, err);
+    }
+    if (blocks.raw.schema)
+        block_release(&blocks.raw);
+    if (blocks.ready.schema)
+        block_release(&blocks.ready);
     return rc;
 }
 
-int recommend_data_read(struct recommend_data *data, const struct job *job,
-                        uint32_t user_column, uint32_t item_column,
+static int read_columns(struct recommend_data *data, const struct trained *trained,
+                        struct columns *columns, struct columns *others,
+                        struct err *err)
+{
+    struct input *input;
+    int rc = input_open(&trained->job, trained->job.data.train, "data.train",
+                        COLUMNS_LABEL | COLUMNS_TEXTS, &input, err);
+
+    if (rc)
+        return rc;
+    rc = read_blocks(data, trained, input, columns, others, err);
+    input_close(input);
+    return rc;
+}
+
+static int add_rated(struct recommend_data *data, const struct columns *columns,
+                     struct err *err)
+{
+    const struct rated_examples from = {.key = columns->key,
+                                        .label = columns->label,
+                                        .examples = columns->n,
+                                        .key_columns = 2,
+                                        .item_column = 1};
+
+    return history_add(&data->history, &from, err);
+}
+
+static int note(struct recommend_data *data, const struct columns *columns,
+                const struct columns *others, const uint64_t *user, uint32_t users,
+                struct err *err)
+{
+    int rc = popularity_create(&data->popularity, columns->key + 1, columns->n, 2, err);
+
+    if (rc == 0)
+        rc = history_create(&data->history, user, users, err);
+    if (rc == 0)
+        rc = add_rated(data, columns, err);
+    if (rc == 0)
+        rc = add_rated(data, others, err);
+    return rc ? rc : history_finish(&data->history, err);
+}
+
+int recommend_data_read(struct recommend_data *data, const struct trained *trained,
                         const uint64_t *user, uint32_t users, struct err *err)
 {
-    struct columns columns = {0};
-    struct rated_examples from = {.key_columns = 2, .item_column = 1};
+    struct columns columns = {0}, others = {0};
     int rc;
 
     memset(data, 0, sizeof *data);
     rc = titles_create(&data->titles, TITLES_BYTES_MAX, err);
     if (rc == 0)
-        rc = read_columns(data, job, user_column, item_column, &columns, err);
+        rc = read_columns(data, trained, &columns, &others, err);
     if (rc == 0 && columns.n == 0)
         rc = err_set(err, ERR_INPUT, "data.train has no examples");
     if (rc == 0)
-        rc = popularity_create(&data->popularity, columns.key + 1, columns.n, 2, err);
-    if (rc == 0)
-        rc = history_create(&data->history, user, users, err);
-    from.key = columns.key;
-    from.label = columns.label;
-    from.examples = columns.n;
-    if (rc == 0)
-        rc = history_add(&data->history, &from, err);
-    if (rc == 0)
-        rc = history_finish(&data->history, err);
+        rc = note(data, &columns, &others, user, users, err);
     free(columns.key);
     free(columns.label);
+    free(others.key);
+    free(others.label);
     if (rc)
         recommend_data_release(data);
     return rc;
+}
+
+uint64_t recommend_user_row(const struct recommend_data *data, uint64_t user)
+{
+    uint64_t row;
+
+    prepare_key(data->prepare, data->user_place, user, &row);
+    return row;
 }
 
 void recommend_data_release(struct recommend_data *data)
@@ -100,5 +222,6 @@ void recommend_data_release(struct recommend_data *data)
     history_release(&data->history);
     popularity_release(&data->popularity);
     titles_destroy(data->titles);
+    prepare_destroy(data->prepare);
     memset(data, 0, sizeof *data);
 }

@@ -3,21 +3,27 @@
 #ifndef ROWHOUSE_LAUNCH_RECOMMEND_DATA_H
 #define ROWHOUSE_LAUNCH_RECOMMEND_DATA_H
 
-#include "common/job.h"
+#include "launch/trained.h"
 #include "worker/history.h"
 #include "worker/recommend.h"
 #include "worker/titles.h"
 
 struct recommend_data {
     struct history history;       /* of the users asked for */
-    struct popularity popularity; /* of all items */
+    struct popularity popularity; /* of all items that are known by themselves */
     struct titles *titles; /* of items: a title, or the key as it stands in the file */
+    bool some_items;       /* rows of the table may be no item of their own */
+    struct prepare *prepare; /* of the columns of data.train; owned */
+    uint32_t user_place;     /* among them */
 };
 
-/* Reads data.train (all of it: a held-out rating is known to the user, too). */
-int recommend_data_read(struct recommend_data *data, const struct job *job,
-                        uint32_t user_column, uint32_t item_column,
+/* Reads data.train (all of it: a held-out rating is known to the user, too). Users are
+ * known by their keys in the files, items by their rows' keys. */
+int recommend_data_read(struct recommend_data *data, const struct trained *trained,
                         const uint64_t *user, uint32_t users, struct err *err);
+
+/* The key of a user's row, from the key that files have. */
+uint64_t recommend_user_row(const struct recommend_data *data, uint64_t user);
 void recommend_data_release(struct recommend_data *data); /* zeroed is fine */
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "server/preparation.h"
 #include "worker/model/blas.h"
 
 static int map_region(struct trained *t, struct err *err)
@@ -22,23 +23,21 @@ static int map_region(struct trained *t, struct err *err)
 static void find_model(struct trained *t)
 {
     const struct table *const *table;
-    uint32_t tables, keys = 0;
+    int column[JOB_COLUMNS_MAX], keys = job_key_columns(&t->job, column);
+    uint32_t tables;
     int user = job_table_index(&t->job, t->job.model.user);
     int item = job_table_index(&t->job, t->job.model.item);
 
     table = core_tables(t->core, &tables);
     t->user = table[user];
     t->item = table[item];
-    for (int c = 0; c < t->job.data.columns; c++) {
-        const struct job_column *column = &t->job.data.column[c];
+    for (int k = 0; k < keys; k++) {
+        const struct job_column *key = &t->job.data.column[column[k]];
 
-        if (column->as != COLUMN_KEY)
-            continue;
-        if (strcmp(column->table, t->job.model.user) == 0)
-            t->user_column = keys;
-        if (strcmp(column->table, t->job.model.item) == 0)
-            t->item_column = keys;
-        keys++;
+        if (strcmp(key->table, t->job.model.user) == 0)
+            t->user_name = key->name;
+        if (strcmp(key->table, t->job.model.item) == 0)
+            t->item_name = key->name;
     }
     t->mf = (struct mf){.dim = t->user->spec.dim,
                         .width = t->user->spec.width,
@@ -62,6 +61,8 @@ static int open_checkpoint(const struct arguments *arguments, struct trained *t,
         return -err->code;
     if (restore_fits(&t->manifest, &t->job, err))
         return err_prefix(err, "%s", t->path);
+    if (t->manifest.data.preparation_bytes)
+        return preparation_read(t->path, &t->manifest.data, &t->preparation, err);
     return 0;
 }
 
@@ -93,6 +94,32 @@ int trained_open(const struct arguments *arguments, struct trained **out,
     return 0;
 }
 
+int trained_prepare(const struct trained *t, const struct schema *raw,
+                    struct prepare **prepare, struct err *err)
+{
+    struct prepare *made;
+    int rc = prepare_create(&t->job, raw, &made, err);
+
+    if (rc)
+        return rc;
+    if (t->preparation && prepare_changes(made))
+        rc = prepare_load(made, t->preparation, t->manifest.data.preparation_bytes,
+                          err);
+    else if (t->preparation || prepare_changes(made))
+        rc = err_set(err, ERR_INPUT,
+                     t->preparation
+                         ? "its data were prepared (data.columns), the job's are not"
+                         : "the job prepares data (data.columns), its data were not");
+    else
+        rc = prepare_finish(made, err);
+    if (rc) {
+        prepare_destroy(made);
+        return err_prefix(err, "%s", t->path);
+    }
+    *prepare = made;
+    return 0;
+}
+
 void trained_close(struct trained *t)
 {
     if (!t)
@@ -101,5 +128,6 @@ void trained_close(struct trained *t)
     if (t->region.base)
         munmap(t->region.base, t->region.size);
     manifest_release(&t->manifest);
+    free(t->preparation);
     free(t);
 }

@@ -6,6 +6,7 @@
 #include "launch/command.h"
 #include "server/restore.h"
 #include "worker/model/mf.h"
+#include "worker/stream/prepare.h"
 
 struct trained {
     struct job job;
@@ -14,13 +15,18 @@ struct trained {
     struct region region;
     struct core *core;
     const struct table *user, *item;
-    uint32_t user_column, item_column; /* among the key columns of an example */
+    const char *user_name, *item_name; /* of their columns */
+    unsigned char *preparation;        /* as the checkpoint has it; NULL = none */
     struct mf mf;
 };
 
 /* Loads the job and the checkpoint that the arguments name. Large: on the heap. */
 int trained_open(const struct arguments *arguments, struct trained **trained,
                  struct err *err);
+/* The preparation of the checkpoint, for blocks of `raw`; to be destroyed by the
+ * caller. -ERR_INPUT: the job prepares other columns, or otherwise. */
+int trained_prepare(const struct trained *trained, const struct schema *raw,
+                    struct prepare **prepare, struct err *err);
 void trained_close(struct trained *trained); /* NULL is fine */
 
 #endif

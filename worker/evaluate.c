@@ -17,7 +17,8 @@ static void score(struct worker *worker, struct batch *batch, float *scores)
 int worker_evaluate(struct worker *worker, struct err *err)
 {
     const struct worker_setup *setup = worker->setup;
-    struct range all = {0, worker->data->test.examples}, share[1];
+    const struct part *part = dataset_scored(worker->data, setup->job);
+    struct range all = {0, part->examples}, share[1];
     float *scores = malloc((size_t)setup->job->train.batch * sizeof *scores);
     struct batch *batch;
     struct err ignored;
@@ -31,7 +32,7 @@ int worker_evaluate(struct worker *worker, struct err *err)
     worker->status.phase = PHASE_EVALUATING;
     shares = ranges_share(&all, 1, setup->index, setup->roster->workers, share);
     pass = (struct pass){.data = worker->data,
-                         .part = &worker->data->test,
+                         .part = part,
                          .range = share,
                          .ranges = shares,
                          .read_only = true};

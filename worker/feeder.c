@@ -61,10 +61,11 @@ struct feeder {
 
 static void map_columns(struct feeder *feeder)
 {
-    for (int i = 0; i < feeder->job->data.columns; i++)
-        if (feeder->job->data.column[i].as == COLUMN_KEY)
-            feeder->table_of_column[feeder->key_columns++] = job_table_index(
-                feeder->job, feeder->job->data.column[i].table);
+    int column[JOB_COLUMNS_MAX], keys = job_key_columns(feeder->job, column);
+
+    for (int i = 0; i < keys; i++)
+        feeder->table_of_column[feeder->key_columns++] = job_table_index(
+            feeder->job, feeder->job->data.column[column[i]].table);
 }
 
 int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers,

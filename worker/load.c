@@ -1,11 +1,14 @@
 /* Reading the data. It may last, so it has a thread of its own: this one hears
  * meanwhile when the job ends. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "worker/step.h"
+#include "worker/stream/prepare.h"
 
 enum { WAIT_MS = 100 };
 
@@ -16,6 +19,39 @@ struct loading {
     int done_fd; /* readable: it is over */
 };
 
+/* The preparation of the checkpoint that the run begins from; none there is for
+ * dataset_load() to judge. *text is the caller's to free. */
+static int read_saved(const struct shared_dataset *shared, char **text,
+                      struct saved_preparation *saved, struct err *err)
+{
+    char path[PATH_MAX];
+    int rc;
+
+    *text = NULL;
+    *saved = (struct saved_preparation){0};
+    snprintf(path, sizeof path, "%s/preparation", shared->restore);
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return 0;
+    rc = file_read_all(path, PREPARE_BYTES_MAX, text, &saved->size, err);
+    saved->bytes = (const unsigned char *)*text;
+    return rc;
+}
+
+static void load_data(struct loading *loading)
+{
+    struct shared_dataset *shared = loading->shared;
+    bool restores = shared->restore && shared->restore[0];
+    struct saved_preparation saved;
+    char *text = NULL;
+
+    shared->err.code = 0;
+    if (restores && read_saved(shared, &text, &saved, &shared->err))
+        return;
+    dataset_load(&shared->data, loading->job, restores ? &saved : NULL, &loading->stop,
+                 &shared->err);
+    free(text);
+}
+
 static void *read_data(void *context)
 {
     struct loading *loading = context;
@@ -24,8 +60,7 @@ static void *read_data(void *context)
 
     pthread_mutex_lock(&shared->lock);
     if (!shared->loaded) { /* no other worker of this process has read it */
-        shared->err.code = 0;
-        dataset_load(&shared->data, loading->job, &loading->stop, &shared->err);
+        load_data(loading);
         shared->loaded = true;
     }
     pthread_mutex_unlock(&shared->lock);
@@ -80,6 +115,23 @@ static int read_shared(struct worker *worker, struct err *err)
     return rc;
 }
 
+/* Where the coordinator finds it when it makes a checkpoint. */
+static int keep_preparation(const struct worker *worker, const struct dataset *data,
+                            struct err *err)
+{
+    const char *dir = worker->setup->shared->keep_in;
+    char name[PREPARATION_NAME_MAX], path[PATH_MAX];
+
+    if (worker->setup->index != 0 || !data->preparation || !dir || !dir[0])
+        return 0;
+    preparation_name(data->facts.preparation_digest, name);
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (file_make_dirs(dir, err))
+        return -err->code;
+    return file_write_atomic(path, data->preparation, data->facts.preparation_bytes,
+                             err);
+}
+
 int worker_load(struct worker *worker, struct err *err)
 {
     const struct dataset *data = &worker->setup->shared->data;
@@ -92,6 +144,9 @@ int worker_load(struct worker *worker, struct err *err)
     worker->status.phase = PHASE_LOADING;
     worker_report(worker, true);
     rc = read_shared(worker, err);
+    if (rc)
+        return rc;
+    rc = keep_preparation(worker, data, err);
     if (rc)
         return rc;
     worker->data = data;

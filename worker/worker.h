@@ -16,6 +16,9 @@ struct shared_dataset {
     bool loaded;
     struct err err; /* code 0 = none */
     struct dataset data;
+    /* Borrowed: the checkpoint whose preparation is used, and the directory in which
+     * worker 0 leaves it for the next ones; "" = none. */
+    const char *restore, *keep_in;
 };
 
 struct worker_setup {

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "worker/stream/dataset.h"
+#include "worker/stream/splits.h"
 
 static struct job *make_job(const char *train)
 {
@@ -19,6 +20,8 @@ static struct job *make_job(const char *train)
     snprintf(job->data.train, sizeof job->data.train, "%s", train);
     memcpy(job->data.column, columns, sizeof columns);
     job->data.columns = 3;
+    for (int i = 0; i < 3; i++)
+        job->data.column[i].steps.clip_high = 1;
     job->data.positive_from = NAN;
     job->data.split_seed = 1;
     return job;
@@ -40,7 +43,7 @@ static void load(struct dataset *dataset, const struct job *job)
 {
     struct err err = {0};
 
-    if (dataset_load(dataset, job, NULL, &err))
+    if (dataset_load(dataset, job, NULL, NULL, &err))
         fail_msg("%s", err.text);
     assert_int_equal(dataset->facts.train_examples, dataset->train.examples);
     assert_int_equal(dataset->facts.test_examples, dataset->test.examples);
@@ -51,7 +54,7 @@ static void expect_error(const struct job *job, int code, const char *sentence)
     struct dataset dataset;
     struct err err = {0};
 
-    assert_int_equal(dataset_load(&dataset, job, NULL, &err), -code);
+    assert_int_equal(dataset_load(&dataset, job, NULL, NULL, &err), -code);
     if (!strstr(err.text, sentence))
         fail_msg("'%s' has no '%s'", err.text, sentence);
     assert_null(dataset.train.record);
@@ -352,11 +355,11 @@ static void test_stop(void **state)
     scratch_init(&scratch);
     write_examples(&scratch, "a.tsv", 0, 10000);
     job = make_job(scratch.path);
-    assert_int_equal(dataset_load(&dataset, job, &stop, &err), -ERR_INTERRUPTED);
+    assert_int_equal(dataset_load(&dataset, job, NULL, &stop, &err), -ERR_INTERRUPTED);
     assert_non_null(strstr(err.text, "interrupted at "));
     assert_null(dataset.train.record);
     stop = false;
-    assert_int_equal(dataset_load(&dataset, job, &stop, &err), 0);
+    assert_int_equal(dataset_load(&dataset, job, NULL, &stop, &err), 0);
     dataset_release(&dataset);
     dataset_release(&dataset);
     free(job);

@@ -332,8 +332,9 @@ static void choices_are_listed(void **state)
     refuses_override(f, "data.format=xml",
                      "command line: data.format is 'xml', expected tsv, csv, packed, "
                      "libsvm, libffm, libfm, criteo, jsonl, sequence or ncf");
-    refuses_override(f, "data.split.by=time",
-                     "command line: data.split.by is 'time', expected random");
+    refuses_override(f, "data.split.by=day",
+                     "command line: data.split.by is 'day', expected random, time, "
+                     "leave_one_out or user");
     refuses_override(
         f, "evaluate.protocol=leave-one-out",
         "command line: evaluate.protocol is 'leave-one-out', expected split");

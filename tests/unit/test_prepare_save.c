@@ -182,6 +182,12 @@ static void test_other_steps_are_refused(void **state)
     assert_non_null(strstr(kit->err.text, "data.columns.price is prepared in another"));
     prepare_destroy(other);
     kit_set(kit, "price", "clip_high", "0.9");
+    kit_set(kit, "user", "vocabulary", "none");
+    other = kit_prepare(kit);
+    assert_int_equal(prepare_load(other, bytes, size, &kit->err), -ERR_INPUT);
+    assert_non_null(strstr(kit->err.text, "data.columns.user is prepared in another"));
+    prepare_destroy(other);
+    kit_set(kit, "user", "vocabulary", "number");
     kit_set(kit, "new", "make", "hour");
     kit_set(kit, "new", "of", "at");
     other = kit_prepare(kit);

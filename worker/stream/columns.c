@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "worker/stream/prepare.h"
+
 /* Where each kind of column of a job becomes one of a schema. */
 static enum value_kind kind_of(int as)
 {
@@ -22,8 +24,8 @@ static enum value_kind kind_of(int as)
     }
 }
 
-static struct schema_column *add(const struct job *job, const struct job_column *from,
-                                 struct schema *schema)
+struct schema_column *schema_add_column(struct schema *schema, const struct job *job,
+                                        const struct job_column *from)
 {
     int place = schema_add(schema, from->name, kind_of(from->as));
     struct schema_column *column = &schema->column[place];
@@ -42,6 +44,14 @@ static struct schema_column *add(const struct job *job, const struct job_column 
     return column;
 }
 
+/* Is it in the files, and not there as the label or weight anyway? */
+static bool is_read(const struct job *job, const struct job_column *column)
+{
+    return column->steps.make == MAKE_NONE && !column->from[0] &&
+           strcmp(column->name, job->data.label) != 0 &&
+           strcmp(column->name, job->data.weight) != 0;
+}
+
 static void add_all(const struct job *job, unsigned wanted, struct schema *schema)
 {
     const struct job_column *from;
@@ -50,16 +60,48 @@ static void add_all(const struct job *job, unsigned wanted, struct schema *schem
     for (int pass = 0; pass < 3; pass++) {
         for (int i = 0; i < job->data.columns; i++) {
             from = &job->data.column[i];
-            if (from->steps.make != MAKE_NONE)
-                continue; /* in no file */
+            if (!is_read(job, from))
+                continue;
             if ((from->as == COLUMN_KEY ? 0 : from->as == COLUMN_TITLE ? 1 : 2) != pass)
                 continue;
-            column = add(job, from, schema);
+            column = schema_add_column(schema, job, from);
             column->keep_text = pass == 0 && (wanted & COLUMNS_TEXTS);
             column->optional = pass == 1 && !(wanted & COLUMNS_LABEL);
             column->unread = pass == 1 && !(wanted & COLUMNS_TEXTS);
         }
     }
+}
+
+static bool needs_time(const struct job *job, unsigned wanted)
+{
+    int by = job->data.split_by;
+
+    for (int i = 0; i < job->data.columns; i++)
+        if (job->data.column[i].steps.make == MAKE_HISTORY)
+            return true;
+    return (wanted & COLUMNS_LABEL) && (by == SPLIT_TIME || by == SPLIT_LEAVE_ONE_OUT);
+}
+
+/* Whose an example is, and when it was. */
+static int add_user_and_time(const struct job *job, unsigned wanted,
+                             struct schema *schema, struct err *err)
+{
+    for (uint32_t c = 0; c < schema->columns; c++)
+        if (schema->column[c].kind == VALUE_KEY &&
+            strcmp(schema->column[c].table, job->model.user) == 0)
+            schema->user = (int)c;
+    if (!job->data.time[0])
+        return 0;
+    schema->time = schema_find(schema, job->data.time);
+    if (schema->time == SCHEMA_NONE && needs_time(job, wanted)) {
+        schema->time = schema_add(schema, job->data.time, VALUE_TIME);
+        schema->column[schema->time].may_miss = true;
+    }
+    if (schema->time != SCHEMA_NONE && schema->column[schema->time].kind != VALUE_TIME)
+        return err_set(err, ERR_INPUT,
+                       "data.time is '%s', but data.columns.%s.as is not time",
+                       job->data.time, job->data.time);
+    return 0;
 }
 
 int schema_of_job(const struct job *job, unsigned wanted, struct schema *schema,
@@ -69,6 +111,9 @@ int schema_of_job(const struct job *job, unsigned wanted, struct schema *schema,
     add_all(job, wanted, schema);
     if (schema->columns == 0 || schema->column[0].kind != VALUE_KEY)
         return err_set(err, ERR_INPUT, "data.columns has no column that is a key");
+    if (add_user_and_time(job, wanted, schema, err))
+        return -err->code;
+    prepare_expect(job, schema);
     if (!(wanted & COLUMNS_LABEL))
         return 0;
     if (!job->data.label[0])

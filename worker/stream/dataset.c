@@ -3,36 +3,67 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
-#include "common/rng.h"
+#include "worker/stream/dataset_fill.h"
 #include "worker/stream/examples.h"
+#include "worker/stream/prepare.h"
 
 enum { STOP_EVERY = 4096 }; /* examples between two looks at *stop */
 
 /* Positions are 32 bits wide (worker/stream/shuffle.h). */
 static const uint64_t examples_max = UINT32_MAX - 1;
 
-/* The stream of random numbers of the split: "split" in ASCII. */
-static const uint64_t split_stream = 0x73706c6974;
+/* --- filling --------------------------------------------------------------------- */
 
-/* A data set being read. */
-struct loading {
-    const struct job *job;
-    struct dataset *dataset;
-    const volatile bool *stop;
-    struct examples *examples; /* owned; the files of one setting */
-    uint64_t train_room, test_room;
-    uint64_t number;      /* of the next example, in file order */
-    double label_sum;     /* of the training part */
-    XXH3_state_t *digest; /* owned */
-};
-
-bool split_is_test(const struct job *job, uint64_t number)
+static struct part *part_of(struct dataset *dataset, enum split_part part)
 {
-    uint64_t bits = rng_at((uint64_t)job->data.split_seed, split_stream, number);
+    return part == SPLIT_TRAIN        ? &dataset->train
+           : part == SPLIT_VALIDATION ? &dataset->validation
+                                      : &dataset->test;
+}
 
-    return rng_unit(bits) < job->data.split_test;
+int filling_begin(struct filling *filling, struct dataset *dataset,
+                  const struct job *job, struct err *err)
+{
+    *filling = (struct filling){.job = job, .dataset = dataset};
+    *dataset = (struct dataset){0};
+    filling->digest = XXH3_createState();
+    if (filling->digest && XXH3_64bits_reset(filling->digest) == XXH_OK)
+        return 0;
+    return err_set(err, ERR_MEMORY, "no memory to read the examples");
+}
+
+void filling_digest(struct filling *filling, const uint64_t *key, uint32_t n,
+                    float label)
+{
+    XXH3_64bits_update(filling->digest, key, n * sizeof *key);
+    XXH3_64bits_update(filling->digest, &label, sizeof label);
+}
+
+bool filling_label(const struct filling *filling, float *label)
+{
+    double positive_from = filling->job->data.positive_from;
+
+    if (filling->job->model.loss != LOSS_LOGISTIC)
+        return true;
+    if (!isnan(positive_from)) {
+        *label = (double)*label >= positive_from ? 1 : 0;
+        return true;
+    }
+#ifndef MUTANT_STREAM_BINARY_LABEL
+    return *label == 0 || *label == 1;
+#else
+    return true;
+#endif
+}
+
+int filling_wrong_label(const struct filling *filling, const char *where, float label,
+                        struct err *err)
+{
+    return err_set(err, ERR_INPUT,
+                   "%s, column %s: label %g, expected 0 or 1 as the logistic loss "
+                   "needs (data.positive_from can say which labels count as 1)",
+                   where, filling->job->data.label, (double)label);
 }
 
 /* Gives a part room for `room` examples. */
@@ -49,11 +80,13 @@ static int part_resize(struct part *part, uint32_t key_columns, uint64_t room,
     return 0;
 }
 
-/* Adds an example to a part that has room for *room. */
-static int part_add(struct dataset *dataset, struct part *part, uint64_t *room,
-                    const uint64_t *key, float label, struct err *err)
+int filling_add(struct filling *filling, enum split_part which, const uint64_t *key,
+                float label, struct err *err)
 {
+    struct dataset *dataset = filling->dataset;
+    struct part *part = part_of(dataset, which);
     uint32_t key_columns = dataset->key_columns;
+    uint64_t *room = &filling->room[which];
     uint32_t *record;
     int rc = 0;
 
@@ -68,112 +101,9 @@ static int part_add(struct dataset *dataset, struct part *part, uint64_t *room,
         rc = dictionary_id(&dataset->column[c], key[c], &record[c], err);
     memcpy(&record[key_columns], &label, sizeof label);
     part->examples++;
-    return rc;
-}
-
-/* The label as it is trained on. */
-static int trained_label(const struct loading *loading, float *label, struct err *err)
-{
-    double positive_from = loading->job->data.positive_from;
-
-    if (loading->job->model.loss != LOSS_LOGISTIC)
-        return 0;
-    if (!isnan(positive_from)) {
-        *label = (double)*label >= positive_from ? 1 : 0;
-        return 0;
-    }
-#ifndef MUTANT_STREAM_BINARY_LABEL
-    if (*label != 0 && *label != 1)
-        return err_set(err, ERR_INPUT,
-                       "%s, column %s: label %g, expected 0 or 1 as the logistic loss "
-                       "needs (data.positive_from can say which labels count as 1)",
-                       examples_where(loading->examples), loading->job->data.label,
-                       (double)*label);
-#endif
-    return 0;
-}
-
-static int take(struct loading *loading, const struct example *example, bool test,
-                struct err *err)
-{
-    struct dataset *dataset = loading->dataset;
-    uint32_t key_columns = dataset->key_columns;
-    float label = example->label;
-    int rc;
-
-    if (loading->number == examples_max)
-        return err_set(err, ERR_INPUT, "%s: more than %llu examples, the most allowed",
-                       examples_where(loading->examples),
-                       (unsigned long long)examples_max);
-    XXH3_64bits_update(loading->digest, example->key,
-                       key_columns * sizeof *example->key);
-    XXH3_64bits_update(loading->digest, &label, sizeof label);
-    rc = trained_label(loading, &label, err);
-    if (rc)
-        return rc;
-    loading->number++;
-    if (test)
-        return part_add(dataset, &dataset->test, &loading->test_room, example->key,
-                        label, err);
-    loading->label_sum += (double)label;
-    return part_add(dataset, &dataset->train, &loading->train_room, example->key, label,
-                    err);
-}
-
-/* Reads the files of one setting; those of data.test are test examples all. */
-static int load_files(struct loading *loading, const char *files, const char *why,
-                      bool all_test, struct err *err)
-{
-    struct example example;
-    bool test;
-    int rc;
-
-    rc = examples_open(loading->job, files, why, COLUMNS_LABEL, &loading->examples,
-                       err);
-    if (rc)
-        return rc;
-    loading->dataset->key_columns = examples_keys(loading->examples);
-    while ((rc = examples_next(loading->examples, &example, err)) > 0) {
-        test = all_test || split_is_test(loading->job, loading->number);
-        rc = take(loading, &example, test, err);
-        if (rc)
-            break;
-        if (loading->number % STOP_EVERY == 0 && loading->stop &&
-            __atomic_load_n(loading->stop, __ATOMIC_RELAXED)) {
-            rc = err_set(err, ERR_INTERRUPTED, "interrupted at %s",
-                         examples_where(loading->examples));
-            break;
-        }
-    }
-    examples_close(loading->examples);
-    loading->examples = NULL;
-    return rc;
-}
-
-static int load_all(struct loading *loading, struct err *err)
-{
-    const struct job *job = loading->job;
-    const struct dataset *dataset = loading->dataset;
-    int rc;
-
-    if (job->data.test[0] && job->data.split_test > 0)
-        return err_set(err, ERR_INPUT,
-                       "data.test names files and data.split.test is %g, expected one "
-                       "of the two",
-                       job->data.split_test);
-    rc = load_files(loading, job->data.train, "data.train", false, err);
-    if (rc == 0 && dataset->train.examples == 0)
-        rc = err_set(
-            err, ERR_INPUT,
-            "data.train has no example to train on: %llu in its files, %llu of "
-            "them for the test",
-            (unsigned long long)loading->number,
-            (unsigned long long)dataset->test.examples);
-    if (rc || !job->data.test[0])
-        return rc;
-    rc = load_files(loading, job->data.test, "data.test", true, err);
-    if (rc == 0 && dataset->test.examples == 0)
-        rc = err_set(err, ERR_INPUT, "data.test has no example in its files");
+    filling->number++;
+    if (which == SPLIT_TRAIN)
+        filling->label_sum += (double)label;
     return rc;
 }
 
@@ -185,34 +115,151 @@ static int trim(struct part *part, uint32_t key_columns, struct err *err)
     return part_resize(part, key_columns, part->examples, err);
 }
 
-int dataset_load(struct dataset *dataset, const struct job *job,
-                 const volatile bool *stop, struct err *err)
+static void set_facts(struct filling *filling)
 {
-    struct loading loading = {.job = job, .dataset = dataset, .stop = stop};
-    int rc;
+    struct dataset *dataset = filling->dataset;
+    struct data_facts *facts = &dataset->facts;
 
-    *dataset = (struct dataset){0};
-    loading.digest = XXH3_createState();
-    if (!loading.digest || XXH3_64bits_reset(loading.digest) != XXH_OK)
-        rc = err_set(err, ERR_MEMORY, "no memory to read the examples");
-    else
-        rc = load_all(&loading, err);
-    if (rc == 0)
-        rc = trim(&dataset->train, dataset->key_columns, err);
-    if (rc == 0)
-        rc = trim(&dataset->test, dataset->key_columns, err);
+    facts->train_examples = dataset->train.examples;
+    facts->test_examples = dataset_scored(dataset, filling->job)->examples;
+    facts->digest = XXH3_64bits_digest(filling->digest);
+    facts->label_mean = filling->label_sum / (double)dataset->train.examples;
+}
+
+int filling_end(struct filling *filling, int rc, struct err *err)
+{
+    struct dataset *dataset = filling->dataset;
+
+    if (rc == 0 && dataset->train.examples == 0)
+        rc = err_set(err, ERR_INPUT,
+                     "data.train has no example to train on: %llu in its files, %llu "
+                     "of them for the test",
+                     (unsigned long long)filling->number,
+                     (unsigned long long)dataset->test.examples);
+    for (int p = 0; rc == 0 && p < 3; p++)
+        rc = trim(part_of(dataset, (enum split_part)p), dataset->key_columns, err);
     for (uint32_t c = 0; c < dataset->key_columns; c++)
         dictionary_close(&dataset->column[c]);
     if (rc == 0)
-        dataset->facts = (struct data_facts){
-            .train_examples = dataset->train.examples,
-            .test_examples = dataset->test.examples,
-            .digest = XXH3_64bits_digest(loading.digest),
-            .label_mean = loading.label_sum / (double)dataset->train.examples};
+        set_facts(filling);
     else
         dataset_release(dataset);
-    XXH3_freeState(loading.digest);
+    XXH3_freeState(filling->digest);
     return rc;
+}
+
+/* --- examples that are split as they come ---------------------------------------- */
+
+static int take(struct filling *filling, struct examples *examples,
+                const struct example *example, enum split_part part, struct err *err)
+{
+    float label = example->label;
+
+    if (filling->number == examples_max)
+        return err_set(err, ERR_INPUT, "%s: more than %llu examples, the most allowed",
+                       examples_where(examples), (unsigned long long)examples_max);
+    filling_digest(filling, example->key, filling->dataset->key_columns, label);
+    if (!filling_label(filling, &label))
+        return filling_wrong_label(filling, examples_where(examples), label, err);
+    return filling_add(filling, part, example->key, label, err);
+}
+
+/* Reads the files of one setting, all of one part or (SPLIT_TRAIN) split at random. */
+static int load_files(struct filling *filling, const char *files, const char *why,
+                      enum split_part all, const volatile bool *stop, struct err *err)
+{
+    struct examples *examples;
+    struct example example;
+    uint64_t before = filling->number;
+    int rc;
+
+    rc = examples_open(filling->job, files, why, COLUMNS_LABEL, &examples, err);
+    if (rc)
+        return rc;
+    filling->dataset->key_columns = examples_keys(examples);
+    while ((rc = examples_next(examples, &example, err)) > 0) {
+        enum split_part part = all;
+
+        if (all == SPLIT_TRAIN)
+            part = split_random(filling->job, filling->number);
+        rc = take(filling, examples, &example, part, err);
+        if (rc)
+            break;
+        if (filling->number % STOP_EVERY == 0 && stop &&
+            __atomic_load_n(stop, __ATOMIC_RELAXED)) {
+            rc = err_set(err, ERR_INTERRUPTED, "interrupted at %s",
+                         examples_where(examples));
+            break;
+        }
+    }
+    if (rc == 0 && all != SPLIT_TRAIN && filling->number == before)
+        rc = err_set(err, ERR_INPUT, "%s has no example in its files", why);
+    examples_close(examples);
+    return rc;
+}
+
+static int load_all(struct filling *filling, const volatile bool *stop, struct err *err)
+{
+    const struct job *job = filling->job;
+    int rc = load_files(filling, job->data.train, "data.train", SPLIT_TRAIN, stop, err);
+
+    if (rc == 0 && filling->dataset->train.examples == 0)
+        return 0; /* filling_end() says so */
+    if (rc == 0 && job->data.validation[0])
+        rc = load_files(filling, job->data.validation, "data.validation",
+                        SPLIT_VALIDATION, stop, err);
+    if (rc == 0 && job->data.test[0])
+        rc = load_files(filling, job->data.test, "data.test", SPLIT_TEST, stop, err);
+    return rc;
+}
+
+/* --- the whole ------------------------------------------------------------------- */
+
+/* Must all examples be known before one of them can be made ready? */
+static int needs_all(const struct job *job, bool *all, struct err *err)
+{
+    struct schema schema;
+    struct prepare *prepare;
+    int rc = schema_of_job(job, COLUMNS_LABEL, &schema, err);
+
+    for (int i = 0; i < job->data.columns; i++)
+        *all |= job->data.column[i].from[0] && job->data.column[i].as != COLUMN_TITLE;
+    if (rc || *all) /* what comes from side tables is joined to whole blocks */
+        return rc;
+    rc = prepare_create(job, &schema, &prepare, err);
+    if (rc)
+        return rc;
+    *all = prepare_changes(prepare) || job->data.split_by != SPLIT_RANDOM;
+    prepare_destroy(prepare);
+    return 0;
+}
+
+static int check_parts(const struct job *job, struct err *err)
+{
+    if (job->data.test[0] && job->data.split_test > 0)
+        return err_set(err, ERR_INPUT,
+                       "data.test names files and data.split.test is %g, expected one "
+                       "of the two",
+                       job->data.split_test);
+    return 0;
+}
+
+int dataset_load(struct dataset *dataset, const struct job *job,
+                 const struct saved_preparation *saved, const volatile bool *stop,
+                 struct err *err)
+{
+    struct filling filling;
+    bool all = false;
+    int rc = filling_begin(&filling, dataset, job, err);
+
+    if (rc == 0)
+        rc = check_parts(job, err);
+    if (rc == 0)
+        rc = needs_all(job, &all, err);
+    if (rc == 0)
+        rc = all ? dataset_load_gathered(&filling, saved, stop, err)
+                 : load_all(&filling, stop, err);
+    return filling_end(&filling, rc, err);
 }
 
 void dataset_release(struct dataset *dataset)
@@ -220,6 +267,8 @@ void dataset_release(struct dataset *dataset)
     for (uint32_t c = 0; c < dataset->key_columns; c++)
         dictionary_release(&dataset->column[c]);
     free(dataset->train.record);
+    free(dataset->validation.record);
     free(dataset->test.record);
+    free(dataset->preparation);
     *dataset = (struct dataset){0};
 }

@@ -19,9 +19,12 @@ struct part {
 struct dataset {
     uint32_t key_columns;
     struct dictionary
-        column[JOB_COLUMNS_MAX]; /* [key_columns]: the keys of both parts */
-    struct part train, test;     /* in the order of the files */
+        column[JOB_COLUMNS_MAX];         /* [key_columns]: the keys of all parts */
+    struct part train, validation, test; /* in the order of the files */
     struct data_facts facts;
+    /* What was fitted to the training part, as prepare_save() writes it; NULL: nothing
+     * is prepared. Owned; [facts.preparation_bytes] */
+    unsigned char *preparation;
 };
 
 /* The label behind the ids of a record. */
@@ -33,25 +36,40 @@ static inline float record_label(const uint32_t *record, uint32_t key_columns)
     return label;
 }
 
-/* Reads data.train and splits it by (data.split.seed, number of the example), so that
- * every process makes the same split. If data.test names files, they are the test part
- * and all of data.train is the training part; data.split.test must then be 0.
+/* The part that is scored at the end of a run and by `rowhouse evaluate`
+ * (evaluate.part); facts.test_examples is how many it has. */
+static inline const struct part *dataset_scored(const struct dataset *dataset,
+                                                const struct job *job)
+{
+    return job->evaluate.part == PART_VALIDATION ? &dataset->validation
+                                                 : &dataset->test;
+}
+
+/* A preparation of a checkpoint, to be used in place of one that is fitted. */
+struct saved_preparation {
+    const unsigned char *bytes; /* borrowed; NULL: the checkpoint has none */
+    size_t size;
+};
+
+/* Reads data.train and splits it (worker/stream/splits.h), so that every process makes
+ * the same split. Files of data.validation and data.test are those parts; the share
+ * that would be split off for them must then be 0. Where the job prepares columns, that
+ * is fitted on the training part alone, or taken from `saved` (NULL: it is fitted), and
+ * applied to all parts.
  *
  * For the logistic loss, labels become 0 or 1 by data.positive_from; without it, a
  * label other than 0 and 1 is an error. facts.digest is over keys and labels as the
- * files have them (data.train, then data.test), facts.label_mean over labels as they
- * are trained on.
+ * files have them (data.train, data.validation, data.test), facts.label_mean over
+ * labels as they are trained on.
  *
  * `*stop` (may be NULL) set by another thread or a signal ends it with
- * -ERR_INTERRUPTED. -ERR_INPUT: no example to train on, no example in data.test, 2^32 -
- * 1 examples or more, and the errors of examples_open() and examples_next();
- * -ERR_MEMORY; -ERR_SYSTEM. After an error there is nothing to release. */
+ * -ERR_INTERRUPTED. -ERR_INPUT: no example to train on, no example in files that are
+ * named, 2^32 - 1 examples or more, and the errors of input_open(), input_next(),
+ * split_all() and of a preparation; -ERR_MEMORY; -ERR_SYSTEM; -ERR_DAMAGE. After an
+ * error there is nothing to release. */
 int dataset_load(struct dataset *dataset, const struct job *job,
-                 const volatile bool *stop, struct err *err);
+                 const struct saved_preparation *saved, const volatile bool *stop,
+                 struct err *err);
 void dataset_release(struct dataset *dataset); /* zeroed is fine */
-
-/* Is example `number` (from 0, in file order) of the test part? The share
- * data.split.test of all numbers is. Any thread. */
-bool split_is_test(const struct job *job, uint64_t number);
 
 #endif

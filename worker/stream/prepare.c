@@ -266,6 +266,8 @@ static int begin_column(struct prepare *prepare, const struct job *job, uint32_t
     if (rc)
         return rc;
     column->path = from ? choose_path(&column->steps, kind) : PATH_SAME;
+    if (from && from->from[0] && column->path == PATH_SAME && kind == VALUE_KEY)
+        column->path = PATH_KEY; /* a side table may lack it */
     prepared->kind = (uint8_t)prepared_kind(column->path, kind);
     prepared->may_miss = column->path == PATH_SAME && prepared->may_miss;
     column->numbers = (struct prepare_numbers){

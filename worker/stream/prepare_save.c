@@ -391,7 +391,9 @@ static int load_column(struct prepare *prepare, struct reader *r, bool *seen,
         return damaged("a column is not whole", err);
     for (uint32_t c = 0; rc == 0 && c < prepare->prepared.columns; c++) {
         column = &prepare->column[c];
-        if (strcmp(column->name, name) != 0 || column->path == PATH_SAME)
+        if (strcmp(column->name, name) != 0)
+            continue;
+        if (column->path == PATH_SAME && strcmp(column->text, text) == 0)
             continue;
         if (strcmp(column->text, text) != 0)
             return err_set(err, ERR_INPUT,

@@ -1,0 +1,194 @@
+/* Side tables: columns of users and items from files of their own. */
+#include "tests/unit/scratch.h"
+
+#include <math.h>
+
+#include "common/key.h"
+#include "worker/stream/dataset.h"
+#include "worker/stream/input.h"
+#include "worker/stream/prepare.h"
+
+static struct err err;
+
+static void set(struct job *job, const char *name, const char *value)
+{
+    if (job_set(job, name, value, "test", &err))
+        fail_msg("%s", err.text);
+}
+
+/* Ratings of films by users; films have a table of their own. */
+static struct job *make_job(struct scratch *scratch)
+{
+    struct job *job = malloc(sizeof *job);
+
+    assert_non_null(job);
+    job_init(job);
+    set(job, "data.label", "rating");
+    set(job, "data.columns.user.table", "user");
+    set(job, "data.columns.film.table", "item");
+    set(job, "tables.user.dim", "4");
+    set(job, "tables.item.dim", "4");
+    set(job, "data.sides.films.key", "film");
+    set(job, "data.sides.films.id", "id");
+    set(job, "data.sides.films.delimiter", "::");
+    set(job, "data.sides.films.encoding", "latin-1");
+    scratch_text(scratch, "log.tsv",
+                 "user\tfilm\trating\n1\t20\t3\n2\t99\t4\n1\t10\t5\n3\t20\t1\n");
+    snprintf(job->data.train, sizeof job->data.train, "%s", scratch->path);
+    scratch_text(scratch, "films.dat",
+                 "id::year::title::genres\n10::1999::Am\xe9lie::comedy|drama\n"
+                 "20::::The Net::thriller\n30::1980::Nobody's::\n");
+    snprintf(job->data.side[0].files, sizeof job->data.side[0].files, "%s",
+             scratch->path);
+    return job;
+}
+
+static void add_columns(struct job *job)
+{
+    set(job, "data.columns.year.as", "number");
+    set(job, "data.columns.year.from", "films");
+    set(job, "data.columns.title.as", "text");
+    set(job, "data.columns.title.from", "films");
+    set(job, "data.columns.genres.as", "keys");
+    set(job, "data.columns.genres.from", "films");
+}
+
+static void check_text(const struct block *block, int c, uint32_t i, const char *text)
+{
+    const struct values *values = &block->column[c];
+    uint32_t length = values->offset[i + 1] - values->offset[i];
+
+    assert_int_equal(length, strlen(text));
+    if (length)
+        assert_memory_equal(values->text + values->offset[i], text, length);
+}
+
+static void test_columns_are_joined_by_key(void **state)
+{
+    struct scratch scratch;
+    const struct schema *schema;
+    struct input *input;
+    struct block block;
+    struct job *job;
+    int year, title, genres;
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    add_columns(job);
+    if (input_open(job, job->data.train, "data.train", COLUMNS_LABEL, &input, &err))
+        fail_msg("%s", err.text);
+    schema = input_schema(input);
+    year = schema_find(schema, "year");
+    title = schema_find(schema, "title");
+    genres = schema_find(schema, "genres");
+    assert_int_equal(block_create(&block, schema, 16, &err), 0);
+    assert_int_equal(input_next(input, &block, &err), 1);
+    assert_int_equal(block.n, 4);
+    assert_true(isnan(block.column[year].number[0]) &&
+                isnan(block.column[year].number[1]) &&
+                block.column[year].number[2] == 1999);
+    check_text(&block, title, 0, "The Net");
+    check_text(&block, title, 1, ""); /* 99 is in no side table */
+    check_text(&block, title, 2, "Am\xc3\xa9lie");
+    check_text(&block, title, 3, "The Net");
+    assert_int_equal(block.column[genres].offset[1], 1);
+    assert_int_equal(block.column[genres].offset[2], 1);
+    assert_int_equal(block.column[genres].offset[3], 3);
+    assert_true(block.column[genres].key[1] == key_of_text("comedy", 6));
+    assert_int_equal(input_next(input, &block, &err), 0);
+    block_release(&block);
+    input_close(input);
+    free(job);
+    scratch_release(&scratch);
+}
+
+static void check_refused(const struct job *job, const char *first, const char *second)
+{
+    struct input *input;
+
+    assert_int_equal(
+        input_open(job, job->data.train, "data.train", COLUMNS_LABEL, &input, &err),
+        -ERR_INPUT);
+    if (!strstr(err.text, first) || !strstr(err.text, second))
+        fail_msg("'%s' has no '%s' or '%s'", err.text, first, second);
+}
+
+static void test_a_doubled_id_names_both_places(void **state)
+{
+    struct scratch scratch;
+    struct job *job;
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    add_columns(job);
+    scratch_text(&scratch, "films.dat",
+                 "id::year::title::genres\n10::1::a::x\n20::2::b::y\n10::3::c::z\n");
+    check_refused(job, "films.dat line 2", "films.dat line 4");
+    scratch_text(&scratch, "films.dat", "id::year::title::genres\n20::2::b::y\n");
+    scratch_text(&scratch, "more.dat",
+                 "id::year::title::genres\n1::1::a::x\n20::1::c::z\n");
+    snprintf(job->data.side[0].files, sizeof job->data.side[0].files,
+             "%s/films.dat\n%s/more.dat", scratch.dir, scratch.dir);
+    check_refused(job, "films.dat line 2", "more.dat line 3");
+    free(job);
+    scratch_release(&scratch);
+}
+
+static void test_a_column_that_is_missing_is_said(void **state)
+{
+    struct scratch scratch;
+    struct job *job;
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    add_columns(job);
+    set(job, "data.columns.price.as", "number");
+    set(job, "data.columns.price.from", "films");
+    check_refused(job, "films.dat", "price");
+    free(job);
+    scratch_release(&scratch);
+}
+
+/* A key of a side table is the key of a row; without one there, a row of its own. */
+static void test_keys_of_side_tables_are_prepared(void **state)
+{
+    struct scratch scratch;
+    struct dataset dataset;
+    struct job *job;
+    uint64_t key[4];
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    set(job, "data.columns.film.table", "");
+    set(job, "data.columns.genres.table", "item");
+    set(job, "data.columns.genres.from", "films");
+    assert_int_equal(dataset_load(&dataset, job, NULL, NULL, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "data.columns.genres.missing"));
+    set(job, "data.columns.genres.missing", "category");
+    if (dataset_load(&dataset, job, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    for (int i = 0; i < 4; i++)
+        key[i] = dataset.column[1].key[dataset.train.record[3 * i + 1]];
+    assert_true(key[0] == key_of_text("thriller", 8) && key[3] == key[0]);
+    assert_true(key[1] == prepare_missing_key());
+    assert_true(key[2] == key_of_text("comedy|drama", 12));
+    dataset_release(&dataset);
+    free(job);
+    scratch_release(&scratch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_columns_are_joined_by_key),
+        cmocka_unit_test(test_a_doubled_id_names_both_places),
+        cmocka_unit_test(test_a_column_that_is_missing_is_said),
+        cmocka_unit_test(test_keys_of_side_tables_are_prepared),
+    };
+
+    return cmocka_run_group_tests_name("sides", tests, NULL, NULL);
+}

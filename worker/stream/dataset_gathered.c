@@ -1,0 +1,148 @@
+/* Data sets whose examples must all be known before one of them can be made ready: for
+ * splits that go by time or user, and for preparations. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/stream/dataset_fill.h"
+#include "worker/stream/gather.h"
+
+/* The columns of prepared blocks that are keys of tables, in the job's order. */
+struct key_places {
+    int place[JOB_COLUMNS_MAX];
+    uint32_t keys;
+};
+
+static void find_keys(const struct job *job, const struct schema *schema,
+                      struct key_places *keys)
+{
+    int column[JOB_COLUMNS_MAX];
+
+    keys->keys = (uint32_t)job_key_columns(job, column);
+    for (uint32_t k = 0; k < keys->keys; k++)
+        keys->place[k] = schema_find(schema, job->data.column[column[k]].name);
+}
+
+/* --- the preparation ------------------------------------------------------------- */
+
+/* Fits the preparation or takes the saved one; keeps its bytes. */
+static int make_ready(struct filling *filling, struct prepare *prepare,
+                      const struct gathered *gathered,
+                      const struct saved_preparation *saved, struct err *err)
+{
+    struct dataset *dataset = filling->dataset;
+    size_t size;
+    int rc;
+
+    if (!prepare_changes(prepare))
+        return prepare_finish(prepare, err);
+#ifndef MUTANT_PREPARATION_SAVED
+    if (saved && !saved->bytes)
+        return err_set(err, ERR_INPUT,
+                       "the job prepares columns, but its checkpoint has no "
+                       "preparation: it was made without");
+    if (saved)
+        rc = prepare_load(prepare, saved->bytes, saved->size, err);
+    else
+#endif
+        rc = gathered_fit(gathered, prepare, err);
+    if (rc == 0)
+        rc = prepare_save(prepare, &dataset->preparation, &size, err);
+    if (rc)
+        return rc;
+    dataset->facts.preparation_bytes = size;
+    dataset->facts.preparation_digest = XXH3_64bits(dataset->preparation, size);
+    return 0;
+}
+
+/* --- examples -------------------------------------------------------------------- */
+
+static void digest_example(struct filling *filling, const struct block *raw, uint32_t i)
+{
+    const struct schema *schema = raw->schema;
+    uint64_t key[SCHEMA_COLUMNS_MAX];
+    uint32_t keys = 0;
+
+    for (uint32_t c = 0; c < schema->columns; c++)
+        if (schema->column[c].kind == VALUE_KEY)
+            key[keys++] = raw->column[c].key[i];
+    filling_digest(filling, key, keys, raw->column[schema->label].number[i]);
+}
+
+static int add_block(struct filling *filling, const struct block *raw,
+                     const struct block *ready, const struct key_places *keys,
+                     const uint8_t *part, struct err *err)
+{
+    int label_place = ready->schema->label, rc = 0;
+    uint64_t key[JOB_COLUMNS_MAX];
+    char where[48];
+
+    for (uint32_t i = 0; rc == 0 && i < ready->n; i++) {
+        float label = ready->column[label_place].number[i];
+
+        digest_example(filling, raw, i);
+        for (uint32_t k = 0; k < keys->keys; k++)
+            key[k] = ready->column[keys->place[k]].key[i];
+        if (!filling_label(filling, &label)) {
+            snprintf(where, sizeof where, "example %llu",
+                     (unsigned long long)filling->number + 1);
+            return filling_wrong_label(filling, where, label, err);
+        }
+        rc = filling_add(filling, (enum split_part)part[i], key, label, err);
+    }
+    return rc;
+}
+
+/* Prepares block by block; what was read is given back as it is used up. */
+static int add_all(struct filling *filling, struct prepare *prepare,
+                   struct gathered *gathered, struct err *err)
+{
+    struct key_places keys;
+    struct block ready;
+    uint32_t largest = 1;
+    uint64_t at = 0;
+    int rc;
+
+    for (uint32_t b = 0; b < gathered->blocks; b++)
+        if (gathered->block[b].n > largest)
+            largest = gathered->block[b].n;
+    rc = block_create(&ready, prepare_schema(prepare), largest, err);
+    if (rc)
+        return rc;
+    find_keys(filling->job, prepare_schema(prepare), &keys);
+    filling->dataset->key_columns = keys.keys;
+    for (uint32_t b = 0; rc == 0 && b < gathered->blocks; b++) {
+        struct block *raw = &gathered->block[b];
+        uint32_t n = raw->n;
+
+        rc = prepare_apply(prepare, raw, &ready, err);
+        if (rc == 0)
+            rc = add_block(filling, raw, &ready, &keys, gathered->part + at, err);
+        at += n;
+        block_release(raw);
+    }
+    block_release(&ready);
+    return rc;
+}
+
+int dataset_load_gathered(struct filling *filling,
+                          const struct saved_preparation *saved,
+                          const volatile bool *stop, struct err *err)
+{
+    struct prepare *prepare = NULL;
+    struct gathered *gathered = calloc(1, sizeof *gathered);
+    int rc;
+
+    if (!gathered)
+        return err_set(err, ERR_MEMORY, "no memory to read the examples");
+    rc = gather(gathered, filling->job, COLUMNS_LABEL, stop, err);
+    if (rc == 0)
+        rc = prepare_create(filling->job, &gathered->schema, &prepare, err);
+    if (rc == 0)
+        rc = make_ready(filling, prepare, gathered, saved, err);
+    if (rc == 0)
+        rc = add_all(filling, prepare, gathered, err);
+    prepare_destroy(prepare);
+    gathered_release(gathered);
+    free(gathered);
+    return rc;
+}

@@ -1,0 +1,34 @@
+/* All examples of a job in memory, as they are read, with the part that each belongs
+ * to: what splits that must know all of them, and preparations that are fitted on one
+ * part of them, begin with. One thread. */
+#ifndef ROWHOUSE_WORKER_STREAM_GATHER_H
+#define ROWHOUSE_WORKER_STREAM_GATHER_H
+
+#include "worker/stream/input.h"
+#include "worker/stream/prepare.h"
+#include "worker/stream/splits.h"
+
+enum { GATHER_EXAMPLES = 4096 }; /* in a block, at most */
+
+struct gathered {
+    struct schema schema; /* of the blocks */
+    struct block *block;  /* [blocks]; owned, in the order of the files */
+    uint32_t blocks, room;
+    uint64_t examples;
+    uint8_t *part; /* [examples], enum split_part; owned */
+};
+
+/* Reads data.train and splits it (data.split.*), then data.validation and data.test,
+ * whose files are those parts. `wanted` as for input_open(). `*stop` (may be NULL) set
+ * by another thread or a signal ends it with -ERR_INTERRUPTED. Errors as of
+ * input_open(), input_next() and split_all(); -ERR_INPUT for 2^32 - 1 examples or more;
+ * gathered_release() also after an error. */
+int gather(struct gathered *gathered, const struct job *job, unsigned wanted,
+           const volatile bool *stop, struct err *err);
+/* Fits a preparation of gathered->schema on the training part, and only on that.
+ * Errors as of prepare_fit() and prepare_finish(). */
+int gathered_fit(const struct gathered *gathered, struct prepare *prepare,
+                 struct err *err);
+void gathered_release(struct gathered *gathered); /* zeroed is fine */
+
+#endif
