@@ -6,7 +6,8 @@
  * the project's directory). As a fuzzer:
  *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
  *       tests/fuzz/test_fuzz_guess.c worker/stream/{guess,profile,skew,sketch}.c \
- *       build/release/librowhouse.a -lxxhash -lm -o /tmp/fuzz_guess
+ *       build/release/librowhouse.a -lz -lzstd \
+ *       -lxxhash -lm -o /tmp/fuzz_guess
  *   mkdir /tmp/found && /tmp/fuzz_guess /tmp/found tests/fuzz/corpus/guess
  * A file that it finds joins the corpus together with the fix. */
 #include <math.h>
