@@ -26,17 +26,21 @@ static int take_rows(const char *text, uint64_t *rows, struct err *err)
     return 0;
 }
 
-/* What --format says about columns: "" leaves it to the file. */
-static int take_format(const char *format, const char **delimiter, struct err *err)
+static int check_format(const char *format, struct err *err)
 {
-    *delimiter = "";
-    if (!format || strcmp(format, "packed") == 0)
-        return 0;
-    *delimiter = strcmp(format, "tsv") == 0 ? "\t" : ",";
-    return strcmp(format, "tsv") == 0 || strcmp(format, "csv") == 0
-               ? 0
-               : err_set(err, ERR_INPUT,
-                         "--format must be tsv, csv or packed, not '%.64s'", format);
+    static const char *const formats[] = {"tsv",      "csv",   "packed", "libsvm",
+                                          "libffm",   "libfm", "criteo", "jsonl",
+                                          "sequence", "ncf"};
+
+    for (size_t i = 0; format && i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(formats[i], format) == 0)
+            return 0;
+    return format
+               ? err_set(err, ERR_INPUT,
+                         "--format must be one of those that data.format may be, not "
+                         "'%.64s'",
+                         format)
+               : 0;
 }
 
 static int terminal_width(void)
@@ -66,14 +70,12 @@ static bool shows_unicode(void)
 static int describe(const struct arguments *arguments, struct description *d,
                     struct err *err)
 {
-    const char *delimiter;
     uint64_t rows;
     int rc;
 
-    if (take_rows(arguments->rows, &rows, err) ||
-        take_format(arguments->format, &delimiter, err))
+    if (take_rows(arguments->rows, &rows, err) || check_format(arguments->format, err))
         return -err->code;
-    rc = describe_read(d, arguments->operand, delimiter, rows, err);
+    rc = describe_read(d, arguments->operand, arguments->format, rows, err);
     if (rc == 0 && d->rows == 0)
         rc = err_set(err, ERR_INPUT, "%.400s has no rows%s%.500s", d->path,
                      d->bad_rows ? " that can be read, the first is wrong at " : "",

@@ -9,7 +9,8 @@
 #include "worker/stream/schema.h"
 
 struct description {
-    const char *path; /* borrowed */
+    const char *path;   /* borrowed */
+    const char *format; /* as data.format calls it; borrowed */
     struct guess guess;
     struct schema schema;    /* the columns that were looked at */
     struct profile *profile; /* owned; [schema.columns] */
@@ -20,10 +21,14 @@ struct description {
     char first_bad[ERR_TEXT_MAX]; /* the sentence about the first of them */
 };
 
-/* Reads the file and fills in everything; `delimiter` "" is guessed. Errors of opening
- * and reading; -ERR_INPUT for what is no table. */
-int describe_read(struct description *d, const char *path, const char *delimiter,
+/* Reads the file and fills in everything; `format` NULL is guessed. Errors of opening
+ * and reading; -ERR_INPUT for what can not be described. */
+int describe_read(struct description *d, const char *path, const char *format,
                   uint64_t rows_max, struct err *err);
+/* The columns of text in d->format, which begins with text[0..length); for
+ * describe_read(). -ERR_INPUT. */
+int describe_columns(struct description *d, const char *text, size_t length,
+                     struct err *err);
 void describe_release(struct description *d); /* zeroed is fine */
 
 /* Prints it for people: lines of at most `width` columns, with blocks of Unicode or

@@ -82,17 +82,16 @@ static bool label_is_binary(const struct profile *p)
 static void print_layout(const struct description *d, FILE *out)
 {
     const struct guess *g = &d->guess;
-    bool comma = strcmp(g->delimiter, ",") == 0, tab = strcmp(g->delimiter, "\t") == 0;
+    bool csv = strcmp(d->format, "csv") == 0, tsv = strcmp(d->format, "tsv") == 0;
 
     print_pair(out, "train", d->path);
-    if (g->format == GUESS_PACKED) {
-        fprintf(out, "  format: packed\n");
-        return;
-    }
-    fprintf(out, "  format: %s\n", g->quotes || comma ? "csv" : "tsv");
-    if (!comma && !tab)
+    fprintf(out, "  format: %s\n", d->format);
+    if ((csv && strcmp(g->delimiter, ",") != 0) ||
+        (tsv && strcmp(g->delimiter, "\t") != 0))
         print_pair(out, "delimiter", g->delimiter);
-    if (!g->header)
+    if (csv && !g->quotes)
+        fprintf(out, "  quotes: false\n");
+    if ((csv || tsv) && !g->header)
         fprintf(out, "  header: false\n");
     if (g->latin1)
         fprintf(out, "  encoding: latin-1\n");

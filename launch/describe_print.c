@@ -42,6 +42,11 @@ static const char *shown_time(double seconds, char text[32])
 /* --- columns ------------------------------------------------------------------------
  */
 
+static bool is_table(const struct description *d)
+{
+    return strcmp(d->format, "tsv") == 0 || strcmp(d->format, "csv") == 0;
+}
+
 static void print_title(const struct description *d, FILE *out)
 {
     const struct guess *g = &d->guess;
@@ -49,14 +54,14 @@ static void print_title(const struct description *d, FILE *out)
 
     fprintf(out, "%s: %s%s rows of %u columns, ", d->path, d->cut ? "the first " : "",
             grouped((double)d->rows, rows), d->schema.columns);
-    if (g->format == GUESS_PACKED)
-        fprintf(out, "packed\n");
-    else
-        fprintf(out, "'%s' between them, %s%s%s\n",
+    fputs(d->format, out);
+    if (is_table(d))
+        fprintf(out, ", '%s' between them, %s%s",
                 strcmp(g->delimiter, "\t") == 0 ? "\\t" : g->delimiter,
-                g->header ? "under a header" : "no header", g->quotes ? ", quotes" : "",
-                g->latin1 ? ", Latin-1" : "");
-    if (g->format == GUESS_TABLE && g->columns > d->schema.columns)
+                g->header ? "under a header" : "no header",
+                g->quotes ? ", quotes" : "");
+    fprintf(out, "%s\n", g->latin1 ? ", Latin-1" : "");
+    if (is_table(d) && g->columns > d->schema.columns)
         fprintf(out, "the first %u of %u columns are described\n", d->schema.columns,
                 g->columns);
     if (d->bad_rows)
@@ -124,6 +129,7 @@ static int note_frequent(struct notes *notes, const struct frequent *frequent,
     struct frequent_key top[TOP];
     char text[FREQUENT_TEXT_MAX + 1], shown[WORDING_SHOWN_MAX], one[128], line[512];
     int64_t n = frequent_list(frequent, top, TOP, err);
+    double share;
 
     if (n < 0)
         return -err->code;
@@ -135,8 +141,9 @@ static int note_frequent(struct notes *notes, const struct frequent *frequent,
             break;
         memcpy(text, top[i].text, top[i].length);
         text[top[i].length] = '\0';
-        snprintf(one, sizeof one, "%s%s (%.2g %%)", i ? ", " : "",
-                 wording_shown(text, shown), 100 * (double)top[i].count / (double)rows);
+        share = 100 * (double)top[i].count / (double)rows;
+        snprintf(one, sizeof one, "%s%s (%.*g %%)", i ? ", " : "",
+                 wording_shown(text, shown), share < 99.5 ? 2 : 3, share);
         if (columns_of(line) + columns_of(one) > notes->width ||
             used + strlen(one) >= sizeof line)
             break;
@@ -152,8 +159,11 @@ static int note_parts(struct notes *notes, const struct profile *p, struct err *
 
     if (!p->frequent_parts.keys)
         return 0;
-    snprintf(lead, sizeof lead, "%s parts between '%c'",
-             grouped(round(distinct_estimate(&p->parts)), count), p->separator);
+    grouped(round(distinct_estimate(&p->parts)), count);
+    if (p->separator)
+        snprintf(lead, sizeof lead, "%s parts between '%c'", count, p->separator);
+    else
+        snprintf(lead, sizeof lead, "%s keys", count);
     note(notes, lead);
     return note_frequent(notes, &p->frequent_parts, p->n, "", err);
 }

@@ -50,7 +50,10 @@ static int add_value(struct profile *profile, const struct schema_column *column
         if (v->time[i] != TIME_MISSING)
             return profile_time(profile, v->time[i], err);
         break;
-    default: /* keys and vectors: how many there are */
+    case VALUE_KEYS:
+        return profile_keys(profile, v->key + v->offset[i],
+                            v->offset[i + 1] - v->offset[i], err);
+    default: /* vectors: how many there are */
         profile->n++;
         return 0;
     }
@@ -180,41 +183,21 @@ static int fill(struct text *t, struct err *err)
     return 0;
 }
 
-/* The columns, all as texts: what they are is to be found out. */
-static int make_schema(struct description *d, const struct text *t, struct err *err)
-{
-    uint32_t columns = d->guess.columns;
-    char name[sizeof d->schema.column[0].name];
-
-    d->schema = SCHEMA_EMPTY;
-    for (uint32_t c = 0; c < columns && c < SCHEMA_COLUMNS_MAX; c++) {
-        if (!d->guess.header)
-            snprintf(name, sizeof name, "%u", c + 1);
-        else if (guess_name(&d->guess, t->buffer, t->end, c, name, sizeof name) <= 0)
-            return err_set(err, ERR_INPUT,
-                           "%.400s line 1: column %u has no name under which it could "
-                           "be described",
-                           d->path, c + 1);
-        if (schema_find(&d->schema, name) != SCHEMA_NONE)
-            return err_set(err, ERR_INPUT,
-                           "%.400s line 1: two columns are called %.64s", d->path,
-                           name);
-        schema_add(&d->schema, name, VALUE_TEXT);
-        d->schema.column[c].may_miss = true;
-    }
-    return 0;
-}
-
+/* A job that reads the file; d->guess says how tables are laid out. */
 static int make_job(const struct description *d, struct job *job, struct err *err)
 {
     const struct guess *g = &d->guess;
     const char *delimiter = strcmp(g->delimiter, "\t") == 0 ? "\\t" : g->delimiter;
 
     job_init(job);
-    if (job_set(job, "data.format", g->quotes ? "csv" : "tsv", "describe", err) ||
-        job_set(job, "data.delimiter", delimiter, "describe", err) ||
-        job_set(job, "data.header", g->header ? "true" : "false", "describe", err) ||
+    if (job_set(job, "data.format", d->format, "describe", err) ||
         job_set(job, "data.encoding", g->latin1 ? "latin-1" : "utf-8", "describe", err))
+        return -err->code;
+    if (strcmp(d->format, "tsv") != 0 && strcmp(d->format, "csv") != 0)
+        return 0;
+    if (job_set(job, "data.delimiter", delimiter, "describe", err) ||
+        job_set(job, "data.header", g->header ? "true" : "false", "describe", err) ||
+        job_set(job, "data.quotes", g->quotes ? "true" : "false", "describe", err))
         return -err->code;
     return 0;
 }
@@ -289,50 +272,70 @@ static int read_table(struct description *d, struct text *t, struct err *err)
         rc = read_records(d, t, reader, &block, err);
     }
     for (uint32_t c = 0; c < d->schema.columns && rc == 0; c++)
-        d->kind[c] = profile_guess(&d->profile[c], d->schema.column[c].name);
+        d->kind[c] = d->schema.column[c].kind == VALUE_TEXT
+                         ? profile_guess(&d->profile[c], d->schema.column[c].name)
+                         : kind_of(&d->profile[c], d->schema.column[c].kind);
     block_release(&block);
     reader_destroy(reader);
     free(job);
     return rc;
 }
 
-static int read_text(struct description *d, const char *delimiter, struct err *err)
+/* The format, unless it is given, and the columns. */
+static int look_at_beginning(struct description *d, const struct text *t,
+                             struct err *err)
+{
+    const char *given = !d->format                      ? ""
+                        : strcmp(d->format, "tsv") == 0 ? "\t"
+                        : strcmp(d->format, "csv") == 0 ? ","
+                                                        : "";
+    bool comma;
+
+    d->guess = guess_table(t->buffer, t->end, given);
+    if (t->end == 0)
+        return err_set(err, ERR_INPUT, "%.400s is empty", d->path);
+    if (d->guess.format == GUESS_NOT_TEXT)
+        return err_set(err, ERR_INPUT,
+                       "%.400s is neither text (it has NUL bytes) nor a packed file",
+                       d->path);
+    comma = d->guess.quotes || strcmp(d->guess.delimiter, ",") == 0;
+    if (!d->format || d->guess.format == GUESS_PACKED)
+        d->format = d->guess.format == GUESS_PACKED   ? "packed"
+                    : d->guess.format == GUESS_JSON   ? "jsonl"
+                    : d->guess.format == GUESS_SPARSE ? "libsvm"
+                    : d->guess.format == GUESS_FIELDS ? "libffm"
+                    : comma                           ? "csv"
+                                                      : "tsv";
+    else if (strcmp(d->format, "packed") == 0)
+        return err_set(err, ERR_INPUT, "%.400s is not a packed file", d->path);
+    return d->guess.format == GUESS_PACKED
+               ? 0
+               : describe_columns(d, t->buffer, t->end, err);
+}
+
+static int read_text(struct description *d, struct err *err)
 {
     struct text t = {0};
-    bool standard = strcmp(d->path, "-") == 0;
-    int rc = unpack_open(standard ? "/dev/stdin" : d->path, &t.unpack, err);
+    int rc = unpack_open(d->path, &t.unpack, err);
 
     while (rc == 0 && !t.ended && t.end < GUESS_BYTES)
         rc = fill(&t, err);
     if (rc == 0)
-        d->guess = guess_table(t.buffer, t.end, delimiter);
-    if (rc == 0 && t.end == 0)
-        rc = err_set(err, ERR_INPUT, "%.400s is empty", d->path);
-    else if (rc == 0 && d->guess.format == GUESS_JSON)
-        rc = err_set(err, ERR_INPUT,
-                     "%.400s looks like JSON lines; describe reads tables of text and "
-                     "packed files",
-                     d->path);
-    else if (rc == 0 && d->guess.format == GUESS_NOT_TEXT)
-        rc = err_set(err, ERR_INPUT,
-                     "%.400s is neither text (it has NUL bytes) nor a packed file",
-                     d->path);
-    else if (rc == 0 && d->guess.format == GUESS_TABLE)
-        rc = make_schema(d, &t, err);
-    if (rc == 0 && d->guess.format == GUESS_TABLE)
+        rc = look_at_beginning(d, &t, err);
+    if (rc == 0 && d->guess.format != GUESS_PACKED)
         rc = read_table(d, &t, err);
     unpack_close(t.unpack);
     free(t.buffer);
     return rc;
 }
 
-int describe_read(struct description *d, const char *path, const char *delimiter,
+int describe_read(struct description *d, const char *path, const char *format,
                   uint64_t rows_max, struct err *err)
 {
     int rc;
 
-    *d = (struct description){.path = path, .rows_max = rows_max};
-    rc = read_text(d, delimiter, err);
+    *d = (struct description){.path = path, .format = format, .rows_max = rows_max};
+    rc = read_text(d, err);
     if (rc == 0 && d->guess.format == GUESS_PACKED && strcmp(path, "-") == 0)
         rc = err_set(
             err, ERR_INPUT,

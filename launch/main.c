@@ -64,7 +64,7 @@ static const struct option_row pack_options[] = {
     {0}};
 
 static const struct option_row describe_options[] = {
-    {"--format", "F", FIELD(format), "tsv, csv or packed, not guessed"},
+    {"--format", "F", FIELD(format), "as data.format calls it, not guessed"},
     {"--rows", "N", FIELD(rows), "look at the first N rows only"},
     {"--job", NULL, FIELD(job), "print a job file that trains on it instead"},
     {0}};

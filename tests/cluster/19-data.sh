@@ -145,10 +145,25 @@ is "$(sed -n 's/^  label *//p' <<< "$out")" "$(sed -n 's/^  label *//p' <<< "$de
 run "$ROWHOUSE" describe "$T/log.tsv" --rows 1000
 like "$out" 'the first 1,000 rows' 'only so many rows'
 
+# --- describe: other formats
+awk -F'\t' 'NR > 1 { printf "{\"who\": {\"user\": \"u%s\"}, \"item\": %s, \"label\": %s, \"tags\": [\"a\", \"b\"]}\n",
+    $1, $2, $3 }' "$T/log.tsv" > "$T/lines.json"
+run "$ROWHOUSE" describe "$T/lines.json"
+like "$out" ' 60,000 rows of 4 columns, jsonl' 'JSON lines are told by their look'
+like "$out" $'\n  who.user +key +0 +500 ' 'members of objects'
+like "$out" $'\n  tags +keys +0 +2 ' 'and arrays'
+printf '1 3:1 7:0.5\n0 3:1 9:2\n' > "$T/s.svm"
+run "$ROWHOUSE" describe "$T/s.svm"
+like "$out" $'2 columns, libsvm\n.*\n  features +keys +0 +3 .*3 \(100 %\)' 'libsvm, too'
+printf '1\t2\t5\t978300760\n2\t2\t3\t978300761\n' > "$T/x.rating"
+run "$ROWHOUSE" describe "$T/x.rating" --format ncf
+like "$out" $'4 columns, ncf\n.*\n  rating +integer ' 'and others by --format'
+
 # --- describe --job: it trains at once
 sed 1d "$T/log.tsv" | sed 's/\t/::/g' > "$T/ratings.dat"
 awk -F'\t' -v OFS=, '{ print "\"" $1 "\"", $2, (NR > 1 ? ($3 > 3) + 0 : "liked"), $4 }' "$T/log.tsv" > "$T/click.csv"
-for file in "$T/log.tsv" "$T/log.rhp" "$T/ratings.dat" "$T/click.csv" examples/movielens/ratings.tsv.zst; do
+for file in "$T/log.tsv" "$T/log.rhp" "$T/ratings.dat" "$T/click.csv" "$T/lines.json" \
+    examples/movielens/ratings.tsv.zst; do
     run "$ROWHOUSE" describe "$file" --job
     ended 0 "a job for $(basename "$file")"
     cp "$T/.out" "$T/start.yaml"
@@ -159,9 +174,11 @@ done
 is "$(sed -n 3,8p "$T/start.yaml" | grep -c 'movieId\|rating')" 3 'items are items, and ratings labels'
 
 # --- describe: what it refuses
-printf '{"a": 1}\n{"a": 2}\n' > "$T/lines.json"
-run "$ROWHOUSE" describe "$T/lines.json"
-refused 2 'JSON lines' lines.json JSON
+printf '[1]\n{"a": {}}\n' > "$T/odd.json"
+run "$ROWHOUSE" describe "$T/odd.json" --format jsonl
+refused 2 'JSON without values' odd.json 'no JSON object'
+run "$ROWHOUSE" describe "$T/log.tsv" --format packed
+refused 2 'what is not packed' log.tsv 'not a packed file'
 run "$ROWHOUSE" describe /dev/null
 refused 2 'an empty file' /dev/null empty
 run "$ROWHOUSE" describe "$T/none.tsv"

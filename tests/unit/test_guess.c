@@ -78,6 +78,11 @@ static void test_what_is_given_is_not_guessed(void **state)
     assert_int_equal(guess_table(text, sizeof text - 1, ",").columns, 1);
 }
 
+static enum guess_format format_of(const char *text)
+{
+    return guess_table(text, strlen(text), "").format;
+}
+
 static void test_what_is_no_table(void **state)
 {
     char text[] = "a\tb\n1\t\0\n";
@@ -89,6 +94,11 @@ static void test_what_is_no_table(void **state)
         GUESS_PACKED);
     assert_int_equal(guess_table("{\"a\": 1}\n{\"a\": 2}\n", 18, "").format,
                      GUESS_JSON);
+    assert_int_equal(format_of("1 3:1 7:0.5\n-1 2:1e-3\n"), GUESS_SPARSE);
+    assert_int_equal(format_of("1 0:3:1 1:7:1\n0 0:4:1\n"), GUESS_FIELDS);
+    assert_int_equal(format_of("1 3:1\n1 2:3:4\n"), GUESS_TABLE);
+    assert_int_equal(format_of("1 3:1 a:b\n"), GUESS_TABLE);
+    assert_int_equal(format_of("1 2\n3 4\n"), GUESS_TABLE);
     assert_true(guess_table("a\tcaf\xe9\nb\tc\n", 11, "").latin1);
     assert_false(guess_table("a\tcaf\xc3\xa9\nb\tc\n", 12, "").latin1);
 }

@@ -266,6 +266,47 @@ static bool is_json(struct span text)
            line.length > 1 && line.text[line.length - 1] == '}';
 }
 
+/* How many colons each word behind the first one of a line has, which is a number: 1 in
+ * libsvm's lines, 2 in libffm's. 0: it is none of them. */
+static int colons_of(struct span line)
+{
+    struct span word;
+    int colons = 0;
+
+    if (!next_field(&line, " ", false, &word) || !is_number(word))
+        return 0;
+    while (next_field(&line, " ", false, &word)) {
+        int n = 0;
+
+        for (size_t i = 0; i < word.length; i++) {
+            char c = word.text[i];
+
+            n += c == ':';
+            if (c != ':' && !(c && strchr("0123456789.-+eE", c)))
+                return 0;
+        }
+        if (n == 0 || n > 2 || (colons && n != colons))
+            return 0;
+        colons = n;
+    }
+    return colons;
+}
+
+static enum guess_format guess_sparse(struct span text)
+{
+    struct span line;
+    int colons = 0, lines = 0;
+
+    for (; lines < 20 && next_line(&text, false, &line); lines++) {
+        int n = colons_of(line);
+
+        if (n == 0 || (colons && n != colons))
+            return GUESS_TABLE;
+        colons = n;
+    }
+    return colons == 1 ? GUESS_SPARSE : colons == 2 ? GUESS_FIELDS : GUESS_TABLE;
+}
+
 /* --- all of it ----------------------------------------------------------------------
  */
 
@@ -300,6 +341,10 @@ struct guess guess_table(const char *text, size_t length, const char *given)
         guess.format = GUESS_JSON;
         return guess;
     }
+    if (!*given)
+        guess.format = guess_sparse(lines);
+    if (guess.format != GUESS_TABLE)
+        return guess;
     guess_delimiter(&guess, lines, given);
     guess.header = guess_header(&guess, lines);
     return guess;

@@ -14,7 +14,14 @@ enum {
     GUESS_DELIMITER_MAX = 4,
 };
 
-enum guess_format { GUESS_TABLE, GUESS_PACKED, GUESS_JSON, GUESS_NOT_TEXT };
+enum guess_format {
+    GUESS_TABLE,
+    GUESS_PACKED,
+    GUESS_JSON,   /* an object a line */
+    GUESS_SPARSE, /* libsvm: label key:value key:value ... */
+    GUESS_FIELDS, /* libffm: label field:key:value ... */
+    GUESS_NOT_TEXT,
+};
 
 struct guess {
     enum guess_format format;

@@ -1,6 +1,7 @@
 #include "worker/stream/profile.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,23 @@ int profile_key(struct profile *profile, uint64_t key, struct err *err)
     (void)err;
     add_value(profile, key, text, (size_t)length);
     profile->bytes += (size_t)length;
+    return 0;
+}
+
+int profile_keys(struct profile *profile, const uint64_t *key, uint32_t n,
+                 struct err *err)
+{
+    char text[24];
+
+    (void)err;
+    profile->n++;
+    profile->missing += n == 0;
+    for (uint32_t i = 0; i < n; i++) {
+        int length = snprintf(text, sizeof text, "%llu", (unsigned long long)key[i]);
+
+        distinct_add(&profile->parts, key[i]);
+        frequent_add(&profile->frequent_parts, key[i], 1, text, (size_t)length);
+    }
     return 0;
 }
 
@@ -253,6 +271,8 @@ bool profile_name_has(const char *name, const char *words)
 
 double profile_distinct(const struct profile *profile)
 {
+    if (profile->skew.total == 0) /* keys, which are counted as parts */
+        return round(distinct_estimate(&profile->parts));
     return profile->skew.halvings == 0 ? skew_keys(&profile->skew)
                                        : distinct_estimate(&profile->distinct);
 }

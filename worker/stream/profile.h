@@ -47,6 +47,9 @@ void profile_release(struct profile *profile); /* zeroed is fine */
 int profile_text(struct profile *profile, const char *text, size_t length,
                  struct err *err);
 int profile_key(struct profile *profile, uint64_t key, struct err *err);
+/* Any number of keys, which are counted as parts. */
+int profile_keys(struct profile *profile, const uint64_t *key, uint32_t n,
+                 struct err *err);
 int profile_number(struct profile *profile, double number, struct err *err);
 int profile_time(struct profile *profile, int64_t us, struct err *err);
 void profile_missing(struct profile *profile);

@@ -64,7 +64,7 @@ static int open_file(struct state *s, const char *path, struct err *err)
     s->path = strdup(path);
     if (!s->path)
         return err_set(err, ERR_MEMORY, "no memory to read %s", path);
-    rc = packed_open(strcmp(path, "-") == 0 ? "/dev/stdin" : path, &s->packed, err);
+    rc = packed_open(path, &s->packed, err);
     return rc ? rc : packed_match(s->packed, s->schema, &s->columns, err);
 }
 
