@@ -77,6 +77,21 @@ run "$ROWHOUSE" train "$T/pack.yaml" data.train="$T/p.rhp" checkpoint.dir="$T/of
     train.epochs=3 --resume --quiet
 ended 0 'so that a run on text goes on with packed data'
 
+# Prepared columns and splits by time, which need more of the file than keys and labels.
+sed 's/item: {as: key/item: {as: key, vocabulary: keep, vocabulary_min: 30/
+     s/{test: 0.1}/{test: 0.1, by: time}/; s/^  columns:/  time: time\n&\n    time: {as: time}/' \
+    "$T/pack.yaml" > "$T/timed.yaml"
+run "$ROWHOUSE" pack "$T/timed.yaml" --out "$T/timed.rhp" --quiet
+ended 0 'times are packed where a job needs them'
+for data in text.tsv timed.rhp; do
+    run "$ROWHOUSE" train "$T/timed.yaml" data.train="$T/$data" --quiet
+    ended 0 "split by time and prepared, from $data"
+    value rmse > "$T/rmse.$data"
+done
+is "$(cat "$T/rmse.timed.rhp")" "$(cat "$T/rmse.text.tsv")" 'it comes to the same'
+run "$ROWHOUSE" train "$T/timed.yaml" data.train="$T/p.rhp" --quiet
+refused 2 'a file that was packed without times has none' p.rhp 'no column time'
+
 run "$ROWHOUSE" pack "$T/pack.yaml" --out - --quiet
 is "$(md5sum < "$T/.out")" "$(md5sum < "$T/p.rhp")" 'to standard output, the same bytes'
 gzip -c "$T/p.rhp" > "$T/p.rhp.gz"
