@@ -175,6 +175,46 @@ static void numbers_out_of_range(void **state)
     REFUSED(fixed, "a", "'a'", "nothing that can be trained");
 }
 
+/* Whatever is described, it is a graph or a sentence. */
+static void anything_may_be_described(void **state)
+{
+    static const uint32_t some[] = {0, 1, 2, 3, 4, 5, 1 << 20, 1u << 31, UINT32_MAX};
+    static const char *const name[] = {"a", "b", "c", "d", "e", "f", "g", ""};
+    uint32_t fine = 0;
+
+    (void)state;
+    for (uint64_t trial = 0; trial < 100000; trial++) {
+        uint64_t drawn = 0;
+#define DRAW(bound) ((uint32_t)rng_below(rng_at(trial, 3, drawn++), bound))
+        uint32_t layers = 1 + DRAW(6), large = DRAW(8) == 0 ? COUNT(some) : 6;
+        struct graph_layer l[6] = {{0}};
+        struct graph *graph;
+        struct err err;
+
+        for (uint32_t i = 0; i < layers; i++) {
+            uint32_t inputs = i == 0 ? 0 : DRAW(3);
+
+            l[i].name = name[DRAW(20) ? i : DRAW(COUNT(name))];
+            l[i].kind = DRAW(LAYER_KINDS + (trial % 30 == 0));
+            if (inputs == 0 && DRAW(20))
+                l[i].kind = DRAW(3);
+            for (uint32_t j = 0; j < inputs; j++)
+                l[i].input[j] = name[DRAW(i + (trial % 20 == 0))];
+            l[i].width = some[DRAW(large)];
+            l[i].steps = some[DRAW(large)];
+            l[i].activation = DRAW(ACTIVATION_SOFTMAX + 1);
+            l[i].epsilon = l[i].slope = DRAW(9) ? 0.1f : -1;
+        }
+        if (create(&graph, l, layers, name[layers - 1], 1, DRAW(2), &err) == 0)
+            fine++;
+        else if (err.code != ERR_INPUT || !err.text[0])
+            fail_msg("trial %d: code %d, '%s'", (int)trial, err.code, err.text);
+        graph_destroy(graph);
+#undef DRAW
+    }
+    assert_in_range(fine, 1000, 90000);
+}
+
 /* --- what a graph says of itself ---------------------------------------------------
  */
 
@@ -376,6 +416,7 @@ int main(void)
         cmocka_unit_test(shapes_that_do_not_fit),
         cmocka_unit_test(settings_out_of_range),
         cmocka_unit_test(numbers_out_of_range),
+        cmocka_unit_test(anything_may_be_described),
         cmocka_unit_test(shapes_costs_and_parameters),
         cmocka_unit_test(seeds_of_dropout),
         cmocka_unit_test(kinds_have_names),

@@ -1,4 +1,5 @@
 /* From a list of descriptions to a graph: names, order, shapes. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,7 @@ int node_add_parameter(struct graph *graph, struct node *node, const char *suffi
                        "layer '%s' has %llu x %llu weights; at most %d are possible",
                        node->name, (unsigned long long)parameter.rows,
                        (unsigned long long)parameter.columns, GRAPH_WEIGHTS_MAX);
+    assert(node->parameters < NODE_PARAMETERS_MAX);
     *to = parameter;
     length = append(to->name, sizeof to->name, 0, node->name);
     length = append(to->name, sizeof to->name, length, ".");
@@ -313,7 +315,8 @@ static struct graph *allocate(uint32_t layers, uint32_t outputs)
         return NULL;
     graph->node = calloc(layers, sizeof *graph->node);
     graph->output = calloc(outputs, sizeof *graph->output);
-    graph->parameter = calloc(2 * (size_t)layers, sizeof *graph->parameter);
+    graph->parameter = calloc(NODE_PARAMETERS_MAX * (size_t)layers,
+                              sizeof *graph->parameter);
     if (graph->node && graph->output && graph->parameter)
         return graph;
     graph_destroy(graph);

@@ -8,6 +8,8 @@
 
 #define NODE_NONE UINT32_MAX
 
+enum { NODE_PARAMETERS_MAX = 4 };
+
 struct shape {
     uint32_t steps, width;
 };
@@ -146,7 +148,8 @@ int node_check_equal(const struct graph *graph, const struct node *node,
 /* Takes over the input's shape, at one operation a number. Returns 0. */
 int node_compile_same(struct graph *graph, struct node *node, struct err *err);
 
-/* Adds a parameter to the node under compilation: there is room. */
+/* Adds a parameter to the node under compilation, the next of at most
+ * NODE_PARAMETERS_MAX. -ERR_INPUT: it is too large. */
 int node_add_parameter(struct graph *graph, struct node *node, const char *suffix,
                        struct graph_parameter parameter, struct err *err);
 

@@ -4,7 +4,6 @@
  * Time goes from 0: node i is computed at time i, outputs get their gradients at time
  * N, and node i is gone back through at time 2N - i. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "worker/model/graph_node.h"
 
@@ -125,6 +124,5 @@ int graph_place(struct graph *graph, struct err *err)
                        "no memory for a model's values: %llu bytes for batches of %u "
                        "examples",
                        (unsigned long long)graph_bytes(graph), graph->capacity);
-    memset(graph->arena, 0, graph->floats * sizeof *graph->arena);
     return 0;
 }
