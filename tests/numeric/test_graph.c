@@ -105,7 +105,11 @@ static void add_input(struct house *h, enum layer_kind kind)
 
 static void add_layer(struct house *h)
 {
-    enum layer_kind kind = LAYER_DENSE + below(h, LAYER_KINDS - LAYER_DENSE);
+    static const enum layer_kind chain[] = {LAYER_DENSE, LAYER_ACTIVATION,
+                                            LAYER_DROPOUT, LAYER_DROPOUT};
+    bool in_chain = h->seed % 3 == 0 && h->layers > 4; /* places are passed on */
+    enum layer_kind kind = in_chain ? chain[below(h, 4)]
+                                    : LAYER_DENSE + below(h, LAYER_KINDS - LAYER_DENSE);
     struct graph_layer *layer = new_layer(h, kind);
     uint32_t inputs = kind == LAYER_CONCAT || kind == LAYER_STACK ||
                               kind == LAYER_ADD || kind == LAYER_MULTIPLY ||
@@ -114,10 +118,10 @@ static void add_layer(struct house *h)
                           : 1;
 
     for (uint32_t i = 0; i < inputs; i++)
-        layer->input[i] = h->name[below(h, h->layers)];
+        layer->input[i] = h->name[in_chain ? h->layers - 1 : below(h, h->layers)];
     layer->width = 1 + below(h, 6);
     layer->mean = below(h, 2);
-    layer->activation = ACTIVATION_GELU + below(h, 4);
+    layer->activation = ACTIVATION_RELU + below(h, 6);
     if (kind == LAYER_FLATTEN)
         layer->activation = ACTIVATION_LINEAR;
     keep(h);

@@ -88,6 +88,7 @@ static int compile_flatten(struct graph *graph, struct node *node, struct err *e
     (void)err;
     node->shape = (struct shape){1, node_floats(node_source(graph, node, 0))};
     node->root = node_source(graph, node, 0)->root;
+    node->tolerates = TOLERATES_NOTHING; /* others may look at the same */
     return 0;
 }
 

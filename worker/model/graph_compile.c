@@ -141,9 +141,12 @@ static void link_node(struct graph *graph, const struct plan *plan, uint32_t i)
     node->layer = plan->layer[i];
     memcpy(node->name, plan->layer[i].name, strlen(plan->layer[i].name));
     node->inputs = plan->inputs[i];
-    for (uint32_t j = 0; j < node->inputs; j++)
+    for (uint32_t j = 0; j < node->inputs; j++) {
         node->input[j] = plan->node[find_layer(plan, plan->layer[i].input[j])];
+        graph->node[node->input[j]].readers++;
+    }
     node->root = graph->nodes;
+    node->tolerates = TOLERATES_ANYTHING;
     for (uint32_t j = 0; j < i; j++)
         node->inlet += is_input(plan->layer[j].kind);
     graph->inputs += is_input(node->layer.kind);
@@ -196,6 +199,18 @@ int node_add_parameter(struct graph *graph, struct node *node, const char *suffi
     return 0;
 }
 
+void node_take_place(const struct graph *graph, struct node *node,
+                     enum tolerance needed)
+{
+    const struct node *source = node_source(graph, node, 0);
+
+    if (source->readers > 1 || source->is_output || source->tolerates < needed)
+        return;
+    node->root = source->root;
+    if (node->tolerates > source->tolerates)
+        node->tolerates = source->tolerates;
+}
+
 static int check_size(const struct graph *graph, const struct node *node,
                       struct err *err)
 {
@@ -229,19 +244,28 @@ static int find_outputs(struct graph *graph, const struct plan *plan,
 {
     for (uint32_t i = 0; i < graph->outputs; i++) {
         uint32_t layer = find_layer(plan, output[i]);
-        struct node *node;
 
         if (layer == NODE_NONE) {
             unknown_layer(plan, output[i], err);
             return err_prefix(err, "an output");
         }
         graph->output[i] = plan->node[layer];
-        node = &graph->node[graph->output[i]];
-        node->is_output = graph->node[node->root].is_output = true;
+        graph->node[graph->output[i]].is_output = true;
+    }
+    return 0;
+}
+
+/* Values of outputs stay, in whosever place they are. */
+static int check_outputs(struct graph *graph, struct err *err)
+{
+    for (uint32_t i = 0; i < graph->outputs; i++) {
+        const struct node *node = &graph->node[graph->output[i]];
+
         if (graph->training && !node->learns)
             return err_set(err, ERR_INPUT,
                            "the output '%s' depends on nothing that can be trained",
                            node->name);
+        graph->node[node->root].is_output = true;
     }
     return 0;
 }
@@ -280,10 +304,12 @@ static int compile(struct graph *graph, struct plan *plan, const char *const *ou
         rc = check_names(plan, err);
     if (rc == 0)
         rc = order_nodes(graph, plan, err);
+    if (rc == 0)
+        rc = find_outputs(graph, plan, output, err);
     for (uint32_t i = 0; rc == 0 && i < graph->nodes; i++)
         rc = compile_node(graph, &graph->node[i], err);
     if (rc == 0)
-        rc = find_outputs(graph, plan, output, err);
+        rc = check_outputs(graph, err);
     if (rc == 0)
         rc = find_uses(graph, err);
     return rc ? rc : graph_place(graph, err);

@@ -52,6 +52,21 @@ static int add_affine(struct graph *graph, struct node *node, uint32_t in, uint3
         err);
 }
 
+/* The slope of f is found from its value; of relu and its kin from the sign. */
+static enum tolerance tolerance_of(enum activation activation)
+{
+    switch (activation) {
+    case ACTIVATION_LINEAR:
+    case ACTIVATION_GELU:
+        return TOLERATES_ANYTHING;
+    case ACTIVATION_RELU:
+    case ACTIVATION_LEAKY_RELU:
+        return TOLERATES_ZEROS;
+    default:
+        return TOLERATES_NOTHING;
+    }
+}
+
 /* --- inputs ---------------------------------------------------------------------- */
 
 static int compile_rows(struct graph *graph, struct node *node, struct err *err)
@@ -61,6 +76,8 @@ static int compile_rows(struct graph *graph, struct node *node, struct err *err)
     if (node->shape.steps == 0 || node->layer.kind == LAYER_BAG)
         node->shape.steps = 1;
     node->learns = node->layer.kind != LAYER_NUMBERS;
+    if (node->layer.kind == LAYER_NUMBERS)
+        node->tolerates = TOLERATES_NOTHING;
     return check_width(node, err);
 }
 
@@ -126,6 +143,7 @@ static int compile_dense(struct graph *graph, struct node *node, struct err *err
     if (rc)
         return rc;
     node->shape = (struct shape){in.steps, node->layer.width};
+    node->tolerates = tolerance_of(node->layer.activation);
     if (node->layer.activation == ACTIVATION_GELU)
         node->scratch = node_floats(node);
     return add_affine(graph, node, in.width, node->layer.width, err);
@@ -232,22 +250,40 @@ static void back_bias(const struct graph *graph, const struct node *node,
 
 /* --- activation and dropout ------------------------------------------------------ */
 
+/* The slope of gelu is found from x, so x must stay. */
 static int compile_activation(struct graph *graph, struct node *node, struct err *err)
 {
     node_compile_same(graph, node, err);
+    node->tolerates = tolerance_of(node->layer.activation);
+    if (node->layer.activation != ACTIVATION_GELU)
+        node_take_place(graph, node, TOLERATES_ANYTHING);
     return check_activation(node, err);
+}
+
+static bool is_in_place(const struct graph *graph, const struct node *node)
+{
+    return node->root != (uint32_t)(node - graph->node);
+}
+
+/* The value, and in it a copy of the input. */
+static float *value_with_input(const struct graph *graph, const struct node *node,
+                               const struct graph_batch *batch)
+{
+    float *y = graph->arena + graph->node[node->root].value_at;
+
+    if (!is_in_place(graph, node))
+        memcpy(y, node_value_in(graph, node, batch, 0),
+               node_batch_floats(node, batch) * sizeof *y);
+    return y;
 }
 
 static void run_activation(const struct graph *graph, const struct node *node,
                            const struct graph_batch *batch, bool training)
 {
-    float *y = node_own_value(graph, node);
-
     (void)training;
-    memcpy(y, node_value_in(graph, node, batch, 0),
-           node_batch_floats(node, batch) * sizeof *y);
     graph->k->activate(node->layer.activation, node->layer.slope,
-                       node_batch_rows(node, batch), node->shape.width, y);
+                       node_batch_rows(node, batch), node->shape.width,
+                       value_with_input(graph, node, batch));
 }
 
 static void back_activation(const struct graph *graph, const struct node *node,
@@ -257,9 +293,11 @@ static void back_activation(const struct graph *graph, const struct node *node,
 
     graph->k->activation_through(node->layer.activation, node->layer.slope,
                                  node_value_in(graph, node, batch, 0),
-                                 node_own_value(graph, node),
+                                 node_value(graph, node, batch),
                                  node_batch_rows(node, batch), node->shape.width, dy);
-    graph->k->add(dy, node_batch_floats(node, batch), node_gradient_in(graph, node, 0));
+    if (!is_in_place(graph, node))
+        graph->k->add(dy, node_batch_floats(node, batch),
+                      node_gradient_in(graph, node, 0));
 }
 
 static int compile_dropout(struct graph *graph, struct node *node, struct err *err)
@@ -270,6 +308,7 @@ static int compile_dropout(struct graph *graph, struct node *node, struct err *e
         return err_set(err, ERR_INPUT,
                        "layer '%s' (dropout) has rate %g; it must be from 0 to below 1",
                        node->name, (double)rate);
+    node_take_place(graph, node, TOLERATES_ZEROS);
     return node_compile_same(graph, node, err);
 }
 
@@ -287,24 +326,25 @@ static uint64_t first_of(const struct node *node, const struct graph_batch *batc
 static void run_dropout(const struct graph *graph, const struct node *node,
                         const struct graph_batch *batch, bool training)
 {
-    const float *x = node_value_in(graph, node, batch, 0);
-    size_t n = node_batch_floats(node, batch);
+    float *y = value_with_input(graph, node, batch);
 
     if (training)
-        graph->k->dropout_forward(x, n, node->layer.rate, batch->seed,
-                                  stream_of(graph, node), first_of(node, batch),
-                                  node_own_value(graph, node));
-    else
-        memcpy(node_own_value(graph, node), x, n * sizeof *x);
+        graph->k->dropout(node_batch_floats(node, batch), node->layer.rate, batch->seed,
+                          stream_of(graph, node), first_of(node, batch), y);
 }
 
 static void back_dropout(const struct graph *graph, const struct node *node,
                          const struct graph_batch *batch)
 {
-    graph->k->dropout_backward(node_gradient(graph, node),
-                               node_batch_floats(node, batch), node->layer.rate,
-                               batch->seed, stream_of(graph, node),
-                               first_of(node, batch), node_gradient_in(graph, node, 0));
+    float *dy = node_gradient(graph, node);
+    size_t n = node_batch_floats(node, batch);
+    uint64_t stream = stream_of(graph, node), first = first_of(node, batch);
+
+    if (is_in_place(graph, node))
+        graph->k->dropout(n, node->layer.rate, batch->seed, stream, first, dy);
+    else
+        graph->k->dropout_backward(dy, n, node->layer.rate, batch->seed, stream, first,
+                                   node_gradient_in(graph, node, 0));
 }
 
 /* --- norms ----------------------------------------------------------------------- */

@@ -14,6 +14,13 @@ struct shape {
     uint32_t steps, width;
 };
 
+/* What becomes of a value in its place without its node's backward noticing. */
+enum tolerance {
+    TOLERATES_NOTHING,
+    TOLERATES_ZEROS, /* where the gradient is zero, too, and signs stay */
+    TOLERATES_ANYTHING,
+};
+
 /* A compiled layer. Places are in floats from the beginning of the arena. */
 struct node {
     struct graph_layer layer; /* as described; name and input[] are not to be used */
@@ -21,7 +28,9 @@ struct node {
     uint32_t inputs;
     uint32_t input[GRAPH_INPUTS_MAX]; /* nodes before this one */
     struct shape shape;
-    uint32_t root;      /* whose value this is another view of; mostly itself */
+    uint32_t root;    /* in whose place the value is; mostly its own */
+    uint32_t readers; /* inputs of other nodes that it is */
+    enum tolerance tolerates;
     uint32_t last_use;  /* the last node that reads the value, by any view */
     uint32_t inlet;     /* index into graph_batch.input */
     uint32_t parameter; /* its first one */
@@ -145,6 +154,10 @@ static inline float *node_gradient_in(const struct graph *graph,
 /* -ERR_INPUT unless all inputs have one shape. */
 int node_check_equal(const struct graph *graph, const struct node *node,
                      struct err *err);
+/* Lets the node compute in the place of its only input, if nobody else wants what is
+ * there and its node tolerates it. */
+void node_take_place(const struct graph *graph, struct node *node,
+                     enum tolerance needed);
 /* Takes over the input's shape, at one operation a number. Returns 0. */
 int node_compile_same(struct graph *graph, struct node *node, struct err *err);
 

@@ -549,15 +549,14 @@ INLINE float kept(uint64_t seed, uint64_t stream, uint64_t i, uint64_t bound,
     return half < bound ? 0.0f : scale;
 }
 
-static void dropout_forward(const float *restrict x, size_t n, float rate,
-                            uint64_t seed, uint64_t stream, uint64_t first,
-                            float *restrict y)
+static void dropout(size_t n, float rate, uint64_t seed, uint64_t stream,
+                    uint64_t first, float *y)
 {
     uint64_t bound = (uint64_t)((double)rate * 0x1p32);
     float scale = 1.0f / (1.0f - rate);
 
     for (size_t i = 0; i < n; i++)
-        y[i] = x[i] * kept(seed, stream, first + i, bound, scale);
+        y[i] *= kept(seed, stream, first + i, bound, scale);
 }
 
 static void dropout_backward(const float *restrict dy, size_t n, float rate,
@@ -600,6 +599,6 @@ const struct layer_kernels LEVEL(layer_kernels) = {
     .batch_statistics = batch_statistics,
     .batch_norm_forward = batch_norm_forward,
     .batch_norm_backward = batch_norm_backward,
-    .dropout_forward = dropout_forward,
+    .dropout = dropout,
     .dropout_backward = dropout_backward,
 };

@@ -121,10 +121,10 @@ struct layer_kernels {
                                 const float *gain, const float *dy, uint32_t rows,
                                 uint32_t width, float *sums, float *dx);
 
-    /* y[n] = x[n] / (1 - rate), or 0 with probability `rate` (0 <= rate < 1): x[i] by
-     * number first + i of the random numbers of (seed, stream). */
-    void (*dropout_forward)(const float *x, size_t n, float rate, uint64_t seed,
-                            uint64_t stream, uint64_t first, float *y);
+    /* y[n] /= 1 - rate, or = 0 with probability `rate` (0 <= rate < 1): y[i] by number
+     * first + i of the random numbers of (seed, stream). */
+    void (*dropout)(size_t n, float rate, uint64_t seed, uint64_t stream,
+                    uint64_t first, float *y);
     void (*dropout_backward)(const float *dy, size_t n, float rate, uint64_t seed,
                              uint64_t stream, uint64_t first, float *dx);
 };
