@@ -82,6 +82,19 @@ static const struct setting rows[] = {
             "ends the run."},
     {"data.weight", SETTING_TEXT, AT(data.weight),
      .doc = "The column with each example's weight. If empty, all weigh the same."},
+    {"data.in_memory", SETTING_CHOICE, AT(data.in_memory), .choices = "auto|true|false",
+     .preset = "auto", .may_change = true,
+     .doc = "Hold all examples in the memory of each worker's process (12 bytes for each "
+            "with two keys), or read them from the files again in each epoch, chunk by "
+            "chunk. auto: in memory as long as the files have at most 1 GiB, "
+            "compressed ones 256 MiB; it stays what it was when the run goes on."},
+    {"data.chunk", SETTING_BYTES, AT(data.chunk), .min = 256, .max = 1073741824.0,
+     .preset = "128 KiB",
+     .doc = "How much of a text file is read at a time when data are not held in memory: "
+            "an epoch takes such chunks in random order. Packed files have their own."},
+    {"data.mix", SETTING_INTEGER, AT(data.mix), .min = 1, .max = 1000, .preset = "8",
+     .unit = "chunks",
+     .doc = "How many of them are shuffled together, and given to one worker."},
     {"data.label", SETTING_TEXT, AT(data.label),
      .doc = "The column to predict."},
     {"data.time", SETTING_TEXT, AT(data.time),

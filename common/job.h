@@ -204,6 +204,9 @@ struct job {
         int bad_rows;               /* enum bad_rows_kind */
         int64_t bad_rows_max;
         char weight[JOB_NAME_MAX * 2]; /* the column of examples' weights; "" = none */
+        int64_t chunk;                 /* bytes of a text file read at a time */
+        int64_t mix;                   /* chunks shuffled together */
+        int in_memory;                 /* enum data_choice, resolved at the start */
         char label[JOB_NAME_MAX * 2];
         char time[JOB_NAME_MAX * 2]; /* the column of examples' times; "" = none */
         double positive_from;        /* logistic loss: labels >= this count 1, others 0;

@@ -27,7 +27,7 @@ struct child {
     void *outbox_memory;
     struct outbox *outbox;
     struct coordinator_memory *memory;
-    struct shared_dataset shared;
+    struct shared_data shared;
 };
 
 static int read_plan(struct plan *plan, const char *fd_text)
@@ -141,7 +141,7 @@ static int work(struct child *child, struct err *err)
     if (!plan->request.evaluate_only)
         child->shared.keep_in = plan->request.job.checkpoint.dir;
     worker_run(&setup, &exit_status, err);
-    dataset_release(&child->shared.data);
+    data_release(&child->shared.data);
     pthread_mutex_destroy(&child->shared.lock);
     return exit_status;
 }

@@ -32,7 +32,7 @@ struct local {
     struct roster roster;
     struct net *net;
     struct buffer_pool *pool;
-    struct shared_dataset shared;
+    struct shared_data shared;
     struct coordinator_memory *memory;
     struct member_thread *member; /* servers, then workers */
     uint32_t members;
@@ -164,7 +164,7 @@ static void release(struct local *local)
         if (m->outbox_memory)
             munmap(m->outbox_memory, m->outbox_bytes);
     }
-    dataset_release(&local->shared.data);
+    data_release(&local->shared.data);
     pthread_mutex_destroy(&local->shared.lock);
     free(local->member);
     free(local->memory);

@@ -13,9 +13,39 @@
 #include "server/checkpoint.h"
 #include "server/vectors.h"
 #include "worker/model/blas.h"
+#include "worker/stream/data.h"
 
-/* The settings that the checkpoint was made with must still hold. */
-static int check_continues(const char *path, const struct job *job, struct err *err)
+/* Whether data are held in memory stays what it was, since the order of examples and
+ * the random split go by it. Runs from before there was that choice held them there. */
+static int decide_as_before(struct job *job, const char *settings, struct err *err)
+{
+    struct job *before = calloc(1, sizeof *before);
+    int rc, was = DATA_NO;
+
+    if (!before)
+        return err_set(err, ERR_MEMORY, "no memory for settings");
+    rc = job_from_lines(before, settings, err);
+    if (before->data.in_memory != DATA_NO)
+        was = DATA_YES;
+    free(before);
+    if (rc)
+        return rc;
+    if (job->data.in_memory == DATA_BY_FORMAT)
+        job->data.in_memory = was;
+#ifndef MUTANT_MEMORY_DECIDED
+    if (job->data.in_memory != was)
+        return err_set(err, ERR_INPUT,
+                       "data.in_memory was %s when the checkpoint was made, and cannot "
+                       "change",
+                       was == DATA_YES ? "true" : "false");
+#endif
+    return 0;
+}
+
+/* What the settings of the checkpoint that is begun with say: they decide what is not
+ * set, and must still hold where a run goes on. */
+static int use_settings(const char *path, struct job *job, bool goes_on,
+                        struct err *err)
 {
     struct manifest *manifest = calloc(1, sizeof *manifest);
     int rc;
@@ -23,8 +53,12 @@ static int check_continues(const char *path, const struct job *job, struct err *
     if (!manifest)
         return err_set(err, ERR_MEMORY, "no memory for a manifest");
     rc = manifest_read(path, manifest, err);
-    if (rc == 0 && job_continues(job, manifest->settings, err))
-        rc = err_prefix(err, "%s", path);
+    if (rc == 0)
+        rc = decide_as_before(job, manifest->settings, err);
+    if (rc == 0 && goes_on)
+        rc = job_continues(job, manifest->settings, err);
+    if (rc)
+        err_prefix(err, "%s", path);
     manifest_release(manifest);
     free(manifest);
     return rc;
@@ -68,7 +102,7 @@ static int prepare_checkpoints(const struct arguments *arguments,
     if (arguments->resume) {
         if (checkpoint_find(dir, request->restore, sizeof request->restore, err))
             return err_prefix(err, "--resume");
-        if (check_continues(request->restore, &request->job, err))
+        if (use_settings(request->restore, &request->job, true, err))
             return -err->code;
     }
     if (request->checkpoint_last && !arguments->resume && !arguments->fresh)
@@ -114,7 +148,9 @@ static int prepare_report(const struct arguments *arguments,
 static int prepare_train(const struct arguments *arguments, struct run_request *request,
                          struct err *err)
 {
-    if (vectors_pin(&request->job, err) || prepare_checkpoints(arguments, request, err))
+    if (vectors_pin(&request->job, err) ||
+        prepare_checkpoints(arguments, request, err) ||
+        data_decide(&request->job, err))
         return -err->code;
     return prepare_report(arguments, request, err);
 }
@@ -129,7 +165,8 @@ static int prepare_evaluate(const struct arguments *arguments,
     if (!from[0])
         return err_set(err, ERR_INPUT,
                        "evaluate needs a checkpoint: --checkpoint or checkpoint.dir");
-    if (checkpoint_find(from, request->restore, sizeof request->restore, err))
+    if (checkpoint_find(from, request->restore, sizeof request->restore, err) ||
+        use_settings(request->restore, &request->job, false, err))
         return -err->code;
     return prepare_report(arguments, request, err);
 }

@@ -43,6 +43,21 @@ static void print_settings(const char *settings, FILE *out)
         fputc('\n', out);
 }
 
+/* Of data that are not held in memory, how many examples are left is not to be known;
+ * but how much has not been finished. */
+static uint64_t pieces_left(const struct manifest *manifest)
+{
+    uint64_t grain = manifest->data.grain, pieces = 0;
+
+    for (uint32_t i = 0; i < manifest->ranges; i++) {
+        const struct range *range = &manifest->range[i];
+
+        if (range->first < range->end)
+            pieces += (range->end - 1) / grain - range->first / grain + 1;
+    }
+    return pieces;
+}
+
 static void print_run(const struct manifest *manifest, FILE *out)
 {
     char when[64];
@@ -51,7 +66,12 @@ static void print_run(const struct manifest *manifest, FILE *out)
     fprintf(out, "written     %s by rowhouse %s\n",
             time_text(manifest->written, when, sizeof when), manifest->version);
     fprintf(out, "epoch       %u finished", manifest->epoch);
-    if (manifest->ranges)
+    if (manifest->ranges && manifest->data.grain)
+        fprintf(out,
+                ", in the middle of epoch %u: %" PRIu64 " of %" PRIu64 " pieces left",
+                manifest->epoch + 1, pieces_left(manifest),
+                manifest->data.positions / manifest->data.grain);
+    else if (manifest->ranges)
         fprintf(out, ", in the middle of epoch %u: %" PRIu64 " examples left",
                 manifest->epoch + 1, ranges_count(manifest->range, manifest->ranges));
     fprintf(out, "\nclock       %" PRIu64 "\n", manifest->clock);
@@ -202,6 +222,13 @@ static json_t *json_settings(const char *settings)
     return object;
 }
 
+static json_t *json_examples_left(const struct manifest *manifest)
+{
+    if (manifest->ranges && manifest->data.grain)
+        return json_null();
+    return json_integer((json_int_t)ranges_count(manifest->range, manifest->ranges));
+}
+
 static json_t *json_manifest(const char *path, const struct manifest *manifest)
 {
     const struct data_facts *data = &manifest->data;
@@ -209,15 +236,15 @@ static json_t *json_manifest(const char *path, const struct manifest *manifest)
 
     time_text(manifest->written, when, sizeof when);
     return json_pack(
-        "{s:o, s:I, s:o, s:o, s:s, s:I, s:I, s:I, s:o,"
+        "{s:o, s:I, s:o, s:o, s:s, s:I, s:o, s:I, s:o,"
         " s:{s:I, s:I, s:o, s:o}, s:o, s:o, s:o}",
         "path", json_text(path, strlen(path)), "number", (json_int_t)manifest->number,
         "job", json_text(manifest->job, strlen(manifest->job)), "version",
         json_text(manifest->version, strlen(manifest->version)), "written", when,
         "epoch", (json_int_t)manifest->epoch, "examples_left",
-        (json_int_t)ranges_count(manifest->range, manifest->ranges), "clock",
-        (json_int_t)manifest->clock, "seconds", json_number(manifest->seconds), "data",
-        "train_examples", (json_int_t)data->train_examples, "test_examples",
+        json_examples_left(manifest), "clock", (json_int_t)manifest->clock, "seconds",
+        json_number(manifest->seconds), "data", "train_examples",
+        (json_int_t)data->train_examples, "test_examples",
         (json_int_t)data->test_examples, "label_mean", json_number(data->label_mean),
         "digest", json_hex(data->digest), "tables", json_tables(manifest), "shards",
         json_shards(manifest), "settings", json_settings(manifest->settings));

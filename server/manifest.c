@@ -190,6 +190,7 @@ static void pack(struct packed *packed, const struct manifest *from)
     to->data->digest = from->data.digest;
     to->data->label_mean = from->data.label_mean;
     to->data->positions = from->data.positions;
+    to->data->grain = from->data.grain;
     to->known = from->grows ? from->known + 1 : 0;
     to->data->preparation_bytes = from->data.preparation_bytes;
     to->data->preparation_digest = from->data.preparation_digest;
@@ -333,6 +334,7 @@ static const char *unpack(const Disk__Manifest *from, struct manifest *to)
         to->data.digest = from->data->digest;
         to->data.label_mean = from->data->label_mean;
         to->data.positions = from->data->positions;
+        to->data.grain = from->data->grain;
         to->data.preparation_bytes = from->data->preparation_bytes;
         to->data.preparation_digest = from->data->preparation_digest;
     }

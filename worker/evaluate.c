@@ -17,8 +17,8 @@ static void score(struct worker *worker, struct batch *batch, float *scores)
 int worker_evaluate(struct worker *worker, struct err *err)
 {
     const struct worker_setup *setup = worker->setup;
-    const struct part *part = dataset_scored(worker->data, setup->job);
-    struct range all = {0, part->examples}, share[1];
+    enum split_part part = split_scored(setup->job);
+    struct range all = {0, data_end(worker->data, setup->job, part)}, share[1];
     float *scores = malloc((size_t)setup->job->train.batch * sizeof *scores);
     struct batch *batch;
     struct err ignored;

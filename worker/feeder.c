@@ -5,12 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/stream/shuffle.h"
+#include "worker/supply.h"
 
 enum {
     QUEUE = 2, /* batches ready and waiting for the trainer */
-    PREFETCH = 32,
-    SHUFFLE_STEP = 1 << 14, /* positions shuffled between two looks at `stop` */
 };
 
 /* A pass as the reader goes through it. */
@@ -23,20 +21,12 @@ struct reading {
 };
 
 struct feeder {
-    const struct job *job;
-    uint32_t servers;
-    int table_of_column[JOB_COLUMNS_MAX];
-    uint32_t key_columns;
     struct batch *batch; /* [batches] */
     uint32_t batches;
 
-    /* The reader's, while it runs. By key column: a batch's ids, [batch], and marks. */
-    uint32_t *id[JOB_COLUMNS_MAX];
-    struct keyset_marks marks[JOB_COLUMNS_MAX];
+    /* The reader's, while it runs. */
+    struct supply *supply;
     struct reading now;
-    uint32_t *order; /* an epoch's permutation, [examples]; NULL before the first */
-    uint64_t order_room, ordered;
-    uint32_t order_epoch;
     pthread_t thread;
     bool running;
 
@@ -59,44 +49,28 @@ struct feeder {
     struct err err;      /* the reader's; code 0 = none */
 };
 
-static void map_columns(struct feeder *feeder)
-{
-    int column[JOB_COLUMNS_MAX], keys = job_key_columns(feeder->job, column);
-
-    for (int i = 0; i < keys; i++)
-        feeder->table_of_column[feeder->key_columns++] = job_table_index(
-            feeder->job, feeder->job->data.column[column[i]].table);
-}
-
 int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers,
                   uint32_t ahead, struct feeder **out, struct err *err)
 {
     struct feeder *feeder = calloc(1, sizeof *feeder);
     uint32_t wanted = ahead + QUEUE + 1;
-    bool no_memory = false;
 
     if (!feeder)
         return err_set(err, ERR_MEMORY, "no memory for a reader");
-    feeder->job = job;
-    feeder->servers = servers;
     pthread_mutex_init(&feeder->lock, NULL);
     pthread_cond_init(&feeder->changed, NULL);
-    map_columns(feeder);
     feeder->batch = calloc(wanted, sizeof *feeder->batch);
     feeder->empty = calloc(wanted, sizeof(struct batch *));
     feeder->full = calloc(wanted, sizeof(struct batch *));
     feeder->full_pass = calloc(wanted, sizeof *feeder->full_pass);
     feeder->added = calloc(SHARE_RANGES_MAX, sizeof *feeder->added);
-    for (uint32_t c = 0; c < feeder->key_columns; c++) {
-        feeder->id[c] = malloc((size_t)job->train.batch * sizeof *feeder->id[c]);
-        no_memory |= !feeder->id[c];
-    }
     if (!feeder->batch || !feeder->empty || !feeder->full || !feeder->full_pass ||
-        !feeder->added || no_memory) {
-        err_set(err, ERR_MEMORY, "no memory for batches of %lld examples",
-                (long long)job->train.batch);
+        !feeder->added) {
+        err_set(err, ERR_MEMORY, "no memory for %u batches", wanted);
         goto fail;
     }
+    if (supply_create(job, servers, &feeder->supply, err))
+        goto fail;
     for (; feeder->batches < wanted; feeder->batches++) {
         struct batch *batch = &feeder->batch[feeder->batches];
 
@@ -177,96 +151,13 @@ void feeder_destroy(struct feeder *feeder)
     free(feeder->full);
     free(feeder->full_pass);
     free(feeder->added);
-    free(feeder->order);
-    for (uint32_t c = 0; c < feeder->key_columns; c++) {
-        free(feeder->id[c]);
-        keyset_marks_release(&feeder->marks[c]);
-    }
+    supply_destroy(feeder->supply);
     pthread_cond_destroy(&feeder->changed);
     pthread_mutex_destroy(&feeder->lock);
     free(feeder);
 }
 
 /* --- the reader ------------------------------------------------------------------ */
-
-static bool stopped(const struct feeder *feeder)
-{
-    return __atomic_load_n(&feeder->stop, __ATOMIC_RELAXED);
-}
-
-/* Makes what this pass needs: marks, and the order of its epoch (which may be there
- * already, or as much of it as there was time for). */
-static int get_ready(struct feeder *feeder, struct err *err)
-{
-    const struct pass *pass = &feeder->now.pass;
-    uint64_t n = pass->part->examples;
-
-    for (uint32_t c = 0; c < feeder->key_columns; c++)
-        if (keyset_marks_init(&feeder->marks[c], pass->data->column[c].keys, err))
-            return -err->code;
-    if (pass->epoch == 0)
-        return 0;
-    if (feeder->order_room != n || !feeder->order) {
-        free(feeder->order);
-        feeder->order_room = n;
-        feeder->order_epoch = 0;
-        feeder->order = malloc((n + 1) * sizeof *feeder->order);
-        if (!feeder->order)
-            return err_set(err, ERR_MEMORY, "no memory for the order of %llu examples",
-                           (unsigned long long)n);
-    }
-    if (feeder->order_epoch != pass->epoch)
-        feeder->ordered = 0;
-    feeder->order_epoch = pass->epoch;
-    while (feeder->ordered < n && !stopped(feeder)) {
-        uint64_t end = feeder->ordered + SHUFFLE_STEP;
-
-        end = end < n ? end : n;
-        shuffle_stretch(feeder->order, feeder->ordered, end,
-                        (uint64_t)feeder->job->train.seed, pass->epoch);
-        feeder->ordered = end;
-    }
-    return 0;
-}
-
-/* Reads n examples into the ids and labels of a batch from place `at` on: those with
- * number[0], number[1], ..., or without `number` those from `first` on. `columns` is a
- * constant where it is inlined. */
-static inline __attribute__((always_inline)) void
-copy_records(const struct feeder *feeder, struct batch *batch, const uint32_t *number,
-             uint64_t first, uint32_t n, uint32_t columns)
-{
-    const uint32_t *records = feeder->now.pass.part->record;
-    uint32_t width = columns + 1, ahead = n < PREFETCH ? n : PREFETCH;
-    uint32_t *id[JOB_COLUMNS_MAX];
-    float *label = batch->label + batch->n;
-
-    for (uint32_t c = 0; c < columns; c++)
-        id[c] = feeder->id[c] + batch->n;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t *record = records + (number ? number[i] : first + i) * width;
-
-        if (number)
-            __builtin_prefetch(records +
-                               (size_t)number[i + ahead < n ? i + ahead : i] * width);
-        for (uint32_t c = 0; c < columns; c++)
-            id[c][i] = record[c];
-        label[i] = record_label(record, columns);
-    }
-}
-
-/* Appends the examples at n positions from `first` on to the batch. */
-static void gather(const struct feeder *feeder, struct batch *batch, uint64_t first,
-                   uint32_t n)
-{
-    const uint32_t *number = feeder->now.pass.epoch ? feeder->order + first : NULL;
-
-    if (number && feeder->key_columns == 2) /* as matrix factorisation has */
-        copy_records(feeder, batch, number, 0, n, 2);
-    else
-        copy_records(feeder, batch, number, first, n, feeder->key_columns);
-    batch->n += n;
-}
 
 /* Says of a batch where it stands so far. */
 static void note_place(const struct reading *now, struct batch *batch)
@@ -280,42 +171,36 @@ static void note_place(const struct reading *now, struct batch *batch)
 }
 
 /* Takes examples from the ranges until the batch is full or nothing is left. */
-static void take(struct feeder *feeder, struct batch *batch)
+static int take(struct feeder *feeder, struct batch *batch, struct err *err)
 {
     struct reading *now = &feeder->now;
+    int rc = 0;
 
     batch->n = 0;
-    while (batch->n < batch->capacity && now->at < now->pass.ranges) {
-        const struct range *range = &now->range[now->at];
-        uint64_t left = now->position < range->end ? range->end - now->position : 0;
-        uint32_t room = batch->capacity - batch->n;
-        uint32_t n = left < room ? (uint32_t)left : room;
+    while (rc == 0 && batch->n < batch->capacity && now->at < now->pass.ranges) {
+        uint64_t end = now->range[now->at].end;
 
-        gather(feeder, batch, now->position, n);
-        now->position += n;
+        rc = supply_take(feeder->supply, batch, &now->position, end, err);
         note_place(now, batch);
-        if (n == left && ++now->at < now->pass.ranges)
+        if (now->position >= end && ++now->at < now->pass.ranges)
             now->position = now->range[now->at].first;
     }
+    return rc;
 }
 
 static int fill(struct feeder *feeder, struct batch *batch, struct err *err)
 {
     struct reading *now = &feeder->now;
 
-    take(feeder, batch);
+    if (take(feeder, batch, err))
+        return -err->code;
     if (batch->n == 0)
         return 0;
     now->taken += batch->n;
     batch->taken = now->taken;
     batch->read_only = now->pass.read_only;
     batch->clock = 0;
-    for (uint32_t t = 0; t < batch->tables; t++)
-        keyset_build(&batch->set[t], NULL, 0, 1, feeder->servers);
-    for (uint32_t c = 0; c < feeder->key_columns; c++)
-        keyset_build_ids(&batch->set[feeder->table_of_column[c]], &feeder->marks[c],
-                         now->pass.data->column[c].key, feeder->id[c], batch->n,
-                         feeder->servers);
+    supply_build(feeder->supply, batch);
     return batch_cut(batch, err);
 }
 
@@ -358,10 +243,12 @@ static bool await_more(struct feeder *feeder)
 /* Reads one pass; called and left with the lock held. */
 static int read_pass(struct feeder *feeder, struct err *err)
 {
+    const struct pass *pass = &feeder->now.pass;
     int rc;
 
     pthread_mutex_unlock(&feeder->lock);
-    rc = get_ready(feeder, err);
+    rc = supply_begin(feeder->supply, pass->data, pass->part, pass->epoch,
+                      &feeder->stop, err);
     pthread_mutex_lock(&feeder->lock);
     while (rc == 0 && !feeder->stop) {
         struct batch *batch;

@@ -7,17 +7,17 @@
 
 #include "common/range.h"
 #include "worker/batch.h"
-#include "worker/stream/dataset.h"
+#include "worker/stream/data.h"
 
 struct feeder;
 
 /* What is to be read: the positions of `range` in the order of an epoch. The ranges are
  * leases (common/lease.h) that follow each other. */
 struct pass {
-    const struct dataset *data; /* borrowed until the feeder reads something else */
-    const struct part *part;    /* of data */
-    uint32_t epoch;             /* 0: the examples as they stand, not shuffled */
-    const struct range *range;  /* [ranges]; copied */
+    const struct data *data; /* borrowed until the feeder reads something else */
+    enum split_part part;
+    uint32_t epoch;            /* 0: the examples as they stand, not shuffled */
+    const struct range *range; /* [ranges]; copied */
     uint32_t ranges;
     uint64_t lease; /* the number of range[0] */
     bool open;      /* more may follow: feeder_extend() */

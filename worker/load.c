@@ -13,15 +13,15 @@
 enum { WAIT_MS = 100 };
 
 struct loading {
-    struct shared_dataset *shared;
+    struct shared_data *shared;
     const struct job *job;
     bool stop;   /* atomic */
     int done_fd; /* readable: it is over */
 };
 
 /* The preparation of the checkpoint that the run begins from; none there is for
- * dataset_load() to judge. *text is the caller's to free. */
-static int read_saved(const struct shared_dataset *shared, char **text,
+ * data_load() to judge. *text is the caller's to free. */
+static int read_saved(const struct shared_data *shared, char **text,
                       struct saved_preparation *saved, struct err *err)
 {
     char path[PATH_MAX];
@@ -39,7 +39,7 @@ static int read_saved(const struct shared_dataset *shared, char **text,
 
 static void load_data(struct loading *loading)
 {
-    struct shared_dataset *shared = loading->shared;
+    struct shared_data *shared = loading->shared;
     bool restores = shared->restore && shared->restore[0];
     struct saved_preparation saved;
     char *text = NULL;
@@ -47,15 +47,15 @@ static void load_data(struct loading *loading)
     shared->err.code = 0;
     if (restores && read_saved(shared, &text, &saved, &shared->err))
         return;
-    dataset_load(&shared->data, loading->job, restores ? &saved : NULL, &loading->stop,
-                 &shared->err);
+    data_load(&shared->data, loading->job, restores ? &saved : NULL, &loading->stop,
+              &shared->err);
     free(text);
 }
 
 static void *read_data(void *context)
 {
     struct loading *loading = context;
-    struct shared_dataset *shared = loading->shared;
+    struct shared_data *shared = loading->shared;
     uint64_t one = 1;
 
     pthread_mutex_lock(&shared->lock);
@@ -116,25 +116,25 @@ static int read_shared(struct worker *worker, struct err *err)
 }
 
 /* Where the coordinator finds it when it makes a checkpoint. */
-static int keep_preparation(const struct worker *worker, const struct dataset *data,
+static int keep_preparation(const struct worker *worker, const struct data *data,
                             struct err *err)
 {
     const char *dir = worker->setup->shared->keep_in;
     char name[PREPARATION_NAME_MAX], path[PATH_MAX];
 
-    if (worker->setup->index != 0 || !data->preparation || !dir || !dir[0])
+    if (worker->setup->index != 0 || !data_preparation(data) || !dir || !dir[0])
         return 0;
     preparation_name(data->facts.preparation_digest, name);
     snprintf(path, sizeof path, "%s/%s", dir, name);
     if (file_make_dirs(dir, err))
         return -err->code;
-    return file_write_atomic(path, data->preparation, data->facts.preparation_bytes,
-                             err);
+    return file_write_atomic(path, data_preparation(data),
+                             data->facts.preparation_bytes, err);
 }
 
 int worker_load(struct worker *worker, struct err *err)
 {
-    const struct dataset *data = &worker->setup->shared->data;
+    const struct data *data = &worker->setup->shared->data;
     struct range range;
     struct pass first;
     int rc;

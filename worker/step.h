@@ -11,7 +11,7 @@
 
 struct worker {
     const struct worker_setup *setup;
-    const struct dataset *data; /* borrowed, NULL until loaded */
+    const struct data *data; /* borrowed, NULL until loaded */
     struct member *member;
     struct lines *lines;
     struct client *client;

@@ -332,7 +332,7 @@ static struct pass remaining(struct training *t, struct range *range)
     const struct order *order = t->order;
     struct worker *worker = t->worker;
     struct pass pass = {.data = worker->data,
-                        .part = &worker->data->train,
+                        .part = SPLIT_TRAIN,
                         .epoch = order->epoch,
                         .range = range,
                         .ranges = order->ranges,
@@ -384,7 +384,7 @@ struct pass worker_first_pass(const struct worker *worker, uint32_t epoch,
     else
         *range = lease_first(&rule, setup->index);
     return (struct pass){.data = worker->data,
-                         .part = &worker->data->train,
+                         .part = SPLIT_TRAIN,
                          .epoch = epoch,
                          .range = range,
                          .ranges = ranges && range->first < range->end,

@@ -8,14 +8,14 @@
 #include "common/net/port.h"
 #include "common/net/roster.h"
 #include "worker/outbox.h"
-#include "worker/stream/dataset.h"
+#include "worker/stream/data.h"
 
 /* A data set that the workers of one process read once and share. */
-struct shared_dataset {
+struct shared_data {
     pthread_mutex_t lock;
     bool loaded;
     struct err err; /* code 0 = none */
-    struct dataset data;
+    struct data data;
     /* Borrowed: the checkpoint whose preparation is used, and the directory in which
      * worker 0 leaves it for the next ones; "" = none. */
     const char *restore, *keep_in;
@@ -28,7 +28,7 @@ struct worker_setup {
     struct buffer_pool *pool; /* outlives net */
     uint32_t index, incarnation;
     struct outbox *outbox; /* outlives net: frames on their way hold its buffers */
-    struct shared_dataset *shared;
+    struct shared_data *shared;
 };
 
 /* The bytes of memory that the outbox of a worker needs, in a job with so many servers

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Leases: every example is trained exactly once an epoch, whoever is stopped, killed or
-# interrupted, on whatever number of workers; and who is held back trains fewer.
+# interrupted, on whatever number of workers; and who is held back trains fewer. So from
+# memory, and from files that are read again in each epoch.
 . "$(dirname "$0")/lib.sh"
 
 # A user has one example. Items stay zeros, so that nothing but its bias moves: with SGD at
@@ -26,8 +27,10 @@ tables:
 model: {bias: true}
 optimizer: {kind: sgd, rate: 0.5, l2: 0}
 train: {epochs: 20, batch: 2, consistency: async}
-checkpoint: {dir: ck}
+checkpoint: {dir: ck-memory}
 END
+sed 's/^  label:/  in_memory: false\n  chunk: 2 KiB\n  mix: 3\n  label:/; s/ck-memory/ck-files/' \
+    job.yaml > files.yaml
 
 child() { # ROLE: the pid of that working process
     ours "^rowhouse child [0-9]+ $1" | head -n 1
@@ -51,7 +54,7 @@ at_rest() {
 }
 # counts: how often the examples were trained, as "TIMES:EXAMPLES ...".
 counts() {
-    exported ck user | "$PYTHON" -c '
+    exported "$ck" user | "$PYTHON" -c '
 import collections, math, sys
 lines = [line.split(",") for line in sys.stdin.read().split()[1:]]
 times = [-math.log2(1 - abs(float(line[-1]))) for line in lines]
@@ -61,9 +64,15 @@ print(*("%g:%d" % item for item in sorted(collections.Counter(times).items())))'
 is_once() {
     local epochs left
 
-    run "$ROWHOUSE" inspect ck --json
+    run "$ROWHOUSE" inspect "$ck" --json
     epochs=$(json .out 'd["epoch"]') left=$(json .out 'd["examples_left"]')
-    if [ $((left % USERS)) = 0 ]; then # between two epochs
+    if [ "$left" = None ]; then # all that is known of files
+        is "$(counts | "$PYTHON" -c '
+import sys
+e, n = int(sys.argv[1]), int(sys.argv[2])
+found = dict(map(int, item.split(":")) for item in input().split())
+print(set(found) <= {e, e + 1} and (sum(found.values()) == n or e == 0))' "$epochs" $USERS)" True "$1"
+    elif [ $((left % USERS)) = 0 ]; then # between two epochs
         is "$(counts)" "$epochs:$USERS" "$1"
     else
         # Who has never been trained has no row.
@@ -71,44 +80,58 @@ is_once() {
     fi
 }
 
-mpi 5 train job.yaml cluster.servers=2 --report r.json
-start -t 60 "${mpi[@]}"
-for epoch in 1 2; do
-    wait_for 20 said "^epoch $epoch/"
-    held=$(child 'worker 2')
-    kill -STOP "$held"
-    wait_for 10 at_rest # the others have trained what can be had
-    kill -CONT "$held"
-done
-for shots in 1 2; do
-    sleep 0.4 # in the middle of a lease
-    shot=$(child 'worker 0')
-    kill -KILL "$shot"
-    wait_for 10 another 'worker 0' "$shot"
-done
-sleep 0.3
-kill -INT "$job"
-finish
-ended 130 'three workers of which one is held back and one is killed' 'signal 9' 'worker 0'
-is_once '... train every example once an epoch'
-is "$(json r.json 'd["waiting"][2]["examples"] < d["waiting"][1]["examples"]')" True \
-    '... and the one that is held back trains fewer'
-is "$(json r.json 'sum(w["examples"] for w in d["waiting"])')" \
-    "$(json .out "d['epoch'] * $USERS + ($USERS - d['examples_left']) % $USERS")" '... of all that there were'
+# once SOURCE YAML: goes through the whole story.
+once() {
+    local yaml=$2 epoch held shots shot epochs
 
-mpi 5 train job.yaml cluster.servers=2 --resume
-start -t 60 "${mpi[@]}"
-wait_for 20 said '^epoch '
-kill -INT "$job"
-finish
-ended 130 'resumed, and interrupted again'
-is_once '... every example once an epoch'
+    ck=ck-$1
+    mpi 5 train "$yaml" cluster.servers=2 --report r.json
+    start -t 60 "${mpi[@]}"
+    for epoch in 1 2; do
+        wait_for 20 said "^epoch $epoch/"
+        held=$(child 'worker 2')
+        kill -STOP "$held"
+        wait_for 10 at_rest # the others have trained what can be had
+        kill -CONT "$held"
+    done
+    for shots in 1 2; do
+        sleep 0.4 # in the middle of a lease
+        shot=$(child 'worker 0')
+        kill -KILL "$shot"
+        wait_for 10 another 'worker 0' "$shot"
+    done
+    sleep 0.3
+    kill -INT "$job"
+    finish
+    ended 130 "$1: three workers of which one is held back and one is killed" 'signal 9' 'worker 0'
+    is_once '... train every example once an epoch'
+    is "$(json r.json 'd["waiting"][2]["examples"] < d["waiting"][1]["examples"]')" True \
+        '... and the one that is held back trains fewer'
+    if [ "$1" = memory ]; then
+        is "$(json r.json 'sum(w["examples"] for w in d["waiting"])')" \
+            "$(json .out "d['epoch'] * $USERS + ($USERS - d['examples_left']) % $USERS")" '... of all that there were'
+    fi
 
-epochs=$(($(json .out 'd["epoch"]') + 1))
-mpi 3 train job.yaml cluster.servers=1 --resume train.epochs=$epochs
-run -t 60 "${mpi[@]}"
-ended 0 'resumed on two workers'
-is "$(counts)" "$epochs:$USERS" '... every example once an epoch'
+    mpi 5 train "$yaml" cluster.servers=2 --resume
+    start -t 60 "${mpi[@]}"
+    wait_for 20 said '^epoch '
+    kill -INT "$job"
+    finish
+    ended 130 'resumed, and interrupted again'
+    is_once '... every example once an epoch'
+
+    epochs=$(($(json .out 'd["epoch"]') + 1))
+    mpi 3 train "$yaml" cluster.servers=1 --resume train.epochs=$epochs
+    run -t 60 "${mpi[@]}"
+    ended 0 'resumed on two workers'
+    is "$(counts)" "$epochs:$USERS" '... every example once an epoch'
+}
+
+once memory job.yaml
+once files files.yaml
+
+run "$ROWHOUSE" train files.yaml --resume data.in_memory=true train.epochs=30
+ended 2 'whether data are held in memory cannot change' 'data.in_memory was false' 'cannot change'
 
 no_leftovers
 done_testing

@@ -21,7 +21,7 @@ enum { EXAMPLES = 5000, BATCH = 64, AHEAD = 3, SERVERS = 2 };
 
 struct kit {
     struct job job;
-    struct dataset data;
+    struct data data;
     uint32_t width[2];
     struct feeder *feeder;
     uint32_t seen[EXAMPLES];
@@ -52,16 +52,16 @@ static struct kit *kit_create(uint32_t ahead)
     add_column(&kit->job, "person", "user", COLUMN_KEY);
     kit->job.train.batch = BATCH;
     kit->width[0] = kit->width[1] = 3;
-    kit->data.train.examples = EXAMPLES;
-    kit->data.key_columns = 2;
-    kit->data.train.record = malloc(EXAMPLES * 3 * sizeof *kit->data.train.record);
+    kit->data.memory.train.examples = EXAMPLES;
+    kit->data.memory.key_columns = 2;
+    kit->data.memory.train.record = malloc(EXAMPLES * 3 * sizeof *kit->data.memory.train.record);
     for (uint32_t i = 0; i < EXAMPLES; i++) {
-        uint32_t *id = kit->data.train.record + (size_t)3 * i;
+        uint32_t *id = kit->data.memory.train.record + (size_t)3 * i;
         float label = (float)i;
 
         assert_int_equal(
-            dictionary_id(&kit->data.column[0], 100000 + i % 10, &id[0], &err), 0);
-        assert_int_equal(dictionary_id(&kit->data.column[1], i, &id[1], &err), 0);
+            dictionary_id(&kit->data.memory.column[0], 100000 + i % 10, &id[0], &err), 0);
+        assert_int_equal(dictionary_id(&kit->data.memory.column[1], i, &id[1], &err), 0);
         memcpy(&id[2], &label, sizeof label);
     }
     if (feeder_create(&kit->job, kit->width, SERVERS, ahead, &kit->feeder, &err))
@@ -72,7 +72,7 @@ static struct kit *kit_create(uint32_t ahead)
 static void kit_destroy(struct kit *kit)
 {
     feeder_destroy(kit->feeder);
-    dataset_release(&kit->data);
+    data_release(&kit->data);
     free(kit);
 }
 
@@ -80,7 +80,7 @@ static struct pass pass_of(const struct kit *kit, uint32_t epoch,
                            const struct range *range, uint32_t ranges, uint64_t taken)
 {
     return (struct pass){.data = &kit->data,
-                         .part = &kit->data.train,
+                         .part = SPLIT_TRAIN,
                          .epoch = epoch,
                          .range = range,
                          .ranges = ranges,

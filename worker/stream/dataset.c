@@ -1,11 +1,11 @@
 #include "worker/stream/dataset.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "worker/stream/dataset_fill.h"
 #include "worker/stream/examples.h"
+#include "worker/stream/labels.h"
 #include "worker/stream/prepare.h"
 
 enum { STOP_EVERY = 4096 }; /* examples between two looks at *stop */
@@ -38,32 +38,6 @@ void filling_digest(struct filling *filling, const uint64_t *key, uint32_t n,
 {
     XXH3_64bits_update(filling->digest, key, n * sizeof *key);
     XXH3_64bits_update(filling->digest, &label, sizeof label);
-}
-
-bool filling_label(const struct filling *filling, float *label)
-{
-    double positive_from = filling->job->data.positive_from;
-
-    if (filling->job->model.loss != LOSS_LOGISTIC)
-        return true;
-    if (!isnan(positive_from)) {
-        *label = (double)*label >= positive_from ? 1 : 0;
-        return true;
-    }
-#ifndef MUTANT_STREAM_BINARY_LABEL
-    return *label == 0 || *label == 1;
-#else
-    return true;
-#endif
-}
-
-int filling_wrong_label(const struct filling *filling, const char *where, float label,
-                        struct err *err)
-{
-    return err_set(err, ERR_INPUT,
-                   "%s, column %s: label %g, expected 0 or 1 as the logistic loss "
-                   "needs (data.positive_from can say which labels count as 1)",
-                   where, filling->job->data.label, (double)label);
 }
 
 /* Gives a part room for `room` examples. */
@@ -121,7 +95,9 @@ static void set_facts(struct filling *filling)
     struct data_facts *facts = &dataset->facts;
 
     facts->train_examples = dataset->train.examples;
-    facts->test_examples = dataset_scored(dataset, filling->job)->examples;
+    facts->test_examples = split_scored(filling->job) == SPLIT_VALIDATION
+                               ? dataset->validation.examples
+                               : dataset->test.examples;
     facts->digest = XXH3_64bits_digest(filling->digest);
     facts->label_mean = filling->label_sum / (double)dataset->train.examples;
 }
@@ -159,8 +135,9 @@ static int take(struct filling *filling, struct examples *examples,
         return err_set(err, ERR_INPUT, "%s: more than %llu examples, the most allowed",
                        examples_where(examples), (unsigned long long)examples_max);
     filling_digest(filling, example->key, filling->dataset->key_columns, label);
-    if (!filling_label(filling, &label))
-        return filling_wrong_label(filling, examples_where(examples), label, err);
+    if (label_as_trained(filling->job, &label, err))
+        return err_prefix(err, "%s, column %s", examples_where(examples),
+                          filling->job->data.label);
     return filling_add(filling, part, example->key, label, err);
 }
 

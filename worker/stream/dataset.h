@@ -8,6 +8,7 @@
 #include "common/facts.h"
 #include "common/job.h"
 #include "worker/stream/dictionary.h"
+#include "worker/stream/prepare.h"
 
 struct part {
     uint64_t examples;
@@ -35,21 +36,6 @@ static inline float record_label(const uint32_t *record, uint32_t key_columns)
     memcpy(&label, &record[key_columns], sizeof label);
     return label;
 }
-
-/* The part that is scored at the end of a run and by `rowhouse evaluate`
- * (evaluate.part); facts.test_examples is how many it has. */
-static inline const struct part *dataset_scored(const struct dataset *dataset,
-                                                const struct job *job)
-{
-    return job->evaluate.part == PART_VALIDATION ? &dataset->validation
-                                                 : &dataset->test;
-}
-
-/* A preparation of a checkpoint, to be used in place of one that is fitted. */
-struct saved_preparation {
-    const unsigned char *bytes; /* borrowed; NULL: the checkpoint has none */
-    size_t size;
-};
 
 /* Reads data.train and splits it (worker/stream/splits.h), so that every process makes
  * the same split. Files of data.validation and data.test are those parts; the share

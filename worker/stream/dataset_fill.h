@@ -21,11 +21,6 @@ int filling_begin(struct filling *filling, struct dataset *dataset,
 /* Adds keys [n] and a label as the file has them to the digest. */
 void filling_digest(struct filling *filling, const uint64_t *key, uint32_t n,
                     float label);
-/* Turns a label into what is trained on. False: the logistic loss cannot take it;
- * filling_wrong_label() is the sentence, `where` its beginning. */
-bool filling_label(const struct filling *filling, float *label);
-int filling_wrong_label(const struct filling *filling, const char *where, float label,
-                        struct err *err);
 /* Adds an example with keys [key_columns]. -ERR_MEMORY. */
 int filling_add(struct filling *filling, enum split_part part, const uint64_t *key,
                 float label, struct err *err);

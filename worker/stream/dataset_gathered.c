@@ -5,6 +5,7 @@
 
 #include "worker/stream/dataset_fill.h"
 #include "worker/stream/gather.h"
+#include "worker/stream/labels.h"
 
 /* The columns of prepared blocks that are keys of tables, in the job's order. */
 struct key_places {
@@ -74,7 +75,6 @@ static int add_block(struct filling *filling, const struct block *raw,
 {
     int label_place = ready->schema->label, rc = 0;
     uint64_t key[JOB_COLUMNS_MAX];
-    char where[48];
 
     for (uint32_t i = 0; rc == 0 && i < ready->n; i++) {
         float label = ready->column[label_place].number[i];
@@ -82,11 +82,10 @@ static int add_block(struct filling *filling, const struct block *raw,
         digest_example(filling, raw, i);
         for (uint32_t k = 0; k < keys->keys; k++)
             key[k] = ready->column[keys->place[k]].key[i];
-        if (!filling_label(filling, &label)) {
-            snprintf(where, sizeof where, "example %llu",
-                     (unsigned long long)filling->number + 1);
-            return filling_wrong_label(filling, where, label, err);
-        }
+        if (label_as_trained(filling->job, &label, err))
+            return err_prefix(err, "example %llu, column %s",
+                              (unsigned long long)filling->number + 1,
+                              filling->job->data.label);
         rc = filling_add(filling, (enum split_part)part[i], key, label, err);
     }
     return rc;

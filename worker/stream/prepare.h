@@ -74,6 +74,12 @@ int prepare_save(const struct prepare *prepare, unsigned char **bytes, size_t *s
 int prepare_load(struct prepare *prepare, const unsigned char *bytes, size_t size,
                  struct err *err);
 
+/* A preparation of a checkpoint, to be used in place of one that is fitted. */
+struct saved_preparation {
+    const unsigned char *bytes; /* borrowed; NULL: the checkpoint has none */
+    size_t size;
+};
+
 /* Keys of their own in tables without numbered keys: what key_of_text() makes of
  * "<missing>", and of "<unseen 0>", "<unseen 1>", ... */
 uint64_t prepare_missing_key(void);

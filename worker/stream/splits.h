@@ -17,6 +17,13 @@
 
 enum split_part { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST };
 
+/* The part that is scored at the end of a run and by `rowhouse evaluate`
+ * (evaluate.part). */
+static inline enum split_part split_scored(const struct job *job)
+{
+    return job->evaluate.part == PART_VALIDATION ? SPLIT_VALIDATION : SPLIT_TEST;
+}
+
 /* Is example `number` (from 0, in file order) of the test part, with a random split?
  * The share data.split.test of all numbers is. Any thread. */
 bool split_is_test(const struct job *job, uint64_t number);

@@ -1,0 +1,285 @@
+#include "worker/stream/streamed.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "worker/stream/columns.h"
+#include "worker/stream/labels.h"
+
+/* The files that a part may have of its own, and the setting that names them. */
+static const char *files_of(const struct job *job, int part, const char **why)
+{
+    static const char *const setting[] = {[SPLIT_TRAIN] = "data.train",
+                                          [SPLIT_VALIDATION] = "data.validation",
+                                          [SPLIT_TEST] = "data.test"};
+
+    *why = setting[part];
+    return part == SPLIT_TRAIN        ? job->data.train
+           : part == SPLIT_VALIDATION ? job->data.validation
+                                      : job->data.test;
+}
+
+/* The chunks that a part is in, and whether it is all that is in them. */
+static const struct chunks *chunks_of(const struct streamed *streamed,
+                                      enum split_part part, bool *whole)
+{
+    *whole = part != SPLIT_TRAIN && streamed->chunks[part].count;
+    return &streamed->chunks[*whole ? part : SPLIT_TRAIN];
+}
+
+uint64_t streamed_end(const struct streamed *streamed, const struct job *job,
+                      enum split_part part)
+{
+    bool whole;
+
+    return walk_end(chunks_of(streamed, part, &whole), (uint32_t)job->data.mix);
+}
+
+int streamed_walk(const struct streamed *streamed, const struct job *job,
+                  enum split_part part, struct walk **walk, struct err *err)
+{
+    struct walk_plan plan = {.job = job,
+                             .files = &streamed->files,
+                             .schema = &streamed->schema,
+                             .sides = streamed->sides,
+                             .mix = (uint32_t)job->data.mix,
+                             .part = part,
+                             .seed = (uint64_t)job->train.seed,
+                             .preparation = streamed->preparation,
+                             .preparation_bytes = streamed->facts.preparation_bytes};
+
+    plan.chunks = chunks_of(streamed, part, &plan.whole);
+    return walk_create(&plan, walk, err);
+}
+
+/* --- looking through everything --------------------------------------------------- */
+
+/* A look at the data, once or, where something is fitted, twice. */
+struct survey {
+    struct streamed *streamed;
+    const struct job *job;
+    const volatile bool *stop;
+    struct prepare *prepare; /* owned, as what follows */
+    struct source *source;
+    struct block block, ready; /* as they are read, as they are prepared */
+    uint8_t *keep;             /* [WALK_READ] */
+    bool fits;                 /* this look is for fitting */
+    uint64_t examples;         /* of data.train */
+    uint64_t scored;           /* of the part that is evaluated */
+    double label_sum;          /* of the training part */
+};
+
+/* Adds up the labels of a block of the training part. */
+static int take_labels(struct survey *s, const struct block *block, struct err *err)
+{
+    const float *labels = block->column[block->schema->label].number;
+
+    for (uint32_t i = 0; i < block->n; i++) {
+        float label = labels[i];
+
+        if (label_as_trained(s->job, &label, err))
+            return err_prefix(err, "%s, column %s",
+                              source_where(s->source, s->block.place[i]),
+                              s->job->data.label);
+        s->label_sum += (double)label;
+    }
+    s->streamed->facts.train_examples += block->n;
+    return 0;
+}
+
+static int take_block(struct survey *s, uint32_t file, struct err *err)
+{
+    bool prepares = prepare_changes(s->prepare);
+    int rc;
+
+    if (s->fits) {
+        split_keep(s->job, SPLIT_TRAIN, file, &s->block, s->keep);
+        return prepare_fit(s->prepare, &s->block, s->keep, err);
+    }
+    s->examples += s->block.n;
+    split_keep(s->job, split_scored(s->job), file, &s->block, s->keep);
+    for (uint32_t i = 0; i < s->block.n; i++)
+        s->scored += s->keep[i] != 0;
+    split_keep(s->job, SPLIT_TRAIN, file, &s->block, s->keep);
+    block_filter(&s->block, s->keep);
+    rc = prepares ? prepare_apply(s->prepare, &s->block, &s->ready, err) : 0;
+    return rc ? rc : take_labels(s, prepares ? &s->ready : &s->block, err);
+}
+
+/* Reads all chunks of a part's own files. */
+static int look_through(struct survey *s, int part, uint64_t *count, struct err *err)
+{
+    const struct chunks *chunks = &s->streamed->chunks[part];
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < chunks->count; i++) {
+        struct piece piece = chunks_piece(chunks, i);
+
+        rc = source_open(s->source, &piece, err);
+        while (rc == 0 && (rc = source_next(s->source, &s->block, err)) > 0) {
+            *count += s->block.n;
+            rc = sides_join(s->streamed->sides, &s->block, err);
+            if (rc)
+                break;
+            rc = part == SPLIT_TRAIN ? take_block(s, chunks->chunk[i].file, err) : 0;
+            if (rc == 0 && s->stop && __atomic_load_n(s->stop, __ATOMIC_RELAXED))
+                rc = err_set(err, ERR_INTERRUPTED, "interrupted while it read %s",
+                             piece.path);
+        }
+    }
+    return rc;
+}
+
+/* Looks through the files of validation and test, if there are any. */
+static int look_at_others(struct survey *s, struct err *err)
+{
+    for (int part = SPLIT_TRAIN + 1; part <= SPLIT_TEST; part++) {
+        uint64_t count = 0;
+        const char *why;
+        int rc = look_through(s, part, &count, err);
+
+        files_of(s->job, part, &why);
+        if (rc == 0 && s->streamed->chunks[part].count && count == 0)
+            rc = err_set(err, ERR_INPUT, "%s has no example in its files", why);
+        if (rc)
+            return rc;
+        if ((enum split_part)part == split_scored(s->job))
+            s->scored += count;
+    }
+    return 0;
+}
+
+/* Fits the preparation or takes the saved one; keeps its bytes. */
+static int make_ready(struct survey *s, const struct saved_preparation *saved,
+                      struct err *err)
+{
+    struct streamed *streamed = s->streamed;
+    uint64_t ignored = 0;
+    size_t size;
+    int rc = 0;
+
+    if (!prepare_changes(s->prepare))
+        return prepare_finish(s->prepare, err);
+    if (saved && !saved->bytes)
+        return err_set(err, ERR_INPUT,
+                       "the job prepares columns, but its checkpoint has no "
+                       "preparation: it was made without");
+    s->fits = !saved;
+    if (saved)
+        rc = prepare_load(s->prepare, saved->bytes, saved->size, err);
+    else
+        rc = look_through(s, SPLIT_TRAIN, &ignored, err);
+    if (rc == 0 && !saved)
+        rc = prepare_finish(s->prepare, err);
+    s->fits = false;
+    if (rc == 0)
+        rc = prepare_save(s->prepare, &streamed->preparation, &size, err);
+    if (rc)
+        return rc;
+    streamed->facts.preparation_bytes = size;
+    streamed->facts.preparation_digest = XXH3_64bits(streamed->preparation, size);
+    return 0;
+}
+
+static int look_at_all(struct survey *s, const struct saved_preparation *saved,
+                       struct err *err)
+{
+    struct streamed *streamed = s->streamed;
+    struct data_facts *facts = &streamed->facts;
+    uint64_t ignored = 0;
+    int rc = make_ready(s, saved, err);
+
+    if (rc == 0)
+        rc = look_through(s, SPLIT_TRAIN, &ignored, err);
+    if (rc == 0 && facts->train_examples == 0)
+        rc = err_set(
+            err, ERR_INPUT,
+            "data.train has no example to train on: %llu in its files, %llu of "
+            "them for the test",
+            (unsigned long long)s->examples, (unsigned long long)s->scored);
+    if (rc == 0)
+        rc = look_at_others(s, err);
+    if (rc)
+        return rc;
+    facts->test_examples = s->scored;
+    facts->label_mean = s->label_sum / (double)facts->train_examples;
+    facts->positions = streamed_end(streamed, s->job, SPLIT_TRAIN);
+    facts->grain = (uint64_t)1 << WALK_GRAIN_BITS;
+    for (int part = 0; part <= SPLIT_TEST; part++)
+        facts->digest = XXH3_64bits_withSeed(&streamed->chunks[part].digest,
+                                             sizeof(uint64_t), facts->digest);
+    return 0;
+}
+
+/* --- life ------------------------------------------------------------------------- */
+
+static int open_chunks(struct streamed *streamed, const struct job *job,
+                       struct err *err)
+{
+    int rc = 0;
+
+    for (int part = 0; rc == 0 && part <= SPLIT_TEST; part++) {
+        const char *why, *files = files_of(job, part, &why);
+
+        if (files[0])
+            rc = chunks_open(&streamed->chunks[part], job, files, why, err);
+    }
+    return rc;
+}
+
+static int open_all(struct survey *s, struct err *err)
+{
+    struct streamed *streamed = s->streamed;
+    struct schema *schema = &streamed->schema;
+    int rc = split_can_stream(s->job, err);
+
+    if (rc == 0)
+        rc = schema_of_job(s->job, COLUMNS_LABEL, &streamed->files, err);
+    *schema = streamed->files;
+    if (rc == 0)
+        rc = sides_load(s->job, COLUMNS_LABEL, schema, &streamed->sides, err);
+    if (rc == 0)
+        rc = prepare_create(s->job, schema, &s->prepare, err);
+    if (rc == 0)
+        rc = open_chunks(streamed, s->job, err);
+    if (rc == 0)
+        rc = source_create(s->job, &streamed->files, &s->source, err);
+    if (rc == 0)
+        rc = block_create(&s->block, schema, WALK_READ, err);
+    if (rc == 0)
+        rc = block_create(&s->ready, prepare_schema(s->prepare), WALK_READ, err);
+    s->keep = rc ? NULL : malloc(WALK_READ);
+    if (rc == 0 && !s->keep)
+        rc = err_set(err, ERR_MEMORY, "no memory to read the data");
+    return rc;
+}
+
+int streamed_open(struct streamed *streamed, const struct job *job,
+                  const struct saved_preparation *saved, const volatile bool *stop,
+                  struct err *err)
+{
+    struct survey s = {.streamed = streamed, .job = job, .stop = stop};
+    int rc;
+
+    *streamed = (struct streamed){0};
+    rc = open_all(&s, err);
+    if (rc == 0)
+        rc = look_at_all(&s, saved, err);
+    prepare_destroy(s.prepare);
+    source_destroy(s.source);
+    block_release(&s.block);
+    block_release(&s.ready);
+    free(s.keep);
+    if (rc)
+        streamed_release(streamed);
+    return rc;
+}
+
+void streamed_release(struct streamed *streamed)
+{
+    for (int part = 0; part <= SPLIT_TEST; part++)
+        chunks_release(&streamed->chunks[part]);
+    free(streamed->preparation);
+    sides_destroy(streamed->sides);
+    *streamed = (struct streamed){0};
+}

@@ -1,0 +1,266 @@
+#include "worker/supply.h"
+
+#include <stdlib.h>
+
+#include "worker/stream/shuffle.h"
+
+enum {
+    PREFETCH = 32,
+    SHUFFLE_STEP = 1 << 14, /* positions shuffled between two looks at *stop */
+};
+
+struct supply {
+    const struct job *job;
+    uint32_t servers;
+    int column[JOB_COLUMNS_MAX]; /* [key_columns]: of the job */
+    int table_of_column[JOB_COLUMNS_MAX];
+    uint32_t key_columns;
+
+    /* What is supplied from. */
+    const struct data *data;
+    enum split_part part;
+    uint32_t epoch;
+
+    /* From memory. By key column: a batch's ids, [batch], and marks. */
+    uint32_t *id[JOB_COLUMNS_MAX];
+    struct keyset_marks marks[JOB_COLUMNS_MAX];
+    uint32_t *order; /* an epoch's permutation, [examples]; NULL before the first */
+    uint64_t order_room, ordered;
+    uint32_t order_epoch;
+
+    /* From files. By key column: a batch's keys, [batch], and its place in what is
+     * read; a walk through each part, made when it is first needed. */
+    uint64_t *key[JOB_COLUMNS_MAX];
+    int place[JOB_COLUMNS_MAX];
+    struct walk *walk[SPLIT_TEST + 1];
+};
+
+static void map_columns(struct supply *supply)
+{
+    const struct job *job = supply->job;
+
+    supply->key_columns = (uint32_t)job_key_columns(job, supply->column);
+    for (uint32_t c = 0; c < supply->key_columns; c++)
+        supply->table_of_column[c] = job_table_index(
+            job, job->data.column[supply->column[c]].table);
+}
+
+int supply_create(const struct job *job, uint32_t servers, struct supply **out,
+                  struct err *err)
+{
+    struct supply *supply = calloc(1, sizeof *supply);
+    size_t batch = (size_t)job->train.batch;
+    bool no_memory = false;
+
+    if (!supply)
+        return err_set(err, ERR_MEMORY, "no memory for a reader");
+    supply->job = job;
+    supply->servers = servers;
+    map_columns(supply);
+    for (uint32_t c = 0; c < supply->key_columns; c++) {
+        supply->id[c] = malloc(batch * sizeof *supply->id[c]);
+        supply->key[c] = malloc(batch * sizeof *supply->key[c]);
+        no_memory |= !supply->id[c] || !supply->key[c];
+    }
+    if (no_memory) {
+        supply_destroy(supply);
+        return err_set(err, ERR_MEMORY, "no memory for batches of %zu examples", batch);
+    }
+    *out = supply;
+    return 0;
+}
+
+void supply_destroy(struct supply *supply)
+{
+    if (!supply)
+        return;
+    for (uint32_t c = 0; c < supply->key_columns; c++) {
+        free(supply->id[c]);
+        free(supply->key[c]);
+        keyset_marks_release(&supply->marks[c]);
+    }
+    for (int part = 0; part <= SPLIT_TEST; part++)
+        walk_destroy(supply->walk[part]);
+    free(supply->order);
+    free(supply);
+}
+
+/* --- from memory ----------------------------------------------------------------- */
+
+static const struct part *part_of(const struct supply *supply)
+{
+    return data_part(supply->data, supply->part);
+}
+
+/* Makes the order of an epoch, which may be there already, or as much of it as there
+ * was time for. */
+static int make_order(struct supply *supply, uint32_t epoch, const bool *stop,
+                      struct err *err)
+{
+    uint64_t n = part_of(supply)->examples;
+
+    if (supply->order_room != n || !supply->order) {
+        free(supply->order);
+        supply->order_room = n;
+        supply->order_epoch = 0;
+        supply->order = malloc((n + 1) * sizeof *supply->order);
+        if (!supply->order)
+            return err_set(err, ERR_MEMORY, "no memory for the order of %llu examples",
+                           (unsigned long long)n);
+    }
+    if (supply->order_epoch != epoch)
+        supply->ordered = 0;
+    supply->order_epoch = epoch;
+    while (supply->ordered < n && !__atomic_load_n(stop, __ATOMIC_RELAXED)) {
+        uint64_t end = supply->ordered + SHUFFLE_STEP;
+
+        end = end < n ? end : n;
+        shuffle_stretch(supply->order, supply->ordered, end,
+                        (uint64_t)supply->job->train.seed, epoch);
+        supply->ordered = end;
+    }
+    return 0;
+}
+
+static int begin_memory(struct supply *supply, const bool *stop, struct err *err)
+{
+    for (uint32_t c = 0; c < supply->key_columns; c++)
+        if (keyset_marks_init(&supply->marks[c], supply->data->memory.column[c].keys,
+                              err))
+            return -err->code;
+    return supply->epoch ? make_order(supply, supply->epoch, stop, err) : 0;
+}
+
+/* Reads n examples into the ids and labels of a batch from place `at` on: those with
+ * number[0], number[1], ..., or without `number` those from `first` on. `columns` is a
+ * constant where it is inlined. */
+static inline __attribute__((always_inline)) void
+copy_records(const struct supply *supply, struct batch *batch, const uint32_t *number,
+             uint64_t first, uint32_t n, uint32_t columns)
+{
+    const uint32_t *records = part_of(supply)->record;
+    uint32_t width = columns + 1, ahead = n < PREFETCH ? n : PREFETCH;
+    uint32_t *id[JOB_COLUMNS_MAX];
+    float *label = batch->label + batch->n;
+
+    for (uint32_t c = 0; c < columns; c++)
+        id[c] = supply->id[c] + batch->n;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t *record = records + (number ? number[i] : first + i) * width;
+
+        if (number)
+            __builtin_prefetch(records +
+                               (size_t)number[i + ahead < n ? i + ahead : i] * width);
+        for (uint32_t c = 0; c < columns; c++)
+            id[c][i] = record[c];
+        label[i] = record_label(record, columns);
+    }
+}
+
+/* Appends the examples at n positions from `first` on to the batch. */
+static void take_memory(const struct supply *supply, struct batch *batch,
+                        uint64_t first, uint32_t n)
+{
+    const uint32_t *number = supply->epoch ? supply->order + first : NULL;
+
+    if (number && supply->key_columns == 2) /* as matrix factorisation has */
+        copy_records(supply, batch, number, 0, n, 2);
+    else
+        copy_records(supply, batch, number, first, n, supply->key_columns);
+    batch->n += n;
+}
+
+/* --- from files ------------------------------------------------------------------ */
+
+static int begin_files(struct supply *supply, struct err *err)
+{
+    struct walk **walk = &supply->walk[supply->part];
+
+    if (!*walk &&
+        streamed_walk(&supply->data->streamed, supply->job, supply->part, walk, err))
+        return -err->code;
+    for (uint32_t c = 0; c < supply->key_columns; c++)
+        supply->place[c] = schema_find(
+            walk_schema(*walk), supply->job->data.column[supply->column[c]].name);
+    return 0;
+}
+
+/* Appends examples of a block. */
+static void take_stretch(const struct supply *supply, struct batch *batch,
+                         const struct stretch *stretch)
+{
+    const struct values *column = stretch->block->column;
+    const float *label = column[stretch->block->schema->label].number;
+
+    for (uint32_t c = 0; c < supply->key_columns; c++) {
+        uint64_t *key = supply->key[c] + batch->n;
+
+        for (uint32_t i = 0; i < stretch->n; i++)
+            key[i] = column[supply->place[c]].key[stretch->example[i]];
+    }
+    for (uint32_t i = 0; i < stretch->n; i++)
+        batch->label[batch->n + i] = label[stretch->example[i]];
+    batch->n += stretch->n;
+}
+
+static int take_files(struct supply *supply, struct batch *batch, uint64_t *position,
+                      uint64_t end, struct err *err)
+{
+    struct walk *walk = supply->walk[supply->part];
+    struct stretch stretch;
+    int rc = walk_to(walk, supply->epoch, (struct range){*position, end}, err);
+
+    if (rc)
+        return rc;
+    while (batch->n < batch->capacity) {
+        rc = walk_next(walk, batch->capacity - batch->n, &stretch, err);
+        if (rc <= 0)
+            break;
+        take_stretch(supply, batch, &stretch);
+        *position = stretch.position;
+    }
+    if (rc == 0)
+        *position = end;
+    return rc < 0 ? rc : 0;
+}
+
+/* --- either ---------------------------------------------------------------------- */
+
+int supply_begin(struct supply *supply, const struct data *data, enum split_part part,
+                 uint32_t epoch, const bool *stop, struct err *err)
+{
+    supply->data = data;
+    supply->part = part;
+    supply->epoch = epoch;
+    return data->is_streamed ? begin_files(supply, err)
+                             : begin_memory(supply, stop, err);
+}
+
+int supply_take(struct supply *supply, struct batch *batch, uint64_t *position,
+                uint64_t end, struct err *err)
+{
+    uint64_t left = *position < end ? end - *position : 0;
+    uint32_t room = batch->capacity - batch->n;
+    uint32_t n = left < room ? (uint32_t)left : room;
+
+    if (supply->data->is_streamed)
+        return take_files(supply, batch, position, end, err);
+    take_memory(supply, batch, *position, n);
+    *position += n;
+    return 0;
+}
+
+void supply_build(struct supply *supply, struct batch *batch)
+{
+    for (uint32_t t = 0; t < batch->tables; t++)
+        keyset_build(&batch->set[t], NULL, 0, 1, supply->servers);
+    for (uint32_t c = 0; c < supply->key_columns; c++) {
+        struct keyset *set = &batch->set[supply->table_of_column[c]];
+
+        if (supply->data->is_streamed)
+            keyset_build(set, supply->key[c], batch->n, 1, supply->servers);
+        else
+            keyset_build_ids(set, &supply->marks[c], supply->data->memory.column[c].key,
+                             supply->id[c], batch->n, supply->servers);
+    }
+}

@@ -1,0 +1,31 @@
+/* From positions in the order of an epoch to the examples of a batch: their labels and
+ * its key sets, from memory or from files. One thread (the feeder's reader). */
+#ifndef ROWHOUSE_WORKER_SUPPLY_H
+#define ROWHOUSE_WORKER_SUPPLY_H
+
+#include "worker/batch.h"
+#include "worker/stream/data.h"
+
+struct supply;
+
+/* For batches of at most job->train.batch examples; `job` is borrowed. -ERR_MEMORY. */
+int supply_create(const struct job *job, uint32_t servers, struct supply **supply,
+                  struct err *err);
+void supply_destroy(struct supply *supply); /* NULL is fine */
+
+/* Gets ready for a part of the data (borrowed until the next call) in the order of an
+ * epoch; 0: as it stands in the files. *stop set by another thread ends it early, and
+ * then nothing may be taken. What is there of the same epoch is kept. -ERR_MEMORY. */
+int supply_begin(struct supply *supply, const struct data *data, enum split_part part,
+                 uint32_t epoch, const bool *stop, struct err *err);
+
+/* Appends examples from *position on to the batch, as long as it has room and `end` is
+ * not reached, and moves *position behind them: to `end` when there are no more before
+ * it. Errors as of walk_next(). */
+int supply_take(struct supply *supply, struct batch *batch, uint64_t *position,
+                uint64_t end, struct err *err);
+
+/* Builds the key sets of the batch's examples. */
+void supply_build(struct supply *supply, struct batch *batch);
+
+#endif
