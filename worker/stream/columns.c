@@ -47,9 +47,11 @@ struct schema_column *schema_add_column(struct schema *schema, const struct job 
 /* Is it in the files, and not there as the label or weight anyway? */
 static bool is_read(const struct job *job, const struct job_column *column)
 {
-    return column->steps.make == MAKE_NONE && !column->from[0] &&
-           strcmp(column->name, job->data.label) != 0 &&
-           strcmp(column->name, job->data.weight) != 0;
+    bool comes_later = column->as == COLUMN_NUMBER && /* as label or weight */
+                       (strcmp(column->name, job->data.label) == 0 ||
+                        strcmp(column->name, job->data.weight) == 0);
+
+    return column->steps.make == MAKE_NONE && !column->from[0] && !comes_later;
 }
 
 static void add_all(const struct job *job, unsigned wanted, struct schema *schema)
