@@ -43,8 +43,7 @@ static const struct bench_option option_list[] = {
     {"--json", BENCH_SWITCH, offsetof(struct options, json), 0, 0, NULL},
 };
 
-/* --- the file ----------------------------------------------------------------------
- */
+/* --- the file ------------------------------------------------------------------ */
 
 static int fill_file(struct bench *b, struct block *block, struct packed_writer *writer,
                      struct err *err)
@@ -92,8 +91,7 @@ static int make_file(struct bench *b, const struct schema *schema, struct err *e
     return rc;
 }
 
-/* --- measuring ---------------------------------------------------------------------
- */
+/* --- measuring ----------------------------------------------------------------- */
 
 static int measure_reading(struct bench *b, const struct schema *schema,
                            double *seconds, struct err *err)
@@ -256,8 +254,7 @@ static int run(struct bench *b, struct err *err)
     return rc;
 }
 
-/* --- results -----------------------------------------------------------------------
- */
+/* --- results ------------------------------------------------------------------- */
 
 static double gigabytes(const struct bench *b, enum part part)
 {

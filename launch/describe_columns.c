@@ -19,8 +19,7 @@ static void add(struct schema *schema, const char *name, enum value_kind kind)
     schema->column[place].may_miss = schema->column[place].optional = true;
 }
 
-/* --- tables -------------------------------------------------------------------------
- */
+/* --- tables -------------------------------------------------------------------- */
 
 /* All as texts: what they are is to be found out. */
 static int table_columns(struct description *d, const char *text, size_t length,
@@ -46,8 +45,7 @@ static int table_columns(struct description *d, const char *text, size_t length,
     return 0;
 }
 
-/* --- JSON lines ---------------------------------------------------------------------
- */
+/* --- JSON lines ---------------------------------------------------------------- */
 
 /* The members of an object, those of objects in it as outer.inner. */
 static void add_members(struct schema *schema, json_t *object, const char *outer,
@@ -90,8 +88,7 @@ static void json_columns(struct description *d, const char *text, size_t length)
     }
 }
 
-/* --- formats that name their columns ------------------------------------------------
- */
+/* --- formats that name their columns ------------------------------------------- */
 
 static const struct {
     const char *format;

@@ -23,7 +23,7 @@ static bool fits(const struct description *d, int c, bool keys)
 static int find(const struct description *d, const char *words, int except, bool keys)
 {
     for (int c = 0; c < (int)d->schema.columns; c++)
-        if (fits(d, c, keys) && c != except &&
+        if (c != except && fits(d, c, keys) &&
             (!*words || profile_name_has(d->schema.column[c].name, words)))
             return c;
     return NONE;
@@ -110,7 +110,7 @@ static void print_data(const struct description *d, int user, int item, int labe
         fprintf(out,
                 "  bad_rows: skip        # rows without a key or label, too\n"
                 "  bad_rows_max: %llu\n",
-                (unsigned long long)(bad * 2 + 1000));
+                2 * (unsigned long long)bad + 1000);
     fprintf(out, "  columns:\n    ");
     print_quoted(out, d->schema.column[user].name);
     fprintf(out, ": {as: key, table: user}\n    ");

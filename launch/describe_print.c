@@ -39,8 +39,7 @@ static const char *shown_time(double seconds, char text[32])
     return text;
 }
 
-/* --- columns ------------------------------------------------------------------------
- */
+/* --- columns ------------------------------------------------------------------- */
 
 static bool is_table(const struct description *d)
 {
@@ -209,8 +208,7 @@ static int print_column(const struct description *d, uint32_t c, FILE *out, int 
     return rc;
 }
 
-/* --- popularity ---------------------------------------------------------------------
- */
+/* --- popularity ---------------------------------------------------------------- */
 
 /* A part of a chart's column, in eighths from 0 to 8. */
 static const char *block_of(int eighths, bool unicode)
@@ -228,7 +226,8 @@ static void print_axis(FILE *out, double least, int columns)
     int end = 0;
 
     memset(axis, ' ', sizeof axis);
-    for (double share = 1e-9; share <= 1.5; share *= 10) {
+    for (int power = -9; power <= 0; power++) {
+        double share = pow(10, power);
         char label[24];
         int at, n;
 

@@ -9,8 +9,7 @@
 
 enum { BLOCK_EXAMPLES = 2048, READ_BYTES = 256 * 1024 };
 
-/* --- profiles -----------------------------------------------------------------------
- */
+/* --- profiles ------------------------------------------------------------------ */
 
 static int make_profiles(struct description *d, struct err *err)
 {
@@ -77,8 +76,7 @@ static int add_block(struct description *d, const struct block *block, struct er
     return 0;
 }
 
-/* --- packed -------------------------------------------------------------------------
- */
+/* --- packed -------------------------------------------------------------------- */
 
 static enum profile_kind kind_of(const struct profile *profile, enum value_kind kind)
 {
@@ -140,8 +138,7 @@ static int read_packed(struct description *d, struct err *err)
     return rc;
 }
 
-/* --- text ---------------------------------------------------------------------------
- */
+/* --- text ---------------------------------------------------------------------- */
 
 /* buffer[at..end) is not yet read; there is room for READER_SLACK bytes behind `room`.
  */

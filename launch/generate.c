@@ -12,8 +12,7 @@
 
 enum { ROW_BYTES_MAX = 80, ROWS_AT_ONCE = 1024, BLOCK_EXAMPLES = 8192 };
 
-/* --- options ------------------------------------------------------------------------
- */
+/* --- options ------------------------------------------------------------------- */
 
 static int unfit(const char *name, const char *text, double least, double most,
                  struct err *err)
@@ -76,8 +75,7 @@ static int take_plan(const struct arguments *arguments, struct generator_plan *p
     return 0;
 }
 
-/* --- TSV ----------------------------------------------------------------------------
- */
+/* --- TSV ----------------------------------------------------------------------- */
 
 /* The decimal digits of a number; where they end. */
 static unsigned char *put_number(unsigned char *to, uint64_t value)
@@ -135,8 +133,7 @@ static int write_tsv(const struct generator *generator, struct output *output,
     return rc;
 }
 
-/* --- the command --------------------------------------------------------------------
- */
+/* --- the command --------------------------------------------------------------- */
 
 static int generate_tsv(const struct generator *generator, const char *path,
                         struct err *err)

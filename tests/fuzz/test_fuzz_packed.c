@@ -136,8 +136,7 @@ static bool try_file(const uint8_t *data, size_t size)
     return fine;
 }
 
-/* --- putting checksums right -------------------------------------------------------
- */
+/* --- putting checksums right --------------------------------------------------- */
 
 static uint32_t number_at(const uint8_t *data, size_t at)
 {

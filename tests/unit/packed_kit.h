@@ -42,8 +42,7 @@ static inline struct schema kit_schema(void)
     return schema;
 }
 
-/* --- example i ---------------------------------------------------------------------
- */
+/* --- example i ----------------------------------------------------------------- */
 
 static inline uint32_t kit_user(uint64_t i, char text[32])
 {
@@ -109,8 +108,7 @@ static inline int64_t kit_left(uint64_t i)
     return i % 5 == 0 ? TIME_MISSING : (int64_t)i;
 }
 
-/* --- blocks ------------------------------------------------------------------------
- */
+/* --- blocks -------------------------------------------------------------------- */
 
 static inline void kit_put_text(struct block *block, uint32_t c, const char *text,
                                 uint32_t length)

@@ -128,8 +128,7 @@ static void test_blocks_are_the_examples(void **state)
     block_release(&block);
 }
 
-/* --- structure ---------------------------------------------------------------------
- */
+/* --- structure ----------------------------------------------------------------- */
 
 enum { USERS = 200, ITEMS = 2000, EXAMPLES = 1000000 };
 

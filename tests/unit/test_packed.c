@@ -28,8 +28,7 @@ static struct packed *must_open(const char *path)
     return packed;
 }
 
-/* --- the same again ----------------------------------------------------------------
- */
+/* --- the same again ------------------------------------------------------------ */
 
 /* Reads all of it by packed_next() in pieces of `capacity` examples; how many there
  * are. */
@@ -245,8 +244,7 @@ static void test_blocks_are_cut_as_memory_says(void **state)
     packed_close(packed);
 }
 
-/* --- pipes -------------------------------------------------------------------------
- */
+/* --- pipes --------------------------------------------------------------------- */
 
 static pid_t feed(const char *pipe, const char *bytes, size_t size)
 {
@@ -297,8 +295,7 @@ static void test_a_pipe_is_read_to_its_end(void **state)
     free(bytes);
 }
 
-/* --- damage ------------------------------------------------------------------------
- */
+/* --- damage -------------------------------------------------------------------- */
 
 /* Reads everything, by file or as a stream; 0 or the error. */
 static int try_all(const char *path, struct err *err)
@@ -383,14 +380,15 @@ static void test_what_is_cut_off_or_appended_is_found(void **state)
     struct scratch *scratch = *state;
     char path[1100];
     struct err err;
-    char *bytes;
+    char *bytes, *longer;
     size_t size;
 
     snprintf(path, sizeof path, "%s/f", scratch->dir);
     kit_write(path, 23, 10);
     assert_int_equal(file_read_all(path, 1 << 20, &bytes, &size, &err), 0);
-    bytes = realloc(bytes, size + 8);
-    assert_non_null(bytes);
+    longer = realloc(bytes, size + 8);
+    assert_non_null(longer);
+    bytes = longer;
     memset(bytes + size, 0, 8);
     for (size_t i = 0; i < size + 8; i++) {
         if (i == size)
@@ -455,8 +453,7 @@ static void test_a_later_format_is_refused(void **state)
     free(bytes);
 }
 
-/* --- refusals ----------------------------------------------------------------------
- */
+/* --- refusals ------------------------------------------------------------------ */
 
 static int try_match(const struct packed *packed, const struct schema *wanted,
                      struct err *err)

@@ -18,8 +18,7 @@ enum { N = 3000 };
 
 static const char *const levels[] = {"v2", "v3", "v4"};
 
-/* --- the same again ----------------------------------------------------------------
- */
+/* --- the same again ------------------------------------------------------------ */
 
 static struct run must_parse(const struct run_writer *writer, enum run_kind kind,
                              uint32_t n)
@@ -177,8 +176,7 @@ static void test_floats(void **state)
     must_be_floats(value, 0, RUN_PLAIN, 4);
 }
 
-/* --- kernels -----------------------------------------------------------------------
- */
+/* --- kernels ------------------------------------------------------------------- */
 
 static void test_what_is_not_finite_is_found(void **state)
 {
@@ -202,8 +200,7 @@ static void test_what_is_not_finite_is_found(void **state)
     unsetenv("ROWHOUSE_KERNELS");
 }
 
-/* --- what is refused ---------------------------------------------------------------
- */
+/* --- what is refused ----------------------------------------------------------- */
 
 struct forged {
     uint32_t at, bytes;

@@ -19,8 +19,7 @@ static void add(struct profile *profile, const char *text)
     assert_int_equal(profile_text(profile, text, strlen(text), &err), 0);
 }
 
-/* --- what a column is ---------------------------------------------------------------
- */
+/* --- what a column is ---------------------------------------------------------- */
 
 typedef void writer(uint64_t i, char text[64]);
 
@@ -146,8 +145,7 @@ static void test_times_have_units(void **state)
     }
 }
 
-/* --- values -------------------------------------------------------------------------
- */
+/* --- values -------------------------------------------------------------------- */
 
 static void test_numbers_are_read_as_they_are(void **state)
 {

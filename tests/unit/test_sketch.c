@@ -14,8 +14,7 @@
 #include "common/rng.h"
 #include "worker/stream/sketch.h"
 
-/* --- moments -----------------------------------------------------------------------
- */
+/* --- moments ------------------------------------------------------------------- */
 
 static void test_moments_are_the_formulas(void **state)
 {
@@ -51,8 +50,7 @@ static void test_moments_merge(void **state)
     assert_true(merged.min == whole.min && merged.max == whole.max);
 }
 
-/* --- how many different ones -------------------------------------------------------
- */
+/* --- how many different ones --------------------------------------------------- */
 
 static void must_be_near(double found, double wanted, double share)
 {
@@ -120,8 +118,7 @@ static void test_distinct_merges(void **state)
     assert_memory_equal(&part[0], &whole, sizeof whole);
 }
 
-/* --- which are frequent ------------------------------------------------------------
- */
+/* --- which are frequent -------------------------------------------------------- */
 
 static void test_few_keys_are_counted_exactly(void **state)
 {
@@ -244,8 +241,7 @@ static void test_texts_are_cut_between_characters(void **state)
     frequent_release(&frequent);
 }
 
-/* --- quantiles ---------------------------------------------------------------------
- */
+/* --- quantiles ----------------------------------------------------------------- */
 
 static const double shares[] = {0, 0.01, 0.25, 0.5, 0.75, 0.99, 1};
 enum { SHARES = sizeof shares / sizeof *shares };

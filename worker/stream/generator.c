@@ -16,15 +16,14 @@ enum { CANDIDATES = 3, VECTOR_WORDS = GENERATOR_DIM_MAX / 8 };
 /* The deviation of an odd number drawn from -255 .. 255: entries of hidden vectors. */
 static const double entry_deviation = 147.8005412710989;
 
-/* --- ids ---------------------------------------------------------------------------
- */
+/* --- ids ----------------------------------------------------------------------- */
 
 static struct scatter scatter_of(uint64_t n, uint64_t seed, uint64_t stream)
 {
     struct scatter scatter = {.n = n};
     uint32_t bits = 1;
 
-    while (bits < 64 && (uint64_t)1 << bits < n)
+    while (bits < 63 && (uint64_t)1 << bits < n)
         bits++;
     scatter.mask = ((uint64_t)1 << bits) - 1;
     scatter.shift = (bits + 1) / 2;
@@ -46,8 +45,7 @@ static uint64_t scatter_at(const struct scatter *scatter, uint64_t x)
     return x;
 }
 
-/* --- hidden vectors ----------------------------------------------------------------
- */
+/* --- hidden vectors ------------------------------------------------------------ */
 
 /* The hidden vector of an id, 8 entries a word, and what its bias is drawn from. */
 struct hidden {
@@ -91,8 +89,7 @@ static int64_t product(const struct hidden *a, const struct hidden *b, uint32_t 
     return sum;
 }
 
-/* --- examples ----------------------------------------------------------------------
- */
+/* --- examples ------------------------------------------------------------------ */
 
 void generator_init(struct generator *generator, const struct generator_plan *plan)
 {

@@ -18,8 +18,7 @@ struct span {
     size_t length;
 };
 
-/* --- lines and fields ---------------------------------------------------------------
- */
+/* --- lines and fields ---------------------------------------------------------- */
 
 /* The next record of the text, without its end; false at the end of the text. */
 static bool next_line(struct span *text, bool quotes, struct span *line)
@@ -103,8 +102,7 @@ static uint32_t count_fields(struct span line, const char *delimiter, bool quote
     return n;
 }
 
-/* --- delimiters ---------------------------------------------------------------------
- */
+/* --- delimiters ---------------------------------------------------------------- */
 
 /* How many columns a delimiter makes of the lines, or 0 if they differ. */
 static uint32_t columns_by(struct span text, const char *delimiter, bool quotes)
@@ -164,8 +162,7 @@ static void guess_delimiter(struct guess *guess, struct span text, const char *g
     }
 }
 
-/* --- header -------------------------------------------------------------------------
- */
+/* --- header -------------------------------------------------------------------- */
 
 static bool is_number(struct span field)
 {
@@ -232,8 +229,7 @@ static bool guess_header(const struct guess *guess, struct span text)
     return names || (!digits && guess->columns > 1);
 }
 
-/* --- letters ------------------------------------------------------------------------
- */
+/* --- letters ------------------------------------------------------------------- */
 
 /* Is it UTF-8, but for a character that is cut off at the end? */
 static bool is_utf8(struct span text)
@@ -307,8 +303,7 @@ static enum guess_format guess_sparse(struct span text)
     return colons == 1 ? GUESS_SPARSE : colons == 2 ? GUESS_FIELDS : GUESS_TABLE;
 }
 
-/* --- all of it ----------------------------------------------------------------------
- */
+/* --- all of it ----------------------------------------------------------------- */
 
 /* The text without a byte order mark, and without the part of a line at its end. */
 static struct span whole_lines(const char *text, size_t length)

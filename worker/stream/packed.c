@@ -27,8 +27,7 @@ int packed_damaged(const struct packed *packed, struct err *err, const char *for
     return err_set(err, ERR_INPUT, "%.400s is damaged: %s", packed->path, text);
 }
 
-/* --- bytes -------------------------------------------------------------------------
- */
+/* --- bytes --------------------------------------------------------------------- */
 
 /* The buffer has room for so many bytes; what it has is kept if `keep`. */
 static int buffer_room(struct packed *packed, size_t bytes, size_t keep,
@@ -73,7 +72,7 @@ static int read_at(struct packed *packed, uint64_t offset, size_t bytes,
                                   "%s at offset %llu: the file ends at %llu, before "
                                   "it does (truncated?)",
                                   what, (unsigned long long)offset,
-                                  (unsigned long long)(offset + done));
+                                  (unsigned long long)offset + done);
         done += (size_t)n;
     }
     return 0;
@@ -120,8 +119,7 @@ static int check_seal(const struct packed *packed, const unsigned char *part,
     return 0;
 }
 
-/* --- header ------------------------------------------------------------------------
- */
+/* --- header -------------------------------------------------------------------- */
 
 static int role_of(uint32_t place)
 {
@@ -203,8 +201,7 @@ static int end_header(struct packed *packed, size_t bytes, struct err *err)
                : err_set(err, ERR_MEMORY, "no memory to read %s", packed->path);
 }
 
-/* --- index -------------------------------------------------------------------------
- */
+/* --- index --------------------------------------------------------------------- */
 
 static int index_add(struct packed *packed, struct indexed_block block, struct err *err)
 {
@@ -347,8 +344,7 @@ static int check_footer(struct packed *packed, struct err *err)
     return 0;
 }
 
-/* --- opening -----------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------------- */
 
 /* Everything but a plain file that begins as a packed one goes through unpack. */
 static int open_bytes(struct packed *packed, struct err *err)
@@ -481,8 +477,7 @@ void packed_close(struct packed *packed)
     free(packed);
 }
 
-/* --- what there is -----------------------------------------------------------------
- */
+/* --- what there is ------------------------------------------------------------- */
 
 const struct schema *packed_schema(const struct packed *packed)
 {
@@ -529,8 +524,7 @@ uint32_t packed_loaded_examples(const struct packed *packed)
     return packed->index[packed->loaded].examples;
 }
 
-/* --- blocks ------------------------------------------------------------------------
- */
+/* --- blocks -------------------------------------------------------------------- */
 
 /* The columns of the block in the buffer: one behind the other, and no byte between. */
 static bool columns_fit(const struct packed *packed, uint32_t size)

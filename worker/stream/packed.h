@@ -21,8 +21,7 @@ enum {
 
 extern const unsigned char packed_magic[PACKED_MAGIC_BYTES];
 
-/* --- writing -----------------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------------- */
 
 struct packed_writer;
 
@@ -48,8 +47,7 @@ bool packed_abandoned(const struct packed_writer *writer);
 int packed_finish(struct packed_writer *writer, struct packed_facts *facts,
                   struct err *err);
 
-/* --- reading -----------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------- */
 
 struct packed;
 

@@ -5,8 +5,7 @@
 #include "common/wording.h"
 #include "worker/stream/packed_read.h"
 
-/* --- matching ----------------------------------------------------------------------
- */
+/* --- matching ------------------------------------------------------------------ */
 
 static const char *const kind_names[] = {"a key",    "keys", "a number",
                                          "a vector", "text", "a time"};
@@ -83,8 +82,7 @@ int packed_match(const struct packed *packed, const struct schema *wanted,
     return 0;
 }
 
-/* --- the runs of a column ----------------------------------------------------------
- */
+/* --- the runs of a column ------------------------------------------------------ */
 
 /* Those that a column's kind has; the others stay zeroed. */
 struct column_runs {
@@ -160,8 +158,7 @@ static int parse_runs(struct decoding *d, struct column_runs *runs)
     return rc;
 }
 
-/* --- values ------------------------------------------------------------------------
- */
+/* --- values -------------------------------------------------------------------- */
 
 /* Calls for each example that lacks a value put(d, i); if nothing may be missing, the
  * first is an error. */
@@ -185,7 +182,8 @@ static int get_missing(struct decoding *d, const struct run *run,
 
 static void miss_key(struct decoding *d, uint32_t i)
 {
-    d->to->missing[i] = 1;
+    if (d->to->missing)
+        d->to->missing[i] = 1;
     d->to->key[i] = 0;
 }
 

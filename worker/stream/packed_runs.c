@@ -19,8 +19,7 @@ static size_t padded(size_t bytes)
     return (bytes + 7) & ~(size_t)7;
 }
 
-/* --- writing -----------------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------------- */
 
 enum { BUCKETS = 2 * RUN_TABLE_MAX };
 
@@ -88,8 +87,7 @@ static void put_number(unsigned char *to, uint32_t width, size_t i, uint64_t val
     memcpy(to + i * width, &value, width); /* little-endian */
 }
 
-/* --- tables ------------------------------------------------------------------------
- */
+/* --- tables -------------------------------------------------------------------- */
 
 static int table_memory(struct run_writer *writer, uint32_t n, struct err *err)
 {
@@ -184,8 +182,7 @@ static int put_table(struct run_writer *writer, enum run_kind kind, uint32_t ent
     return 0;
 }
 
-/* --- integers ----------------------------------------------------------------------
- */
+/* --- integers ------------------------------------------------------------------ */
 
 /* The smaller of the two ranges: as numbers with a sign, and without. */
 static void find_range(const uint64_t *value, uint32_t n, uint64_t *base,
@@ -257,8 +254,7 @@ int run_put_integers(struct run_writer *writer, const uint64_t *value, uint32_t 
     return 0;
 }
 
-/* --- floats and bytes --------------------------------------------------------------
- */
+/* --- floats and bytes ---------------------------------------------------------- */
 
 /* Whole numbers of a small range, none of them -0: where they begin, and how far they
  * go. */
@@ -340,8 +336,7 @@ int run_put_bytes(struct run_writer *writer, const char *byte, uint32_t n,
     return put_plain(writer, RUN_BYTES, byte, n, err);
 }
 
-/* --- reading -----------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------- */
 
 static const char *check_steps(const struct run *run)
 {

@@ -25,8 +25,7 @@ enum run_encoding { RUN_PLAIN, RUN_STEPS, RUN_TABLE };
 /* What the values are: bytes, floats or 64-bit integers. */
 enum run_kind { RUN_BYTES = 1, RUN_FLOATS = 4, RUN_INTEGERS = 8 };
 
-/* --- writing -----------------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------------- */
 
 /* Packed bytes so far, and what finding tables needs. Zeroed at first. */
 struct run_writer {
@@ -51,8 +50,7 @@ int run_put_floats(struct run_writer *writer, const float *value, uint32_t n,
 int run_put_bytes(struct run_writer *writer, const char *byte, uint32_t n,
                   struct err *err);
 
-/* --- reading -----------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------- */
 
 struct run {
     enum run_kind kind;

@@ -22,8 +22,7 @@ struct packed_writer {
     XXH3_state_t *sums; /* over the checksums of the header and of every block */
 };
 
-/* --- schemas -----------------------------------------------------------------------
- */
+/* --- schemas ------------------------------------------------------------------- */
 
 uint64_t packed_example_bytes(const struct schema *schema)
 {
@@ -81,8 +80,7 @@ const char *packed_schema_fault(const struct schema *schema)
     return NULL;
 }
 
-/* --- header ------------------------------------------------------------------------
- */
+/* --- header -------------------------------------------------------------------- */
 
 /* Ends a part of the file, `bytes` long with its checksum, by that checksum. */
 static void seal(struct packed_writer *writer, unsigned char *part, size_t bytes)
@@ -132,8 +130,7 @@ static int write_header(struct packed_writer *writer, struct err *err)
     return 0;
 }
 
-/* --- columns -----------------------------------------------------------------------
- */
+/* --- columns ------------------------------------------------------------------- */
 
 /* The run of what is missing, and the values without it: in the place of what is
  * missing stands another value of the block, so that it makes no run longer. */
@@ -240,8 +237,7 @@ static int put_column(struct packed_writer *writer, uint32_t c, struct err *err)
     }
 }
 
-/* --- blocks ------------------------------------------------------------------------
- */
+/* --- blocks -------------------------------------------------------------------- */
 
 static int add_to_index(struct packed_writer *writer, size_t bytes, struct err *err)
 {
@@ -356,8 +352,7 @@ int packed_append(struct packed_writer *writer, const struct block *block,
     return 0;
 }
 
-/* --- the file ----------------------------------------------------------------------
- */
+/* --- the file ------------------------------------------------------------------ */
 
 static int make_room(struct packed_writer *writer, uint64_t capacity, struct err *err)
 {
@@ -369,8 +364,8 @@ static int make_room(struct packed_writer *writer, uint64_t capacity, struct err
         capacity = PACKED_EXAMPLES_MAX;
     if (capacity > PACKED_CAPACITY_BYTES_MAX / bytes)
         capacity = PACKED_CAPACITY_BYTES_MAX / bytes;
-    writer->number = malloc(capacity * sizeof *writer->number);
-    writer->value = malloc(capacity * sizeof *writer->value);
+    writer->number = malloc((capacity + 1) * sizeof *writer->number);
+    writer->value = malloc((capacity + 1) * sizeof *writer->value);
     writer->sums = XXH3_createState();
     if (!writer->number || !writer->value || !writer->sums)
         return err_set(err, ERR_MEMORY, "no memory to pack");

@@ -11,8 +11,7 @@
 #include "common/number.h"
 #include "worker/stream/timestamp.h"
 
-/* --- values ------------------------------------------------------------------------
- */
+/* --- values -------------------------------------------------------------------- */
 
 int profile_create(struct profile *profile, struct err *err)
 {
@@ -105,8 +104,7 @@ int profile_time(struct profile *profile, int64_t us, struct err *err)
     return add_number(profile, (double)us / 1e6, err);
 }
 
-/* --- texts -------------------------------------------------------------------------
- */
+/* --- texts --------------------------------------------------------------------- */
 
 bool profile_text_is_missing(const char *text, size_t length)
 {
@@ -248,8 +246,7 @@ int profile_text(struct profile *profile, const char *text, size_t length,
     return 0;
 }
 
-/* --- what it is --------------------------------------------------------------------
- */
+/* --- what it is ---------------------------------------------------------------- */
 
 bool profile_name_has(const char *name, const char *words)
 {

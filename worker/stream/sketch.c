@@ -6,8 +6,7 @@
 
 #include "common/rng.h"
 
-/* --- moments -----------------------------------------------------------------------
- */
+/* --- moments ------------------------------------------------------------------- */
 
 void moments_add(struct moments *moments, double value)
 {
@@ -50,8 +49,7 @@ double moments_deviation(const struct moments *moments)
     return moments->n < 2 ? 0 : sqrt(moments->squares / (double)moments->n);
 }
 
-/* --- how many different ones -------------------------------------------------------
- */
+/* --- how many different ones --------------------------------------------------- */
 
 enum { DISTINCT_RANKS = 64 - DISTINCT_BITS + 2 }; /* 0 (never seen) .. 53 */
 
@@ -120,8 +118,7 @@ double distinct_estimate(const struct distinct *distinct)
     return m * m / (2 * M_LN2 * sum);
 }
 
-/* --- which are frequent ------------------------------------------------------------
- */
+/* --- which are frequent -------------------------------------------------------- */
 
 int frequent_create(struct frequent *frequent, uint32_t capacity, struct err *err)
 {
@@ -318,8 +315,7 @@ int64_t frequent_list(const struct frequent *frequent, struct frequent_key *list
     return n;
 }
 
-/* --- quantiles ---------------------------------------------------------------------
- */
+/* --- quantiles ----------------------------------------------------------------- */
 
 enum { QUANTILES_LEVEL_MIN = 64 }; /* values, so that sorting them is worth a call */
 

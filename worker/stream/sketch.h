@@ -11,8 +11,7 @@
 
 #include "common/err.h"
 
-/* --- moments -----------------------------------------------------------------------
- */
+/* --- moments ------------------------------------------------------------------- */
 
 /* Number, mean, variance and extremes: the updates of Welford (1962), merged as Chan,
  * Golub and LeVeque (1979) do. Zeroed at first. */
@@ -27,8 +26,7 @@ void moments_merge(struct moments *to, const struct moments *from);
 /* Of the values as the whole population; 0 for fewer than two. */
 double moments_deviation(const struct moments *moments);
 
-/* --- how many different ones -------------------------------------------------------
- */
+/* --- how many different ones --------------------------------------------------- */
 
 /* HyperLogLog (Flajolet et al. 2007) with the estimator of Ertl (2017), which needs no
  * table and holds for few values as for many: standard error 1.04 / sqrt(registers) =
@@ -43,8 +41,7 @@ void distinct_add(struct distinct *distinct, uint64_t key); /* any; it is hashed
 void distinct_merge(struct distinct *to, const struct distinct *from);
 double distinct_estimate(const struct distinct *distinct);
 
-/* --- which are frequent ------------------------------------------------------------
- */
+/* --- which are frequent -------------------------------------------------------- */
 
 /* Counts of the most frequent keys: Misra and Gries (1982) with the purges of Anderson
  * et al. (2017). Of `total` added, a key's true count is between count - error and
@@ -82,8 +79,7 @@ uint64_t frequent_count(const struct frequent *frequent, uint64_t key);
 int64_t frequent_list(const struct frequent *frequent, struct frequent_key *list,
                       uint32_t n, struct err *err);
 
-/* --- quantiles ---------------------------------------------------------------------
- */
+/* --- quantiles ----------------------------------------------------------------- */
 
 /* Karnin, Lang and Liberty (2016), "Optimal Quantile Approximation in Streams", with
  * coins that depend on the number of compactions only. Ranks are off by about

@@ -107,8 +107,7 @@ double skew_keys(const struct skew *skew)
     return ldexp(skew->keys, (int)skew->halvings);
 }
 
-/* --- the curve ---------------------------------------------------------------------
- */
+/* --- the curve ----------------------------------------------------------------- */
 
 /* So many keys that each occur that often. */
 struct weighed {
