@@ -6,6 +6,7 @@
 #include "launch/bench_balance.h"
 #include "launch/bench_optimizers.h"
 #include "launch/bench_packed.h"
+#include "launch/bench_read.h"
 #include "launch/bench_rows.h"
 #include "launch/bench_store.h"
 #include "launch/bench_train.h"
@@ -32,6 +33,7 @@ static const struct bench_row benches[] = {
     {"packed",
      "--examples N --users U --items I --dim D [--json]: reading what pack has written",
      bench_packed},
+    {"read", "--file F | --examples N [--json]: reading a table of text", bench_read},
     {"balance",
      "--servers S --rows N --batch B --zipf A [--json]: how even shares of servers are",
      bench_balance},

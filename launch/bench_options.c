@@ -42,6 +42,9 @@ static int unfit(const char *bench, const struct bench_option *option, const cha
                        "commas between, not '%s'",
                        bench, option->name, BENCH_LIST_MAX, option->min, option->max,
                        text ? text : "");
+    if (option->kind == BENCH_TEXT)
+        return err_set(err, ERR_INPUT, "bench %s: %s needs a value", bench,
+                       option->name);
     return err_set(err, ERR_INPUT,
                    "bench %s: %s must be a number from %.15g to %.15g, not '%s'", bench,
                    option->name, option->min, option->max, text ? text : "");
@@ -109,6 +112,9 @@ static bool take(const struct bench_option *option, const char *text, void *fiel
         return text && take_list(option, text, field);
     case BENCH_CHOICE:
         return text && take_choice(option, text, field);
+    case BENCH_TEXT:
+        *(const char **)field = text;
+        return text && *text;
     default:
         *(bool *)field = true;
         return true;

@@ -17,6 +17,7 @@ enum bench_option_kind {
     BENCH_REAL,   /* double, min .. max */
     BENCH_LIST,   /* struct bench_list of such numbers: "64,4096" */
     BENCH_CHOICE, /* int: which of `choices` */
+    BENCH_TEXT,   /* const char *, as given, not empty */
     BENCH_SWITCH, /* bool; takes no value */
 };
 

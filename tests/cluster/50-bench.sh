@@ -194,6 +194,21 @@ like "$out" 'all columns .* GB/s of file, ' 'as lines for people'
 run "$ROWHOUSE" bench packed --dim 0
 refused 2 'no dimension' '--dim must be a number from 1'
 
+# --- read
+run "$ROWHOUSE" bench read --examples 20000 --rounds 2 --json
+ended 0 'bench read runs'
+is "$(fields "$T/.out" mb_per_second examples_per_second ns_per_example newline_mb_per_second \
+    share_of_newline_counting label_sum 2>&1)" '' 'and prints numbers as JSON'
+printf '1\t2\t3.5\n7\tx\t4\n' > "$T/ratings"
+run "$ROWHOUSE" bench read --file "$T/ratings" --rounds 1
+ended 0 'of a file'
+like "$out" '2 examples, .*reading .* MB/s' 'as lines for people'
+printf '1\t2\tx\n' > "$T/ratings"
+run "$ROWHOUSE" bench read --file "$T/ratings"
+refused 2 'a wrong file' "bench read: $T/ratings line 1, column 3: 'x' is not a number"
+run "$ROWHOUSE" bench read --file ''
+refused 2 'no file' '--file needs a value'
+
 # --- balance: nothing is timed, so this can be judged
 run "$ROWHOUSE" bench balance --json
 ended 0 'bench balance runs'

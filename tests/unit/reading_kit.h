@@ -12,7 +12,7 @@
 #include "worker/stream/columns.h"
 #include "worker/stream/source.h"
 
-enum { CAPACITY = 100 };
+enum { CAPACITY = 500 };
 
 static inline struct job *make_job(enum data_format format)
 {

@@ -1,6 +1,8 @@
 /* Pieces of files as blocks: each record once, typed values, rows left out. */
 #include "tests/unit/reading_kit.h"
 
+#include "worker/stream/cuts.h"
+
 /* --- pieces ---------------------------------------------------------------------- */
 
 static struct job *small_job(enum data_format format)
@@ -64,6 +66,45 @@ static void test_pieces_of_a_large_file(void **state)
     assert_string_equal(pieces, whole);
     free(pieces);
     free(whole);
+    free(job);
+    scratch_release(&scratch);
+}
+
+/* Ends of lines in quotes, and cuts everywhere. */
+static void test_cuts_are_not_in_quotes(void **state)
+{
+    static const char text[] = "a,s,y\n1,\"x\n2,y,9\n\",1\n2,\"\"\"\n\"\"\",2\n3,,3\n";
+    struct job *job = small_job(DATA_CSV);
+    struct scratch scratch;
+    struct err err = {0};
+    uint64_t cut[sizeof text + 4];
+    char *whole, *pieces;
+
+    (void)state;
+    set(job, "data.columns.s.as", "text");
+    scratch_init(&scratch);
+    scratch_text(&scratch, "f", text);
+    whole = read_pieces(job, scratch.path, NULL, 0);
+    for (uint64_t i = 0; i < sizeof text + 4; i++)
+        cut[i] = i;
+    assert_int_equal(cuts_move(job, scratch.path, cut, sizeof text + 4, &err), 0);
+    assert_int_equal(cut[6], 6);
+    assert_int_equal(cut[8], 8);
+    assert_int_equal(cut[9], 18);
+    for (uint32_t i = 0; i < sizeof text + 4; i++) {
+        assert_in_range(cut[i], i, sizeof text + 4);
+        pieces = read_pieces(job, scratch.path, &cut[i], 1);
+        assert_string_equal(pieces, whole);
+        free(pieces);
+    }
+    pieces = read_pieces(job, scratch.path, cut, sizeof text + 4);
+    assert_string_equal(pieces, whole);
+    free(pieces);
+    free(whole);
+    cut[0] = 9;
+    set(job, "data.quotes", "false");
+    assert_int_equal(cuts_move(job, scratch.path, cut, 1, &err), 0);
+    assert_int_equal(cut[0], 9);
     free(job);
     scratch_release(&scratch);
 }
@@ -223,6 +264,50 @@ static void test_keys_and_numbers_as_elsewhere(void **state)
     scratch_release(&scratch);
 }
 
+/* Columns long enough for the loops with wide registers, and what those leave to others
+ * here and there. */
+static void test_long_columns(void **state)
+{
+    enum { ROWS = 3000 };
+    struct job *job = small_job(DATA_TSV);
+    struct scratch scratch;
+    char *text, *expected;
+    size_t size, expected_size;
+    FILE *in = open_memstream(&text, &size);
+    FILE *out = open_memstream(&expected, &expected_size);
+
+    (void)state;
+    fprintf(in, "a\ty\n");
+    for (uint64_t i = 0; i < ROWS; i++) {
+        uint64_t bits = rng_at(2, 3, i);
+        char key[32], number[32];
+
+        snprintf(key, sizeof key, "%s%llu", i % 977 == 976 ? "0" : "",
+                 (unsigned long long)(rng_at(2, 1, i) >>
+                                      (i % 700 == 699 ? 0 : 38 + bits % 26)));
+        snprintf(number, sizeof number, "%s%.*f", i % 811 == 810 ? "-" : "",
+                 (int)(bits >> 8) % 5, (double)(bits % 2000) / 16);
+        fflush(in);
+        fprintf(out, "@%zu %llu %.9g\n", size,
+                (unsigned long long)key_of_text(key, strlen(key)),
+                (double)strtof(number, NULL));
+        fprintf(in, "%s\t%s\n", key, number);
+    }
+    fclose(in);
+    fclose(out);
+    scratch_init(&scratch);
+    scratch_text(&scratch, "f", text);
+    for (int level = 2; level <= 4; level++) {
+        setenv("ROWHOUSE_KERNELS", (const char *[]){"v2", "v3", "v4"}[level - 2], 1);
+        expect(job, scratch.path, expected);
+    }
+    unsetenv("ROWHOUSE_KERNELS");
+    free(text);
+    free(expected);
+    free(job);
+    scratch_release(&scratch);
+}
+
 static void test_delimiters(void **state)
 {
     struct job *job = small_job(DATA_TSV);
@@ -326,10 +411,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_record_once),
         cmocka_unit_test(test_pieces_of_a_large_file),
+        cmocka_unit_test(test_cuts_are_not_in_quotes),
         cmocka_unit_test(test_compressed_files_only_whole),
         cmocka_unit_test(test_chunks_of_a_spool),
         cmocka_unit_test(test_kinds_of_columns),
         cmocka_unit_test(test_keys_and_numbers_as_elsewhere),
+        cmocka_unit_test(test_long_columns),
         cmocka_unit_test(test_delimiters),
         cmocka_unit_test(test_without_a_header),
         cmocka_unit_test(test_encodings),

@@ -388,32 +388,133 @@ INLINE uint32_t keys_of(const struct split_column *column, uint32_t first,
     return rows;
 }
 
+/* --- many short fields ----------------------------------------------------------- */
+
+/* Fields of 1 to 8 bytes side by side: what is done with them then is the same for all,
+ * without branches, so that the compiler uses wide registers. */
+enum { BATCH = 128, WARM = 32 };
+
+struct batch {
+    uint64_t
+        digits[BATCH]; /* from the first byte up; what is behind the field as well */
+    uint64_t shift[BATCH]; /* bits to move up, so that the field ends the word */
+};
+
+/* Takes BATCH fields from `first` on; false: some are not of 1 to 8 bytes. */
+INLINE bool take_batch(const struct split_column *column, uint32_t first, bool last,
+                       struct batch *batch)
+{
+    uint32_t odd = 0;
+
+    for (uint32_t i = 0; i < BATCH; i++) {
+        struct span field = field_of(column, first + i, last);
+
+        batch->digits[i] = load_digits(field.text);
+        batch->shift[i] = (64 - 8 * field.length) & 63;
+        odd |= (field.length - 1) >> 3;
+    }
+    return odd == 0;
+}
+
+/* Their keys; false: some are none that is short and plain. */
+INLINE bool batch_keys(const struct batch *batch, uint64_t *out)
+{
+    uint64_t odd = 0;
+
+    for (uint32_t i = 0; i < BATCH; i++) {
+        uint64_t digits = batch->digits[i] << batch->shift[i];
+
+        odd |= (digits | (digits + EACH_BYTE(6))) & EACH_BYTE(0xf0);
+        odd |= (batch->digits[i] & 0xff) == 0 && batch->shift[i] < 56;
+        out[i] = digits_value(digits);
+    }
+    return odd == 0;
+}
+
+/* Batches as long as there are any that are all plain, from `r` on; where they end. */
+INLINE uint32_t keys_in_batches(const struct split_column *column, uint32_t r,
+                                uint32_t rows, bool last, uint64_t *out)
+{
+    struct batch batch;
+
+    while (rows - r >= BATCH && take_batch(column, r, last, &batch) &&
+           batch_keys(&batch, out + r))
+        r += BATCH;
+    return r;
+}
+
+/* A few one by one first, where the field before was not plain: there may be more. */
+INLINE uint32_t warm_end(uint32_t first, uint32_t rows)
+{
+    return first == 0 ? 0 : rows - first > WARM ? first + WARM : rows;
+}
+
+INLINE uint32_t all_keys(const struct split_column *column, uint32_t first,
+                         uint32_t rows, bool last, uint64_t *out)
+{
+    uint32_t r = first, end = warm_end(first, rows);
+
+    do {
+        r = keys_of(column, r, end, last, out);
+        if (r < end)
+            return r;
+        r = keys_in_batches(column, r, rows, last, out);
+        end = rows - r > BATCH ? r + BATCH : rows;
+    } while (r < rows);
+    return rows;
+}
+
 static uint32_t keys(const struct split_column *column, uint32_t first, uint32_t rows,
                      uint64_t *out)
 {
-    return column->last ? keys_of(column, first, rows, true, out)
-                        : keys_of(column, first, rows, false, out);
+    return column->last ? all_keys(column, first, rows, true, out)
+                        : all_keys(column, first, rows, false, out);
 }
 
 /* --- numbers --------------------------------------------------------------------- */
 
+/* Bytes behind the one whose lowest bit is the only one of `point`; 8 without one. */
+INLINE uint32_t bytes_behind(uint64_t point)
+{
+#ifdef __LZCNT__
+    return (uint32_t)_lzcnt_u64(point) / 8;
+#else
+    return point ? (uint32_t)__builtin_clzll(point) / 8 : 8;
+#endif
+}
+
+/* The lowest bit of the first byte that is a point; 0 without one. */
+INLINE uint64_t point_of(uint64_t digits)
+{
+    uint64_t other = digits ^ EACH_BYTE('.' ^ '0');
+    uint64_t point = (other - EACH_BYTE(1)) & ~other & EACH_BYTE(0x80);
+
+    return (point & -point) >> 7;
+}
+
+/* The digits before the point moved up over it. */
+INLINE uint64_t without_point(uint64_t digits, uint64_t point)
+{
+    uint64_t before = point - 1; /* without a point all bytes are before it */
+
+    return (digits & ~(point * 0xff | before)) | (digits & before)
+                                                     << (point != 0 ? 8 : 0);
+}
+
+static const double inverse_power[] = {1e0,  1e-1, 1e-2, 1e-3, 1e-4,
+                                       1e-5, 1e-6, 1e-7, 1e0};
+
 /* Digits with at most one point among them, of 1..8 bytes that end the word: at most
- * seven digits with a point, eight without. Both they and the power of ten are exact
- * floats (eight digits are rounded, once), so that the quotient is rounded right. */
+ * seven digits with a point, eight without. As a double times the inverse of a power of
+ * ten they are within 2^-52 of the quotient, which is never so near to the middle
+ * between two floats, nor that middle: the float is rounded right. */
 INLINE bool tiny_number(uint64_t digits, float *value)
 {
-    static const float power[] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f};
-    uint64_t other = digits ^ EACH_BYTE('.' ^ '0');
-    uint64_t point = (other - EACH_BYTE(1)) & ~other & EACH_BYTE(0x80), below;
-    uint32_t behind = 0;
+    uint64_t point = point_of(digits);
 
-    if (point) {
-        point = (point & -point) >> 7; /* the byte's lowest bit */
-        below = digits & (point - 1);
-        behind = (uint32_t)__builtin_clzll(point) / 8;
-        digits = (digits & ~(point * 0xff | (point - 1))) | below << 8;
-    }
-    *value = (float)(uint32_t)digits_value(digits) / power[behind];
+    digits = without_point(digits, point);
+    *value = (float)((double)(int32_t)digits_value(digits) *
+                     inverse_power[bytes_behind(point)]);
     return all_digits(digits);
 }
 
@@ -451,33 +552,93 @@ INLINE bool small_number(struct span field, float *value)
     return (bits & 0x1fffffff) != 0x10000000;
 }
 
+INLINE float signed_as(float size, bool negative)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &size, sizeof bits);
+    bits |= (uint32_t)negative << 31;
+    memcpy(&size, &bits, sizeof size);
+    return size;
+}
+
 INLINE uint32_t numbers_of(const struct split_column *column, uint32_t first,
                            uint32_t rows, bool last, float *out)
 {
     for (uint32_t r = first; r < rows; r++) {
         struct span field = field_of(column, r, last);
-        bool negative = *field.text == '-' && field.length > 0, good;
+        bool negative = (*field.text == '-') & (field.length > 1), good;
+        float size;
 
         field.text += negative;
         field.length -= negative;
         if (field.length - 1 < 8)
             good = tiny_number(load_digits(field.text) << (64 - 8 * field.length),
-                               &out[r]) &&
-                   (field.length > 1 || *field.text != '.');
+                               &size) &
+                   !((field.length == 1) & (*field.text == '.'));
         else
-            good = field.length - 9 < 8 && small_number(field, &out[r]);
+            good = field.length - 9 < 8 && small_number(field, &size);
         if (!good)
             return r;
-        out[r] = negative ? -out[r] : out[r];
+        out[r] = signed_as(size, negative);
     }
+    return rows;
+}
+
+/* As batch_keys(). The digits as integers and where the point is first, as both can be
+ * done in wide registers. */
+INLINE bool batch_numbers(const struct batch *batch, float *out)
+{
+    int32_t value[BATCH];
+    uint64_t point[BATCH], odd = 0;
+
+    for (uint32_t i = 0; i < BATCH; i++) {
+        uint64_t digits = batch->digits[i] << batch->shift[i];
+        uint64_t at = point_of(digits);
+
+        /* A point alone is no number. */
+        odd |= at != 0 && batch->shift[i] == 56;
+        digits = without_point(digits, at);
+        odd |= (digits | (digits + EACH_BYTE(6))) & EACH_BYTE(0xf0);
+        point[i] = at;
+        value[i] = (int32_t)digits_value(digits);
+    }
+    for (uint32_t i = 0; odd == 0 && i < BATCH; i++)
+        out[i] = (float)((double)value[i] * inverse_power[bytes_behind(point[i])]);
+    return odd == 0;
+}
+
+INLINE uint32_t numbers_in_batches(const struct split_column *column, uint32_t r,
+                                   uint32_t rows, bool last, float *out)
+{
+    struct batch batch;
+
+    while (rows - r >= BATCH && take_batch(column, r, last, &batch) &&
+           batch_numbers(&batch, out + r))
+        r += BATCH;
+    return r;
+}
+
+INLINE uint32_t all_numbers(const struct split_column *column, uint32_t first,
+                            uint32_t rows, bool last, float *out)
+{
+    uint32_t r = first, end = warm_end(first, rows);
+
+    do {
+        r = numbers_of(column, r, end, last, out);
+        if (r < end)
+            return r;
+        r = numbers_in_batches(column, r, rows, last, out);
+        end = rows - r > BATCH ? r + BATCH : rows;
+    } while (r < rows);
     return rows;
 }
 
 static uint32_t numbers(const struct split_column *column, uint32_t first,
                         uint32_t rows, float *out)
 {
-    return column->last ? numbers_of(column, first, rows, true, out)
-                        : numbers_of(column, first, rows, false, out);
+    return column->last ? all_numbers(column, first, rows, true, out)
+                        : all_numbers(column, first, rows, false, out);
 }
 
 /* --- counting -------------------------------------------------------------------- */
