@@ -16,6 +16,7 @@ struct data_facts {
     /* What was fitted to the training part (docs/preparation.md): its bytes and their
      * XXH3-64. 0 bytes: nothing is prepared. */
     uint64_t preparation_bytes, preparation_digest;
+    uint64_t bad_rows; /* that data.bad_rows: skip has left out */
 };
 
 /* The file in checkpoint.dir in which a run's preparation waits to be put into

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/progress.h"
 #include "launch/command.h"
+#include "launch/warn.h"
 #include "worker/stream/columns.h"
 #include "worker/stream/filelist.h"
 #include "worker/stream/packed.h"
@@ -105,7 +106,6 @@ static int pack_file(struct packing *p, const char *path, struct err *err)
 
 static int pack(struct packing *p, const struct arguments *arguments, struct err *err)
 {
-    const struct bad_rows *bad;
     struct packed_facts facts;
     int rc = begin(p, arguments, err);
 
@@ -120,10 +120,7 @@ static int pack(struct packing *p, const struct arguments *arguments, struct err
         rc = packed_finish(p->writer, &facts, err);
     if (rc)
         return rc;
-    bad = source_bad_rows(p->source);
-    if (bad->count)
-        log_warn("%llu rows were left out, the first: %s",
-                 (unsigned long long)bad->count, bad->first);
+    warn_of_bad_rows(source_bad_rows(p->source));
     if (!arguments->quiet && !packed_abandoned(p->writer))
         log_info("packed %llu examples into %llu bytes, %.1f each",
                  (unsigned long long)facts.examples, (unsigned long long)facts.bytes,

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "launch/trained.h"
+#include "launch/warn.h"
 #include "worker/stream/input.h"
 
 enum { BATCH = 4096 };
@@ -126,6 +127,8 @@ static int predict_all(struct prediction *p, const char *data, struct err *err)
     if (rc == 0)
         rc = predict_blocks(p, input, prepare, err);
     prepare_destroy(prepare);
+    if (rc == 0)
+        warn_of_bad_rows(input_bad_rows(input));
     input_close(input);
     return rc;
 }

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/output.h"
 #include "launch/command.h"
+#include "launch/warn.h"
 #include "server/checkpoint.h"
 #include "server/preparation.h"
 #include "worker/stream/gather.h"
@@ -306,6 +307,8 @@ static int prepare_files(struct preparing *p, const char *files, const char *why
         block_release(&raw);
     if (ready.schema)
         block_release(&ready);
+    if (rc == 0)
+        warn_of_bad_rows(input_bad_rows(input));
     input_close(input);
     return rc;
 }

@@ -1,4 +1,5 @@
 #include "launch/recommend_data.h"
+#include "launch/warn.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +156,8 @@ static int read_columns(struct recommend_data *data, const struct trained *train
     if (rc)
         return rc;
     rc = read_blocks(data, trained, input, columns, others, err);
+    if (rc == 0)
+        warn_of_bad_rows(input_bad_rows(input));
     input_close(input);
     return rc;
 }

@@ -178,9 +178,11 @@ int report_write(const struct run_request *request, const struct roster *roster,
         (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
         epochs(state), "test", test_metrics(job, state));
     json_t *rest = json_pack(
-        "{s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o, s:I, "
+        "{s:f, s:f, s:I, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o, "
+        "s:I, "
         "s:{s:o, s:I, s:f}}",
-        "seconds", seconds, "cpu_seconds", cpu_seconds, "bytes", "pulled",
+        "seconds", seconds, "cpu_seconds", cpu_seconds, "bad_rows",
+        (json_int_t)state->data.bad_rows, "bytes", "pulled",
         (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed,
         "pushes", "sent", (json_int_t)view->pushes_sent, "applied",
         (json_int_t)view->pushes_applied, "duplicates_dropped",

@@ -226,6 +226,8 @@ static int check_data(struct coordinator *c, struct err *err)
         s->data = *first;
     }
     s->has_data = true;
+    if (c->worker[0].status.text[0])
+        log_warn("%s", c->worker[0].status.text);
     return 0;
 }
 

@@ -47,8 +47,9 @@ static void load_data(struct loading *loading)
     shared->err.code = 0;
     if (restores && read_saved(shared, &text, &saved, &shared->err))
         return;
-    data_load(&shared->data, loading->job, restores ? &saved : NULL, &loading->stop,
-              &shared->err);
+    if (data_load(&shared->data, loading->job, restores ? &saved : NULL, &loading->stop,
+                  &shared->err) == 0)
+        shared->err.code = 0; /* rows that were left out had sentences, too */
     free(text);
 }
 
@@ -132,6 +133,13 @@ static int keep_preparation(const struct worker *worker, const struct data *data
                              data->facts.preparation_bytes, err);
 }
 
+/* Worker 0 says it for all, through the coordinator. */
+static void warn_of_bad_rows(struct worker *worker, const struct bad_rows *bad)
+{
+    if (worker->setup->index == 0)
+        bad_rows_text(bad, worker->status.text, sizeof worker->status.text);
+}
+
 int worker_load(struct worker *worker, struct err *err)
 {
     const struct data *data = &worker->setup->shared->data;
@@ -151,6 +159,7 @@ int worker_load(struct worker *worker, struct err *err)
         return rc;
     worker->data = data;
     worker->status.data = data->facts;
+    warn_of_bad_rows(worker, data_bad_rows(data));
     first = worker_first_pass(worker, 1, &range); /* most runs begin there */
     return feeder_prepare(worker->feeder, &first, err);
 }

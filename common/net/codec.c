@@ -134,6 +134,7 @@ static Wire__DataFacts *put_data(const struct data_facts *facts, struct parts *p
     wire->grain = facts->grain;
     wire->preparation_bytes = facts->preparation_bytes;
     wire->preparation_digest = facts->preparation_digest;
+    wire->bad_rows = facts->bad_rows;
     return wire;
 }
 
@@ -492,6 +493,7 @@ static void take_data(const Wire__DataFacts *wire, struct data_facts *facts)
     facts->grain = wire->grain;
     facts->preparation_bytes = wire->preparation_bytes;
     facts->preparation_digest = wire->preparation_digest;
+    facts->bad_rows = wire->bad_rows;
 }
 
 static int take_tables(const Wire__Status *wire, struct status *status, struct err *err)

@@ -155,7 +155,7 @@ struct status {
     uint32_t tables;                                  /* server; worker with a cache */
     struct table_facts table[STATUS_TABLES_MAX];
     uint32_t error;          /* enum err_code: this member has failed */
-    char text[ERR_TEXT_MAX]; /* why */
+    char text[ERR_TEXT_MAX]; /* why; without an error, what to warn of */
 };
 
 enum order_kind {

@@ -216,6 +216,12 @@ static inline void wire_sample_prepared(struct message *message)
     message->status.data.preparation_digest = 0x8000000000000001u;
 }
 
+static inline void wire_sample_bad_rows(struct message *message)
+{
+    wire_sample(MESSAGE_STATUS, message);
+    message->status.data.bad_rows = 300;
+}
+
 static const struct {
     const char *name;
     void (*fill)(struct message *message);
@@ -232,6 +238,7 @@ static const struct {
     {"clock-of-a-stint", wire_sample_stint},
     {"ack-of-a-stint", wire_sample_stint_known},
     {"status-of-prepared-data", wire_sample_prepared},
+    {"status-of-bad-rows", wire_sample_bad_rows},
 };
 
 enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };

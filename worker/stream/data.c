@@ -54,9 +54,11 @@ int data_load(struct data *data, const struct job *job,
     *data = (struct data){.is_streamed = job->data.in_memory == DATA_NO};
     rc = data->is_streamed ? streamed_open(&data->streamed, job, saved, stop, err)
                            : dataset_load(&data->memory, job, saved, stop, err);
-    if (rc == 0)
-        data->facts = data->is_streamed ? data->streamed.facts : data->memory.facts;
-    return rc;
+    if (rc)
+        return rc;
+    data->facts = data->is_streamed ? data->streamed.facts : data->memory.facts;
+    data->facts.bad_rows = data_bad_rows(data)->count;
+    return 0;
 }
 
 void data_release(struct data *data)
@@ -84,4 +86,9 @@ const struct part *data_part(const struct data *data, enum split_part part)
 const unsigned char *data_preparation(const struct data *data)
 {
     return data->is_streamed ? data->streamed.preparation : data->memory.preparation;
+}
+
+const struct bad_rows *data_bad_rows(const struct data *data)
+{
+    return data->is_streamed ? &data->streamed.bad_rows : &data->memory.bad_rows;
 }

@@ -28,6 +28,8 @@ void data_release(struct data *data); /* zeroed is fine */
 uint64_t data_end(const struct data *data, const struct job *job, enum split_part part);
 /* A part of data in memory. */
 const struct part *data_part(const struct data *data, enum split_part part);
+/* What was left out (data.bad_rows: skip). */
+const struct bad_rows *data_bad_rows(const struct data *data);
 /* What was fitted to the training part; NULL: nothing is prepared. */
 const unsigned char *data_preparation(const struct data *data);
 

@@ -171,6 +171,7 @@ static int load_files(struct filling *filling, const char *files, const char *wh
     }
     if (rc == 0 && all != SPLIT_TRAIN && filling->number == before)
         rc = err_set(err, ERR_INPUT, "%s has no example in its files", why);
+    bad_rows_add(&filling->dataset->bad_rows, examples_bad_rows(examples));
     examples_close(examples);
     return rc;
 }

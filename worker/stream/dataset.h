@@ -9,6 +9,7 @@
 #include "common/job.h"
 #include "worker/stream/dictionary.h"
 #include "worker/stream/prepare.h"
+#include "worker/stream/source.h"
 
 struct part {
     uint64_t examples;
@@ -26,6 +27,7 @@ struct dataset {
     /* What was fitted to the training part, as prepare_save() writes it; NULL: nothing
      * is prepared. Owned; [facts.preparation_bytes] */
     unsigned char *preparation;
+    struct bad_rows bad_rows; /* left out */
 };
 
 /* The label behind the ids of a record. */

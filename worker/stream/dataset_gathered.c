@@ -134,6 +134,7 @@ int dataset_load_gathered(struct filling *filling,
     if (!gathered)
         return err_set(err, ERR_MEMORY, "no memory to read the examples");
     rc = gather(gathered, filling->job, COLUMNS_LABEL, stop, err);
+    filling->dataset->bad_rows = gathered->bad_rows;
     if (rc == 0)
         rc = prepare_create(filling->job, &gathered->schema, &prepare, err);
     if (rc == 0)

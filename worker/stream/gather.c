@@ -76,6 +76,7 @@ static int read_files(struct gathered *gathered, const struct job *job,
         return rc;
     gathered->schema = *input_schema(input);
     rc = read_blocks(gathered, input, stop, err);
+    bad_rows_add(&gathered->bad_rows, input_bad_rows(input));
     input_close(input);
     return rc;
 }

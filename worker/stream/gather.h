@@ -16,6 +16,7 @@ struct gathered {
     uint32_t blocks, room;
     uint64_t examples;
     uint8_t *part; /* [examples], enum split_part; owned */
+    struct bad_rows bad_rows;
 };
 
 /* Reads data.train and splits it (data.split.*), then data.validation and data.test,

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,4 +91,27 @@ const char *source_where(struct source *source, uint64_t place)
 const struct bad_rows *source_bad_rows(const struct source *source)
 {
     return &source->bad_rows;
+}
+
+void source_forget_bad_rows(struct source *source)
+{
+    source->bad_rows = (struct bad_rows){0};
+}
+
+void bad_rows_add(struct bad_rows *to, const struct bad_rows *from)
+{
+    if (to->count == 0)
+        memcpy(to->first, from->first, sizeof to->first);
+    to->count += from->count;
+}
+
+void bad_rows_text(const struct bad_rows *bad, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (bad->count)
+        snprintf(text, size,
+                 "%llu row%s of the data %s wrong and left out (data.bad_rows: skip); "
+                 "the first: %s",
+                 (unsigned long long)bad->count, bad->count == 1 ? "" : "s",
+                 bad->count == 1 ? "is" : "are", bad->first);
 }

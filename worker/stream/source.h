@@ -56,5 +56,12 @@ const char *source_where(struct source *source, uint64_t place);
 
 /* What was left out so far; valid as long as the source. */
 const struct bad_rows *source_bad_rows(const struct source *source);
+/* Counts from 0 again: for who reads the same files once more. */
+void source_forget_bad_rows(struct source *source);
+/* Adds what was left out of something else. */
+void bad_rows_add(struct bad_rows *to, const struct bad_rows *from);
+/* "12 rows are wrong and left out (data.bad_rows: skip); the first: ..."; "" for none.
+ */
+void bad_rows_text(const struct bad_rows *bad, char *text, size_t size);
 
 #endif

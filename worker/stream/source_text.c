@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log.h"
 #include "common/unpack.h"
 #include "worker/stream/reader.h"
 #include "worker/stream/source_kinds.h"
@@ -385,8 +384,6 @@ static int leave_out(struct text *t, size_t bytes, struct err *err)
     if (bad->count == 1) {
         complain(t, err);
         memcpy(bad->first, err->text, sizeof bad->first);
-        log_warn("%s; left out, as data.bad_rows says, and so will be others",
-                 err->text);
     }
 #ifndef MUTANT_STREAM_BAD_ROWS
     if (bad->count > t->skip_max) {

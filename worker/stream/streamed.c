@@ -172,6 +172,7 @@ static int make_ready(struct survey *s, const struct saved_preparation *saved,
     if (rc == 0 && !saved)
         rc = prepare_finish(s->prepare, err);
     s->fits = false;
+    source_forget_bad_rows(s->source); /* we shall meet them again */
     if (rc == 0)
         rc = prepare_save(s->prepare, &streamed->preparation, &size, err);
     if (rc)
@@ -201,6 +202,7 @@ static int look_at_all(struct survey *s, const struct saved_preparation *saved,
         rc = look_at_others(s, err);
     if (rc)
         return rc;
+    streamed->bad_rows = *source_bad_rows(s->source);
     facts->test_examples = s->scored;
     facts->label_mean = s->label_sum / (double)facts->train_examples;
     facts->positions = streamed_end(streamed, s->job, SPLIT_TRAIN);

@@ -18,6 +18,7 @@ struct streamed {
     /* What was fitted to the training part, as prepare_save() writes it; NULL: nothing
      * is prepared. Owned; [facts.preparation_bytes] */
     unsigned char *preparation;
+    struct bad_rows bad_rows; /* left out */
 };
 
 /* Looks at the files and reads them all: so that a wrong line is found before hours of

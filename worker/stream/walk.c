@@ -214,6 +214,7 @@ static int read_bundle(struct walk *walk, struct err *err)
         struct piece piece = chunks_piece(walk->plan.chunks, chunk);
         int rc = walk->reads ? 0 : source_open(walk->source, &piece, err);
 
+        source_forget_bad_rows(walk->source); /* they have been counted before */
         if (rc == 0)
             rc = read_chunk(walk, chunk, err);
         if (rc)
