@@ -247,6 +247,35 @@ static void test_survey(void **state)
                      -ERR_INTERRUPTED);
 }
 
+/* Ends of lines in quotes are no ends of records, wherever chunks end. */
+static void test_quotes(void **state)
+{
+    struct ground *ground = *state;
+    static uint64_t user[ALL], position[ALL];
+    struct walk *walk;
+    const char *path = scratch_path(&ground->scratch, "part-0.tsv");
+    FILE *file = fopen(path, "w");
+    uint32_t n;
+
+    assert_non_null(file);
+    fputs("note,user,item,rating\n", file);
+    for (int i = 0; i < LINES; i++)
+        fprintf(file, "\"said \"\"%d\"\"\n7,7,7\n\",%d,%d,%d\n", i, i, i % 37, i % 5);
+    assert_int_equal(fclose(file), 0);
+    set(ground, "data.train", path);
+    set(ground, "data.format", "csv");
+    walk = walk_of(ground, true, SPLIT_TRAIN);
+    assert_true(ground->chunks.count > 20);
+    n = go(ground, walk, 1, everything(ground), 100, user, position);
+    assert_int_equal(n, LINES);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_true(user[i] < LINES);
+        assert_int_equal(position[user[i]] >> 63, 0);
+        position[user[i]] |= (uint64_t)1 << 63; /* seen */
+    }
+    walk_destroy(walk);
+}
+
 static void test_wrong_line_is_named(void **state)
 {
     struct ground *ground = *state;
@@ -292,6 +321,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_same_at_every_position, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ranges_together, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_parts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_quotes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_survey, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_line_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_digest, set_up, tear_down),

@@ -8,18 +8,23 @@
 #include <xxhash.h>
 
 #include "common/unpack.h"
+#include "worker/stream/cuts.h"
 #include "worker/stream/packed.h"
 
 enum { ENDS_BYTES = 64 * 1024 }; /* of each end of a file that the digest is over */
+
+static int too_many(struct err *err)
+{
+    return err_set(err, ERR_INPUT,
+                   "the data have more than %d chunks; a larger data.chunk makes fewer",
+                   CHUNKS_MAX);
+}
 
 static int add_chunk(struct chunks *chunks, size_t file, uint64_t begin, uint64_t end,
                      struct err *err)
 {
     if (chunks->count == CHUNKS_MAX)
-        return err_set(err, ERR_INPUT,
-                       "the data has more than %d chunks; a larger data.chunk makes "
-                       "fewer",
-                       CHUNKS_MAX);
+        return too_many(err);
     if ((chunks->count & (chunks->count - 1)) == 0) {
         size_t room = chunks->count ? 2 * (size_t)chunks->count : 1;
         struct chunk *larger = realloc(chunks->chunk, room * sizeof *larger);
@@ -53,16 +58,28 @@ static int digest_file(XXH3_state_t *digest, const char *path, uint64_t size,
     return fd < 0 || got < 0 ? -err->code : 0;
 }
 
-/* Stretches of equal size; the last is rather larger than tiny. */
-static int cut_text(struct chunks *chunks, size_t file, uint64_t size, uint64_t bytes,
-                    struct err *err)
+/* Stretches of equal size, moved on where a cut would be in quotes; the last is rather
+ * larger than tiny. */
+static int cut_text(struct chunks *chunks, const struct job *job, size_t file,
+                    uint64_t size, struct err *err)
 {
-    uint64_t count = size / bytes ? size / bytes : 1;
-    int rc = 0;
+    uint64_t bytes = (uint64_t)job->data.chunk, count = size / bytes ? size / bytes : 1;
+    uint64_t *place;
+    int rc;
 
+    if (count > CHUNKS_MAX)
+        return too_many(err);
+    place = malloc((count + 1) * sizeof *place);
+    if (!place)
+        return err_set(err, ERR_MEMORY, "no memory for %llu chunks",
+                       (unsigned long long)count);
+    for (uint64_t i = 0; i <= count; i++)
+        place[i] = i < count ? i * bytes : PIECE_END;
+    rc = cuts_move(job, chunks->list.path[file], place + 1, (uint32_t)count - 1, err);
     for (uint64_t i = 0; rc == 0 && i < count; i++)
-        rc = add_chunk(chunks, file, i * bytes,
-                       i + 1 < count ? (i + 1) * bytes : PIECE_END, err);
+        if (place[i] < place[i + 1])
+            rc = add_chunk(chunks, file, place[i], place[i + 1], err);
+    free(place);
     return rc;
 }
 
@@ -95,7 +112,7 @@ static int cut_file(struct chunks *chunks, const struct job *job, size_t file,
     if (pread(fd, magic, sizeof magic, 0) == sizeof magic &&
         memcmp(magic, packed_magic, sizeof magic) == 0)
         return cut_packed(chunks, file, chunks->list.path[file], err);
-    return cut_text(chunks, file, size, (uint64_t)job->data.chunk, err);
+    return cut_text(chunks, job, file, size, err);
 }
 
 /* What is to be read again and again must lie there as a file. */
