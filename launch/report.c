@@ -114,7 +114,13 @@ static json_t *cache(const struct job *job, const struct run_view *view)
     return all;
 }
 
-static json_t *test_metrics(const struct job *job,
+/* What evaluate.part is called. */
+static const char *part_name(const struct job *job)
+{
+    return job->evaluate.part == PART_VALIDATION ? "validation" : "test";
+}
+
+static json_t *part_metrics(const struct job *job,
                             const struct coordinator_state *state)
 {
     const char *cursor = job->evaluate.metrics;
@@ -176,7 +182,7 @@ int report_write(const struct run_request *request, const struct roster *roster,
         consistency[job->train.consistency], "seed", (json_int_t)job->train.seed,
         "kernels", cpu_level_name(cpu_level()), "parameters",
         (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
-        epochs(state), "test", test_metrics(job, state));
+        epochs(state), part_name(job), part_metrics(job, state));
     json_t *rest = json_pack(
         "{s:f, s:f, s:I, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o, "
         "s:I, "

@@ -24,15 +24,23 @@ static int open_file(struct input *input, size_t number, struct err *err)
     return source_open(input->source, &piece, err);
 }
 
-/* Opens each regular file once, so that a wrong one is found before hours of work, and
- * the first one to stay. */
-static int open_all(struct input *input, struct err *err)
+/* Can it be opened once only? */
+static bool is_pipe(const char *path)
 {
     struct stat status;
+
+    return strcmp(path, "-") == 0 ||
+           (stat(path, &status) == 0 && !S_ISREG(status.st_mode));
+}
+
+/* Opens each file once, so that a wrong one is found before hours of work, and the
+ * first one to stay. */
+static int open_all(struct input *input, struct err *err)
+{
     int rc = 0;
 
     for (size_t i = input->list.files - 1; rc == 0 && i > 0; i--)
-        if (stat(input->list.path[i], &status) != 0 || S_ISREG(status.st_mode))
+        if (!is_pipe(input->list.path[i]))
             rc = open_file(input, i, err);
     return rc ? rc : open_file(input, 0, err);
 }
