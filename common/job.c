@@ -81,7 +81,9 @@ static const struct setting rows[] = {
      .doc = "With data.bad_rows: skip: so many may be left out by each process; one more "
             "ends the run."},
     {"data.weight", SETTING_TEXT, AT(data.weight),
-     .doc = "The column with each example's weight. If empty, all weigh the same."},
+     .doc = "The column with each example's weight, from 0 on: its loss and its gradients "
+            "count so many times. Metrics count each example once. If empty, all weigh the "
+            "same."},
     {"data.in_memory", SETTING_CHOICE, AT(data.in_memory), .choices = "auto|true|false",
      .preset = "auto", .may_change = true,
      .doc = "Hold all examples in the memory of each worker's process (12 bytes for each "

@@ -502,6 +502,10 @@ static int check_update(const struct job *job, struct err *err)
                            "optimizer",
                            job->table[t].name);
     }
+    if (job->data.weight[0] && job->train.update == UPDATE_DELTA)
+        return err_set(err, ERR_INPUT,
+                       "data.weight is set, but train.update: delta makes its steps "
+                       "without weights");
     if (job->model.bias_rate != 1 && job->train.update != UPDATE_DELTA)
         return err_set(err, ERR_INPUT,
                        "model.bias_rate is %g, but it needs train.update: delta",

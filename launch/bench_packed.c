@@ -203,9 +203,13 @@ static void take_step(struct step *step)
 
     keyset_build(&step->user, column[0].key, n, 1, 1);
     keyset_build(&step->item, column[1].key, n, 1, 1);
-    batch = (struct mf_batch){
-        n,          step->user.pos,     step->item.pos, column[2].number,
-        step->rows, step->rows + floats};
+    batch = (struct mf_batch){n,
+                              step->user.pos,
+                              step->item.pos,
+                              column[2].number,
+                              step->rows,
+                              step->rows + floats,
+                              NULL};
     memset(step->rows + 2 * floats, 0, 2 * floats * sizeof *step->rows);
     (void)mf_forward_backward(&step->mf, &batch, step->rows + 2 * floats,
                               step->rows + 3 * floats);

@@ -376,7 +376,8 @@ static int kernel_open(struct kernel *k, struct bench *b, uint64_t batch,
         k->rows[i] = 0.1f * (float)(i % 7) - 0.3f;
     k->batch = (struct mf_batch){n,           k->user.pos,
                                  k->item.pos, k->label,
-                                 k->rows,     k->rows + (size_t)k->user.rows * width};
+                                 k->rows,     k->rows + (size_t)k->user.rows * width,
+                                 NULL};
     return 0;
 }
 

@@ -39,9 +39,10 @@ int batch_create(struct batch *batch, const uint32_t *width, uint32_t tables,
     batch->servers = servers;
     batch->capacity = capacity;
     batch->label = malloc(capacity * sizeof *batch->label);
+    batch->weight = malloc(capacity * sizeof *batch->weight);
     batch->parts_capacity = servers + PARTS_MORE;
     batch->part = malloc(batch->parts_capacity * sizeof *batch->part);
-    if (!batch->label || !batch->part)
+    if (!batch->label || !batch->weight || !batch->part)
         rc = no_memory(capacity, err);
     for (; rc == 0 && batch->tables < tables; batch->tables++) {
         rc = create_table(batch, batch->tables, err);
@@ -61,6 +62,7 @@ void batch_release(struct batch *batch)
         free(batch->missing[t]);
     }
     free(batch->label);
+    free(batch->weight);
     free(batch->part);
     memset(batch, 0, sizeof *batch);
 }

@@ -26,8 +26,10 @@ struct batch_part {
 struct batch {
     const uint32_t *width; /* floats a row, by table; borrowed */
     uint32_t tables, servers, capacity;
-    uint32_t n;     /* examples */
-    float *label;   /* [n] */
+    uint32_t n;    /* examples */
+    float *label;  /* [n] */
+    float *weight; /* [n], if it is `weighted` */
+    bool weighted;
     uint64_t taken; /* examples of the worker's share up to and with this batch */
     uint64_t lease, position; /* where its last example's lease is at behind it */
     bool second_half;         /* of that lease */

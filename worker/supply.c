@@ -167,6 +167,10 @@ static void take_memory(const struct supply *supply, struct batch *batch,
         copy_records(supply, batch, number, 0, n, 2);
     else
         copy_records(supply, batch, number, first, n, supply->key_columns);
+    batch->weighted = part_of(supply)->weight != NULL;
+    for (uint32_t i = 0; batch->weighted && i < n; i++)
+        batch->weight[batch->n + i] =
+            part_of(supply)->weight[number ? number[i] : first + i];
     batch->n += n;
 }
 
@@ -191,6 +195,7 @@ static void take_stretch(const struct supply *supply, struct batch *batch,
 {
     const struct values *column = stretch->block->column;
     const float *label = column[stretch->block->schema->label].number;
+    int weight = stretch->block->schema->weight;
 
     for (uint32_t c = 0; c < supply->key_columns; c++) {
         uint64_t *key = supply->key[c] + batch->n;
@@ -200,6 +205,9 @@ static void take_stretch(const struct supply *supply, struct batch *batch,
     }
     for (uint32_t i = 0; i < stretch->n; i++)
         batch->label[batch->n + i] = label[stretch->example[i]];
+    batch->weighted = weight != SCHEMA_NONE;
+    for (uint32_t i = 0; batch->weighted && i < stretch->n; i++)
+        batch->weight[batch->n + i] = column[weight].number[stretch->example[i]];
     batch->n += stretch->n;
 }
 

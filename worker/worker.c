@@ -54,6 +54,7 @@ struct mf_batch worker_model_batch(const struct worker *worker,
         .label = batch->label,
         .user = batch->rows[worker->user],
         .item = batch->rows[worker->item],
+        .weight = batch->weighted ? batch->weight : NULL,
     };
 }
 

@@ -210,5 +210,18 @@ run "$ROWHOUSE" train "$T/job.yaml" --quiet checkpoint.dir= data.split.test=0 da
 ended 0 'a split at a date'
 run "$ROWHOUSE" train "$T/job.yaml" --quiet checkpoint.dir= data.split.test=0 data.split.after=tomorrow
 refused 2 'which must be one' "data.split.after is 'tomorrow'"
+
+# --- weights -----------------------------------------------------------------------------
+awk -F'\t' -v OFS='\t' 'NR == 1 { print $0, "one", "some"; next } { print $0, 1, NR % 3 }' \
+    "$T/log.tsv" > "$T/weights.tsv"
+run "$ROWHOUSE" train "$T/job.yaml" --quiet checkpoint.dir= train.consistency=bsp data.train="$T/weights.tsv"
+plain=$out
+run "$ROWHOUSE" train "$T/job.yaml" --quiet checkpoint.dir= train.consistency=bsp data.train="$T/weights.tsv" data.weight=one
+is "$out" "$plain" 'weights of 1 change nothing'
+run "$ROWHOUSE" train "$T/job.yaml" --quiet checkpoint.dir= train.consistency=bsp data.train="$T/weights.tsv" data.weight=some
+like "$out" '^test rmse ' 'others are trained with'
+unlike "$out" "^$plain\$" 'and change something'
+run "$ROWHOUSE" train "$T/job.yaml" --quiet checkpoint.dir= data.weight=rating train.update=delta optimizer.kind=sgd
+refused 2 'not with steps that workers make' 'data.weight is set, but train.update: delta'
 no_leftovers
 done_testing

@@ -118,15 +118,17 @@ static double loss_in_double(const struct mf *mf, const struct mf_batch *batch)
         const float *u = batch->user + batch->user_pos[i] * mf->width;
         const float *v = batch->item + batch->item_pos[i] * mf->width;
         double z = mf->mean, y = batch->label[i];
+        double weight = batch->weight ? batch->weight[i] : 1;
 
         for (uint32_t j = 0; j < mf->dim; j++)
             z += (double)u[j] * v[j];
         if (mf->bias)
             z += (double)u[mf->dim] + v[mf->dim];
         if (mf->loss == LOSS_SQUARED)
-            sum += 0.5 * (y - z) * (y - z);
+            sum += weight * 0.5 * (y - z) * (y - z);
         else
-            sum -= y * log(1 / (1 + exp(-z))) + (1 - y) * log(1 - 1 / (1 + exp(-z)));
+            sum -= weight *
+                   (y * log(1 / (1 + exp(-z))) + (1 - y) * log(1 - 1 / (1 + exp(-z))));
     }
     return sum;
 }
@@ -137,7 +139,7 @@ static void test_by_hand(void **state)
     const float user[] = {1, 2, 0.5f}, item[] = {3, -1, 0.25f, 0, 0, 0};
     const float label[] = {4, 3};
     const struct mf mf = {.dim = 2, .width = 3, .bias = true, .mean = 3};
-    const struct mf_batch batch = {2, user_pos, item_pos, label, user, item};
+    const struct mf_batch batch = {2, user_pos, item_pos, label, user, item, NULL};
     float user_gradient[3] = {0}, item_gradient[6] = {0}, score[2];
     /* scores: 3 + 0.5 + 0.25 + 3 - 2 = 4.75 and 3 + 0.5 = 3.5; errors 0.75 and 0.5 */
     const float user_expected[] = {2.25f, -0.75f, 1.25f};
@@ -185,6 +187,42 @@ static void test_gradients_are_the_losses_slopes(void **state)
             check_finite_differences(&f, f.user, f.user_gradient, USERS * f.mf.width);
             check_finite_differences(&f, f.item, f.item_gradient, ITEMS * f.mf.width);
         }
+}
+
+/* An example of weight 2 counts as if it came twice, one of weight 0 not at all; and
+ * the gradients of weighted losses are their slopes, too. */
+static void test_weights_scale_losses_and_gradients(void **state)
+{
+    static const float weight[EXAMPLES] = {[0] = 2, [1] = 0, [2] = 1, [5] = 0.25F};
+    float twice[USERS * WIDTH_MAX] = {0}, items[ITEMS * WIDTH_MAX] = {0};
+    struct fixture f;
+    double sum, plain = 0;
+
+    (void)state;
+    for (int loss = LOSS_SQUARED; loss <= LOSS_LOGISTIC; loss++) {
+        fixture_init(&f, 9, true, loss);
+        f.batch.weight = weight;
+        sum = mf_forward_backward(&f.mf, &f.batch, f.user_gradient, f.item_gradient);
+        check_finite_differences(&f, f.user, f.user_gradient, USERS * f.mf.width);
+        check_finite_differences(&f, f.item, f.item_gradient, ITEMS * f.mf.width);
+        memset(twice, 0, sizeof twice);
+        memset(items, 0, sizeof items);
+        plain = 0;
+        f.batch.weight = NULL;
+        f.batch.n = 1;
+        for (uint32_t i = 0; i < EXAMPLES; i++) {
+            f.batch.user_pos = f.user_pos + i;
+            f.batch.item_pos = f.item_pos + i;
+            f.batch.label = f.label + i;
+            for (int k = 0; k < (int)(4 * weight[i]); k++)
+                plain += mf_forward_backward(&f.mf, &f.batch, twice, items) / 4;
+        }
+        assert_close(sum, plain, 1e-6);
+        for (uint32_t i = 0; i < USERS * f.mf.width; i++)
+            assert_close(f.user_gradient[i], twice[i] / 4, 1e-5);
+        for (uint32_t i = 0; i < ITEMS * f.mf.width; i++)
+            assert_close(f.item_gradient[i], items[i] / 4, 1e-5);
+    }
 }
 
 /* Every level, every remainder of the dimension by 16: the twin's bits. */
@@ -341,7 +379,7 @@ static void test_logistic_loss_far_out(void **state)
     const uint32_t pos[] = {0};
     const struct mf mf = {.dim = 1, .width = 1, .loss = LOSS_LOGISTIC};
     float user[] = {1}, item[1], label[1], score[1];
-    const struct mf_batch batch = {1, pos, pos, label, user, item};
+    const struct mf_batch batch = {1, pos, pos, label, user, item, NULL};
 
     (void)state;
     for (float z = -10000; z <= 10000; z += 20000)
@@ -463,6 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_gradients_are_the_losses_slopes),
+        cmocka_unit_test(test_weights_scale_losses_and_gradients),
         cmocka_unit_test(test_levels_give_the_same_bits),
         cmocka_unit_test(test_sgd_has_the_same_bits),
         cmocka_unit_test(test_scores_have_the_same_bits),

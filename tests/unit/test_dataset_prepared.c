@@ -180,6 +180,32 @@ static void test_a_saved_preparation_is_used_and_not_fitted(void **state)
     scratch_release(&scratch);
 }
 
+static void test_examples_have_weights(void **state)
+{
+    struct scratch scratch;
+    struct dataset dataset;
+    struct job *job;
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(scratch_text(&scratch, "log.tsv",
+                                "user\titem\trating\tw\n1\t2\t3\t1\n1\t3\t5\t0.5\n"
+                                "2\t3\t1\t0\n2\t2\t4\t2.5\n"));
+    set(job, "data.weight", "w");
+    load(&dataset, job, NULL);
+    assert_true(dataset.train.weight[1] == 0.5F && dataset.train.weight[2] == 0);
+    assert_true(fabs(dataset.facts.label_mean - (3 + 2.5 + 10) / 4) < 1e-12);
+    dataset_release(&dataset);
+    scratch_text(&scratch, "log.tsv", "user\titem\trating\tw\n1\t2\t3\t0\n");
+    assert_int_equal(dataset_load(&dataset, job, NULL, NULL, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "the weight 0"));
+    scratch_text(&scratch, "log.tsv", "user\titem\trating\tw\n1\t2\t3\t-1\n");
+    assert_int_equal(dataset_load(&dataset, job, NULL, NULL, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "example 1: column w: the weight is -1"));
+    free(job);
+    scratch_release(&scratch);
+}
+
 /* Numbers and made columns become keys of tables. */
 static void test_keys_may_be_made(void **state)
 {
@@ -215,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_preparations_never_see_the_test_part),
         cmocka_unit_test(test_a_saved_preparation_is_used_and_not_fitted),
         cmocka_unit_test(test_keys_may_be_made),
+        cmocka_unit_test(test_examples_have_weights),
     };
 
     return cmocka_run_group_tests_name("dataset_prepared", tests, NULL, NULL);

@@ -24,6 +24,7 @@ struct mf_batch {
     const uint32_t *user_pos, *item_pos; /* [n] */
     const float *label;                  /* [n]; not read when predicting */
     const float *user, *item;            /* [rows][width] */
+    const float *weight;                 /* [n], NULL = all 1; likewise */
 };
 
 /* Examples that a worker trains on by itself, one after another; rows are changed. They
@@ -45,7 +46,8 @@ struct mf_block {
 void mf_set_mean(struct mf *mf, double label_mean);
 
 /* Adds the gradients of the summed loss to user_gradient and item_gradient (same shapes
- * as user and item, zeroed by the caller) and returns the summed loss: squared: (label
+ * as user and item, zeroed by the caller) and returns the summed loss, each example's
+ * times its weight: squared: (label
  * - score)^2, its gradient taken of half of it; logistic: log loss. Equal input gives
  * the same bits on every processor level. */
 double mf_forward_backward(const struct mf *mf, const struct mf_batch *batch,

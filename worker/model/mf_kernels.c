@@ -63,6 +63,7 @@ static double forward_backward(const struct mf *mf, const struct mf_batch *batch
         size_t at_v = (size_t)batch->item_pos[i] * mf->width;
         const float *u = batch->user + at_u, *v = batch->item + at_v;
         float *to_u = user_gradient + at_u, *to_v = item_gradient + at_v;
+        double one;
         float e;
 
         if (i + AHEAD < batch->n) {
@@ -72,7 +73,12 @@ static double forward_backward(const struct mf *mf, const struct mf_batch *batch
             fetch(batch->user + next_u, user_gradient + next_u, mf->width);
             fetch(batch->item + next_v, item_gradient + next_v, mf->width);
         }
-        loss += loss_of(mf->loss, linear_score(mf, u, v), batch->label[i], &e);
+        one = loss_of(mf->loss, linear_score(mf, u, v), batch->label[i], &e);
+        if (batch->weight) {
+            one *= (double)batch->weight[i];
+            e *= batch->weight[i];
+        }
+        loss += one;
         add_scaled_pair(e, u, v, to_u, to_v, mf->dim);
         if (mf->bias) {
             to_u[mf->dim] += e;

@@ -41,22 +41,28 @@ void filling_digest(struct filling *filling, const uint64_t *key, uint32_t n,
 }
 
 /* Gives a part room for `room` examples. */
-static int part_resize(struct part *part, uint32_t key_columns, uint64_t room,
-                       struct err *err)
+static int part_resize(struct part *part, uint32_t key_columns, bool weighted,
+                       uint64_t room, struct err *err)
 {
     uint32_t *record = realloc(part->record, room * (key_columns + 1) * sizeof *record);
+    float *weight = NULL;
 
     if (record)
         part->record = record;
-    else
-        return err_set(err, ERR_MEMORY, "no memory for %llu examples",
-                       (unsigned long long)room);
-    return 0;
+    if (record && weighted)
+        weight = realloc(part->weight, room * sizeof *weight);
+    if (weight)
+        part->weight = weight;
+    if (record && (weight || !weighted))
+        return 0;
+    return err_set(err, ERR_MEMORY, "no memory for %llu examples",
+                   (unsigned long long)room);
 }
 
 int filling_add(struct filling *filling, enum split_part which, const uint64_t *key,
-                float label, struct err *err)
+                float label, float weight, struct err *err)
 {
+    bool weighted = filling->job->data.weight[0] != '\0';
     struct dataset *dataset = filling->dataset;
     struct part *part = part_of(dataset, which);
     uint32_t key_columns = dataset->key_columns;
@@ -65,7 +71,7 @@ int filling_add(struct filling *filling, enum split_part which, const uint64_t *
     int rc = 0;
 
     if (part->examples == *room) {
-        rc = part_resize(part, key_columns, *room ? 2 * *room : 4096, err);
+        rc = part_resize(part, key_columns, weighted, *room ? 2 * *room : 4096, err);
         if (rc)
             return rc;
         *room = *room ? 2 * *room : 4096;
@@ -74,10 +80,14 @@ int filling_add(struct filling *filling, enum split_part which, const uint64_t *
     for (uint32_t c = 0; rc == 0 && c < key_columns; c++)
         rc = dictionary_id(&dataset->column[c], key[c], &record[c], err);
     memcpy(&record[key_columns], &label, sizeof label);
+    if (weighted)
+        part->weight[part->examples] = weight;
     part->examples++;
     filling->number++;
-    if (which == SPLIT_TRAIN)
-        filling->label_sum += (double)label;
+    if (which == SPLIT_TRAIN) {
+        filling->label_sum += (double)label * (double)weight;
+        filling->weight_sum += (double)weight;
+    }
     return rc;
 }
 
@@ -86,7 +96,7 @@ static int trim(struct part *part, uint32_t key_columns, struct err *err)
 {
     if (part->examples == 0)
         return 0;
-    return part_resize(part, key_columns, part->examples, err);
+    return part_resize(part, key_columns, part->weight != NULL, part->examples, err);
 }
 
 static void set_facts(struct filling *filling)
@@ -99,7 +109,7 @@ static void set_facts(struct filling *filling)
                                ? dataset->validation.examples
                                : dataset->test.examples;
     facts->digest = XXH3_64bits_digest(filling->digest);
-    facts->label_mean = filling->label_sum / (double)dataset->train.examples;
+    facts->label_mean = filling->label_sum / filling->weight_sum;
 }
 
 int filling_end(struct filling *filling, int rc, struct err *err)
@@ -112,6 +122,8 @@ int filling_end(struct filling *filling, int rc, struct err *err)
                      "of them for the test",
                      (unsigned long long)filling->number,
                      (unsigned long long)dataset->test.examples);
+    if (rc == 0 && filling->weight_sum == 0)
+        rc = all_weightless(err);
     for (int p = 0; rc == 0 && p < 3; p++)
         rc = trim(part_of(dataset, (enum split_part)p), dataset->key_columns, err);
     for (uint32_t c = 0; c < dataset->key_columns; c++)
@@ -138,7 +150,7 @@ static int take(struct filling *filling, struct examples *examples,
     if (label_as_trained(filling->job, &label, err))
         return err_prefix(err, "%s, column %s", examples_where(examples),
                           filling->job->data.label);
-    return filling_add(filling, part, example->key, label, err);
+    return filling_add(filling, part, example->key, label, 1, err);
 }
 
 /* Reads the files of one setting, all of one part or (SPLIT_TRAIN) split at random. */
@@ -202,6 +214,7 @@ static int needs_all(const struct job *job, bool *all, struct err *err)
 
     for (int i = 0; i < job->data.columns; i++)
         *all |= job->data.column[i].from[0] && job->data.column[i].as != COLUMN_TITLE;
+    *all |= job->data.weight[0] != '\0';
     if (rc || *all) /* what comes from side tables is joined to whole blocks */
         return rc;
     rc = prepare_create(job, &schema, &prepare, err);
@@ -244,9 +257,10 @@ void dataset_release(struct dataset *dataset)
 {
     for (uint32_t c = 0; c < dataset->key_columns; c++)
         dictionary_release(&dataset->column[c]);
-    free(dataset->train.record);
-    free(dataset->validation.record);
-    free(dataset->test.record);
+    for (int p = 0; p < 3; p++) {
+        free(part_of(dataset, (enum split_part)p)->record);
+        free(part_of(dataset, (enum split_part)p)->weight);
+    }
     free(dataset->preparation);
     *dataset = (struct dataset){0};
 }

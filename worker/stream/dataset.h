@@ -16,6 +16,7 @@ struct part {
     /* One place in memory an example, because they are read in random order: its ids,
      * [key_columns], and the bits of its label. Owned; [examples][key_columns + 1] */
     uint32_t *record;
+    float *weight; /* [examples]; NULL = all 1. Owned */
 };
 
 struct dataset {

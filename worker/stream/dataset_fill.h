@@ -12,7 +12,7 @@ struct filling {
     struct dataset *dataset;
     uint64_t room[3];     /* of each part */
     uint64_t number;      /* of examples so far */
-    double label_sum;     /* of the training part */
+    double label_sum, weight_sum; /* of the training part; labels by weight */
     XXH3_state_t *digest; /* owned */
 };
 
@@ -23,7 +23,7 @@ void filling_digest(struct filling *filling, const uint64_t *key, uint32_t n,
                     float label);
 /* Adds an example with keys [key_columns]. -ERR_MEMORY. */
 int filling_add(struct filling *filling, enum split_part part, const uint64_t *key,
-                float label, struct err *err);
+                float label, float weight, struct err *err);
 /* Trims the parts and makes the facts, if rc is 0; else releases the data set. Returns
  * rc, or an error of its own. */
 int filling_end(struct filling *filling, int rc, struct err *err);

@@ -77,7 +77,7 @@ static int add_block(struct filling *filling, const struct block *raw,
     uint64_t key[JOB_COLUMNS_MAX];
 
     for (uint32_t i = 0; rc == 0 && i < ready->n; i++) {
-        float label = ready->column[label_place].number[i];
+        float label = ready->column[label_place].number[i], weight;
 
         digest_example(filling, raw, i);
         for (uint32_t k = 0; k < keys->keys; k++)
@@ -86,7 +86,13 @@ static int add_block(struct filling *filling, const struct block *raw,
             return err_prefix(err, "example %llu, column %s",
                               (unsigned long long)filling->number + 1,
                               filling->job->data.label);
-        rc = filling_add(filling, (enum split_part)part[i], key, label, err);
+        rc = weight_at(ready, i, &weight, err);
+        if (rc == 0)
+            rc = filling_add(filling, (enum split_part)part[i], key, label, weight,
+                             err);
+        else
+            rc = err_prefix(err, "example %llu",
+                            (unsigned long long)filling->number + 1);
     }
     return rc;
 }

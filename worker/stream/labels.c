@@ -21,3 +21,24 @@ int label_as_trained(const struct job *job, float *label, struct err *err)
 #endif
     return 0;
 }
+
+int weight_at(const struct block *block, uint32_t i, float *weight, struct err *err)
+{
+    int c = block->schema->weight;
+
+    *weight = 1;
+    if (c == SCHEMA_NONE)
+        return 0;
+    *weight = block->column[c].number[i];
+    if (*weight >= 0)
+        return 0;
+    return err_set(err, ERR_INPUT,
+                   "column %s: the weight is %g, expected a number from 0 on",
+                   block->schema->column[c].name, (double)*weight);
+}
+
+int all_weightless(struct err *err)
+{
+    return err_set(err, ERR_INPUT,
+                   "all examples to train on have the weight 0 (data.weight)");
+}

@@ -61,12 +61,12 @@ struct survey {
     const volatile bool *stop;
     struct prepare *prepare; /* owned, as what follows */
     struct source *source;
-    struct block block, ready; /* as they are read, as they are prepared */
-    uint8_t *keep;             /* [WALK_READ] */
-    bool fits;                 /* this look is for fitting */
-    uint64_t examples;         /* of data.train */
-    uint64_t scored;           /* of the part that is evaluated */
-    double label_sum;          /* of the training part */
+    struct block block, ready;    /* as they are read, as they are prepared */
+    uint8_t *keep;                /* [WALK_READ] */
+    bool fits;                    /* this look is for fitting */
+    uint64_t examples;            /* of data.train */
+    uint64_t scored;              /* of the part that is evaluated */
+    double label_sum, weight_sum; /* of the training part; labels by weight */
 };
 
 /* Adds up the labels of a block of the training part. */
@@ -75,13 +75,16 @@ static int take_labels(struct survey *s, const struct block *block, struct err *
     const float *labels = block->column[block->schema->label].number;
 
     for (uint32_t i = 0; i < block->n; i++) {
-        float label = labels[i];
+        float label = labels[i], weight;
 
         if (label_as_trained(s->job, &label, err))
             return err_prefix(err, "%s, column %s",
                               source_where(s->source, s->block.place[i]),
                               s->job->data.label);
-        s->label_sum += (double)label;
+        if (weight_at(block, i, &weight, err))
+            return err_prefix(err, "%s", source_where(s->source, block->place[i]));
+        s->label_sum += (double)label * (double)weight;
+        s->weight_sum += (double)weight;
     }
     s->streamed->facts.train_examples += block->n;
     return 0;
@@ -198,13 +201,15 @@ static int look_at_all(struct survey *s, const struct saved_preparation *saved,
             "data.train has no example to train on: %llu in its files, %llu of "
             "them for the test",
             (unsigned long long)s->examples, (unsigned long long)s->scored);
+    if (rc == 0 && s->weight_sum == 0)
+        rc = all_weightless(err);
     if (rc == 0)
         rc = look_at_others(s, err);
     if (rc)
         return rc;
     streamed->bad_rows = *source_bad_rows(s->source);
     facts->test_examples = s->scored;
-    facts->label_mean = s->label_sum / (double)facts->train_examples;
+    facts->label_mean = s->label_sum / s->weight_sum;
     facts->positions = streamed_end(streamed, s->job, SPLIT_TRAIN);
     facts->grain = (uint64_t)1 << WALK_GRAIN_BITS;
     for (int part = 0; part <= SPLIT_TEST; part++)
