@@ -235,7 +235,9 @@ static const struct setting rows[] = {
      .doc = "The column of the data whose keys the side table has rows for."},
     {"data.sides.*.id", SETTING_TEXT, AT_SIDE(id),
      .doc = "The side table's own column with that key. No key may be there twice; one "
-            "that is not there leaves its columns missing."},
+            "that is not there leaves its columns missing. A NumPy file (.npy), known by "
+            "its first bytes, has none: the number of a row is its key, and its one column "
+            "is a vector."},
 
     {"tables.*.dim", SETTING_INTEGER, AT_TABLE(dim), .min = 1, .max = 16384,
      .preset = "32",

@@ -235,10 +235,10 @@ static int check_vectors(const struct job *job, struct err *err)
 static int check_side_table(const struct job *job, const struct job_side *side,
                             struct err *err)
 {
-    if (!side->files[0] || !side->key[0] || !side->id[0])
+    if (!side->files[0] || !side->key[0])
         return err_set(err, ERR_INPUT,
-                       "data.sides.%s needs files, key (the column of the data that it "
-                       "joins) and id (its own column with that key)",
+                       "data.sides.%s needs files and key, the column of the data that "
+                       "it joins",
                        side->name);
     for (int i = 0; i < job->data.columns; i++) {
         const struct job_column *column = &job->data.column[i];

@@ -12,7 +12,6 @@
 #include "common/number.h"
 #include "common/textfile.h"
 #include "common/wording.h"
-#include "server/vectors_npy.h"
 
 enum { DIGEST_BYTES = 1 << 20 }; /* read at once */
 

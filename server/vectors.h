@@ -19,21 +19,12 @@
 #include <stdint.h>
 
 #include "common/job.h"
+#include "common/vectors_npy.h"
 
-/* Who takes vectors. */
-struct vectors_sink {
-    /* Is this key's vector wanted? Numbers of others are counted, but not read. */
-    bool (*wants)(void *context, uint64_t key);
-    /* Takes `n` numbers, all finite; valid during the call. 0, or the error that ends
-     * the reading. */
-    int (*take)(void *context, uint64_t key, const float *values, uint32_t n,
-                struct err *err);
-    void *context;
-};
-
-/* Reads the file; N is `dim` or `width`. -ERR_INPUT: not such a file, or damaged; a
- * line with another number of numbers, or with what is no finite number; a wanted key
- * that comes twice; fewer or more vectors than the file says. -ERR_MEMORY, -ERR_SYSTEM.
+/* Reads the file and gives its vectors to a sink; N is `dim` or `width`. -ERR_INPUT:
+ * not such a file, or damaged; a line with another number of numbers, or with what is
+ * no finite number; a wanted key that comes twice; fewer or more vectors than the file
+ * says. -ERR_MEMORY, -ERR_SYSTEM.
  */
 int vectors_read(const char *path, uint32_t dim, uint32_t width,
                  const struct vectors_sink *sink, struct err *err);

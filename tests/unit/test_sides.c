@@ -152,6 +152,53 @@ static void test_a_column_that_is_missing_is_said(void **state)
     scratch_release(&scratch);
 }
 
+/* Rows of a NumPy matrix by their number: embeddings of images, sounds, texts. */
+static void test_vectors_are_joined_by_row_number(void **state)
+{
+    static const char header[] =
+        "\x93NUMPY\x01\x00\x46\x00{'descr': '<f4', "
+        "'fortran_order': False, 'shape': (21, 2), }         \n";
+    unsigned char file[80 + 21 * 2 * sizeof(float)];
+    struct scratch scratch;
+    struct input *input;
+    struct block block;
+    struct job *job;
+    int image;
+
+    (void)state;
+    memset(file, ' ', sizeof file);
+    memcpy(file, header, sizeof header - 1);
+    file[8] = 70; /* bytes of the header behind it */
+    file[9] = 0;
+    file[79] = '\n';
+    for (int i = 0; i < 42; i++)
+        memcpy(file + 80 + (size_t)i * sizeof(float), &(float){(float)i},
+               sizeof(float));
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    scratch_write(&scratch, "images.npy", file, sizeof file);
+    set(job, "data.sides.images.files", scratch.path);
+    set(job, "data.sides.images.key", "film");
+    set(job, "data.columns.image.as", "vector");
+    set(job, "data.columns.image.dim", "2");
+    set(job, "data.columns.image.from", "images");
+    if (input_open(job, job->data.train, "data.train", COLUMNS_LABEL, &input, &err))
+        fail_msg("%s", err.text);
+    image = schema_find(input_schema(input), "image");
+    assert_int_equal(block_create(&block, input_schema(input), 16, &err), 0);
+    assert_int_equal(input_next(input, &block, &err), 1);
+    assert_true(block.column[image].number[0] == 40 &&
+                block.column[image].number[1] == 41);  /* film 20 */
+    assert_true(isnan(block.column[image].number[2])); /* film 99 */
+    assert_true(block.column[image].number[4] == 20);
+    block_release(&block);
+    input_close(input);
+    set(job, "data.columns.image.dim", "3");
+    check_refused(job, "images.npy", "vectors of 2 numbers");
+    free(job);
+    scratch_release(&scratch);
+}
+
 /* A key of a side table is the key of a row; without one there, a row of its own. */
 static void test_keys_of_side_tables_are_prepared(void **state)
 {
@@ -187,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_columns_are_joined_by_key),
         cmocka_unit_test(test_a_doubled_id_names_both_places),
         cmocka_unit_test(test_a_column_that_is_missing_is_said),
+        cmocka_unit_test(test_vectors_are_joined_by_row_number),
         cmocka_unit_test(test_keys_of_side_tables_are_prepared),
     };
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/vectors_npy.h"
 #include "worker/stream/columns.h"
 #include "worker/stream/dictionary.h"
 #include "worker/stream/filelist.h"
@@ -112,6 +113,14 @@ static int doubled(struct side *side, struct source *source,
 {
     char *where = malloc(2 * WHERE_MAX);
 
+    if (!source) { /* NumPy's files have no lines */
+        free(where);
+        return err_set(
+            err, ERR_INPUT,
+            "data.sides.%s has two files with a row %llu, expected each once",
+            side->from->name,
+            (unsigned long long)side->block[now->block].place[now->at]);
+    }
     if (!where)
         return err_set(err, ERR_MEMORY, "no memory for a sentence");
     find_row(side, source, list, now, where);
@@ -122,14 +131,14 @@ static int doubled(struct side *side, struct source *source,
     return -err->code;
 }
 
-/* Enters the rows of the last block by their ids. */
+/* Enters the rows of a block by their ids. */
 static int enter_rows(struct side *side, struct source *source,
-                      const struct filelist *list, struct err *err)
+                      const struct filelist *list, uint32_t b, struct err *err)
 {
-    const struct block *block = &side->block[side->blocks - 1];
+    const struct block *block = &side->block[b];
 
     for (uint32_t i = 0; i < block->n; i++) {
-        struct side_row row = {side->blocks - 1, i};
+        struct side_row row = {b, i};
         uint32_t before = side->ids.keys, id;
 
         if (before == side->rows_room) {
@@ -153,6 +162,65 @@ static int enter_rows(struct side *side, struct source *source,
     return 0;
 }
 
+/* --- vectors of NumPy ------------------------------------------------------------ */
+
+/* A file of them on its way into blocks. */
+struct vectors {
+    struct side *side;
+    const struct filelist *list;
+    uint32_t file;
+    uint64_t next; /* the row that comes next */
+};
+
+static bool wants_all(void *context, uint64_t key)
+{
+    (void)context;
+    (void)key;
+    return true;
+}
+
+static int take_vector(void *context, uint64_t key, const float *values, uint32_t n,
+                       struct err *err)
+{
+    struct vectors *v = context;
+    struct side *side = v->side;
+    struct block *block = side->blocks ? &side->block[side->blocks - 1] : NULL;
+    uint32_t i;
+
+    if (!block || block->n == block->capacity || v->next == 0) {
+        if (add_block(side, v->file, err))
+            return -err->code;
+        block = &side->block[side->blocks - 1];
+    }
+    i = block->n++;
+    block->column[0].key[i] = key;
+    block->place[i] = v->next++;
+    memcpy(block->column[1].number + (size_t)i * n, values, n * sizeof *values);
+    return 0;
+}
+
+/* The rows of a NumPy file: the number of one is its id. */
+static int read_vectors(struct side *side, const struct filelist *list, uint32_t file,
+                        struct err *err)
+{
+    struct vectors v = {.side = side, .list = list, .file = file};
+    const struct vectors_sink sink = {wants_all, take_vector, &v};
+    uint32_t dim = side->schema.column[1].dim, first = side->blocks;
+    int rc;
+
+    if (side->schema.columns != 2 || side->schema.column[1].kind != VALUE_VECTOR)
+        return err_set(err, ERR_INPUT,
+                       "%.400s is a NumPy file, so data.sides.%s has one column, which "
+                       "is a vector",
+                       list->path[file], side->from->name);
+    rc = vectors_read_npy(list->path[file], dim, dim, &sink, err);
+    for (uint32_t b = first; rc == 0 && b < side->blocks; b++)
+        rc = enter_rows(side, NULL, list, b, err);
+    return rc;
+}
+
+/* --- files ----------------------------------------------------------------------- */
+
 static int read_file(struct side *side, struct source *source,
                      const struct filelist *list, uint32_t file, struct err *err)
 {
@@ -165,7 +233,7 @@ static int read_file(struct side *side, struct source *source,
             rc = source_next(source, &side->block[side->blocks - 1], err);
         if (rc <= 0)
             break;
-        rc = enter_rows(side, source, list, err);
+        rc = enter_rows(side, source, list, side->blocks - 1, err);
     }
     return rc;
 }
@@ -183,8 +251,20 @@ static int read_side(struct side *side, const struct job *job, struct err *err)
              : err_set(err, ERR_MEMORY, "no memory for the job of a side table");
     if (rc == 0)
         rc = source_create(own, &side->schema, &source, err);
-    for (uint32_t f = 0; rc == 0 && f < list.files; f++)
-        rc = read_file(side, source, &list, f, err);
+    for (uint32_t f = 0; rc == 0 && f < list.files; f++) {
+        bool npy = false;
+
+        rc = vectors_are_npy(list.path[f], &npy, err);
+        if (rc == 0 && npy)
+            rc = read_vectors(side, &list, f, err);
+        else if (rc == 0 && !side->from->id[0])
+            rc = err_set(
+                err, ERR_INPUT,
+                "data.sides.%s.id is not set: it names the column with the keys",
+                side->from->name);
+        else if (rc == 0)
+            rc = read_file(side, source, &list, f, err);
+    }
     source_destroy(source);
     filelist_release(&list);
     free(own);

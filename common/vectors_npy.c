@@ -1,4 +1,4 @@
-#include "server/vectors_npy.h"
+#include "common/vectors_npy.h"
 
 #include <inttypes.h>
 #include <math.h>
