@@ -17,24 +17,28 @@ void gathered_release(struct gathered *gathered)
     *gathered = (struct gathered){0};
 }
 
-/* A new block at the end of the list. */
-static int add_block(struct gathered *gathered, struct err *err)
+/* A new block at the end of the list; NULL: -ERR_MEMORY. */
+static struct block *add_block(struct gathered *gathered, struct err *err)
 {
+    struct block *made;
+
     if (gathered->blocks == gathered->room) {
         uint32_t room = gathered->room ? 2 * gathered->room : BLOCKS_FIRST;
         struct block *larger = realloc(gathered->block, room * sizeof *larger);
 
-        if (!larger)
-            return err_set(err, ERR_MEMORY, "no memory for %llu examples",
-                           (unsigned long long)gathered->examples);
+        if (!larger) {
+            err_set(err, ERR_MEMORY, "no memory for %llu examples",
+                    (unsigned long long)gathered->examples);
+            return NULL;
+        }
         gathered->block = larger;
         gathered->room = room;
     }
-    if (block_create(&gathered->block[gathered->blocks], &gathered->schema,
-                     GATHER_EXAMPLES, err))
-        return -err->code;
+    made = &gathered->block[gathered->blocks];
+    if (block_create(made, &gathered->schema, GATHER_EXAMPLES, err))
+        return NULL;
     gathered->blocks++;
-    return 0;
+    return made;
 }
 
 static int read_blocks(struct gathered *gathered, struct input *input,
@@ -44,10 +48,9 @@ static int read_blocks(struct gathered *gathered, struct input *input,
     int rc;
 
     for (;;) {
-        rc = add_block(gathered, err);
-        if (rc)
-            return rc;
-        block = &gathered->block[gathered->blocks - 1];
+        block = add_block(gathered, err);
+        if (!block)
+            return -err->code;
         rc = input_next(input, block, err);
         if (rc <= 0)
             break;

@@ -76,7 +76,7 @@ static void put_varint(struct writer *w, uint64_t value)
 /* A difference, in which small ones of both signs are short. */
 static void put_change(struct writer *w, uint64_t change)
 {
-    put_varint(w, change << 1 ^ (uint64_t)((int64_t)change >> 63));
+    put_varint(w, change << 1 ^ (0 - (change >> 63)));
 }
 
 static void put_numbers(struct writer *w, const struct prepare_numbers *numbers)
