@@ -228,6 +228,35 @@ static void test_tastes_are_more_than_biases(void **state)
     assert_true(sqrt(left / cells) > 0.3);
 }
 
+/* Which items a user meets tells of its taste, too: how often it met each, compared
+ * with what popularity and activity alone would make of it (chi squared over its
+ * freedom, which is near 1 for a log without tastes). */
+static void test_users_meet_what_they_like(void **state)
+{
+    enum { FEW = 100 };
+    static double n[USERS][FEW], row[USERS], column[FEW];
+    struct generator_plan plan = plan_of(300000, USERS, FEW);
+    struct generator generator;
+    struct generated e;
+    double chi = 0, freedom = (USERS - 1) * (FEW - 1);
+
+    (void)state;
+    generator_init(&generator, &plan);
+    for (uint64_t i = 0; i < plan.examples; i++) {
+        generator_example(&generator, i, &e);
+        n[e.user - 1][e.item - 1]++;
+        row[e.user - 1]++;
+        column[e.item - 1]++;
+    }
+    for (int u = 0; u < USERS; u++)
+        for (int i = 0; i < FEW; i++) {
+            double expected = row[u] * column[i] / (double)plan.examples;
+
+            chi += (n[u][i] - expected) * (n[u][i] - expected) / (expected + 1e-9);
+        }
+    assert_true(chi / freedom > 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_blocks_are_the_examples),
         cmocka_unit_test(test_popularity_falls_as_zipf_says),
         cmocka_unit_test(test_tastes_are_more_than_biases),
+        cmocka_unit_test(test_users_meet_what_they_like),
     };
 
     return cmocka_run_group_tests_name("generator", tests, NULL, NULL);

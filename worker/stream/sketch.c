@@ -369,6 +369,45 @@ static int by_value(const void *a, const void *b)
     return one < two ? -1 : one > two;
 }
 
+/* Sorts in place: quicksort (Hoare 1962), then insertion for what is short. As qsort(),
+ * but without a call for each comparison. */
+static void sort_values(double *value, size_t n)
+{
+    while (n > 24) {
+        double pivot = value[n / 2];
+        size_t i = 0, j = n - 1;
+
+        for (;; i++, j--) {
+            while (value[i] < pivot)
+                i++;
+            while (value[j] > pivot)
+                j--;
+            if (i >= j)
+                break;
+            double other = value[i];
+            value[i] = value[j];
+            value[j] = other;
+        }
+        /* The shorter side by itself, so that calls are not nested deeply. */
+        if (i < n - i) {
+            sort_values(value, i);
+            value += i;
+            n -= i;
+        } else {
+            sort_values(value + i, n - i);
+            n = i;
+        }
+    }
+    for (size_t i = 1; i < n; i++) {
+        double moved = value[i];
+        size_t j = i;
+
+        for (; j > 0 && value[j - 1] > moved; j--)
+            value[j] = value[j - 1];
+        value[j] = moved;
+    }
+}
+
 /* Every second value of a level, in order, goes to the next one up; the coin says which
  * half. An odd one out stays. */
 static int compact(struct quantiles *quantiles, uint32_t level, struct err *err)
@@ -380,7 +419,7 @@ static int compact(struct quantiles *quantiles, uint32_t level, struct err *err)
     if (level_room(quantiles, level + 1, quantiles->level[level + 1].n + pairs, err))
         return -err->code;
     from = quantiles->level[level].value;
-    qsort(from, n, sizeof *from, by_value);
+    sort_values(from, n);
     to = quantiles->level[level + 1].n;
     for (uint32_t i = 0; i < pairs; i++)
         quantiles->level[level + 1].value[to++] = from[2 * i + coin];
