@@ -165,7 +165,7 @@ static void choose_outputs(struct house *h)
             if (!keep(h))
                 fail_msg("seed %d: a graph is too large", (int)h->seed);
         }
-        if (!is_read(h, i) || (can_learn && i > 3 && below(h, 6) == 0))
+        if (!is_read(h, i) || (can_learn && below(h, 6) == 0))
             h->output[h->outputs++] = h->name[i];
     }
 }

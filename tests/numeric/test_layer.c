@@ -459,18 +459,21 @@ static void softmax_has_the_same_bits(void **state)
 
 static void rows_by_their_places(void **state)
 {
-    const float value[] = {1, 2, 9, 3, 4, 9}, dy[] = {1, 10, 2, 20, 3, 30, 4, 40};
+    const float value[] = {1, 2, 9, 3, 4, 9};
+    const float dy[] = {1, 10, 2, 20, -1, 3, 30, 4, 40, -1};
     const uint32_t pos[] = {1, 0, LAYER_NO_ROW, 1};
     const struct layer_rows from = {value, pos, 3, 2};
-    const float wanted[] = {3, 4, 1, 2, 0, 0, 3, 4}, slopes[] = {3, 21, 5, 5, 50, 5};
+    const struct layer_spread spread = {2, 5};
+    const float wanted[] = {3, 4, 1, 2, 7, 0, 0, 3, 4, 7};
+    const float slopes[] = {3, 21, 5, 5, 50, 5};
 
     (void)state;
     for (enum cpu_level l = CPU_V2; l <= cpu_level(); l++) {
-        float y[8], dvalue[] = {1, 1, 5, 0, 0, 5};
+        float y[] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7}, dvalue[] = {1, 1, 5, 0, 0, 5};
 
-        layer_kernels(l)->rows_forward(from, 4, y);
+        layer_kernels(l)->rows_forward(from, 4, spread, y);
         assert_memory_equal(y, wanted, sizeof y);
-        layer_kernels(l)->rows_backward(from, dy, 4, dvalue);
+        layer_kernels(l)->rows_backward(from, dy, 4, spread, dvalue);
         assert_memory_equal(dvalue, slopes, sizeof slopes);
     }
 }

@@ -55,31 +55,45 @@ int node_compile_same(struct graph *graph, struct node *node, struct err *err)
 
 /* --- concat, stack, flatten ------------------------------------------------------ */
 
+/* Rows that nobody else reads are brought to where they will stand: no copies. */
+static void host_rows(struct graph *graph, struct node *node, uint32_t i,
+                      uint32_t place)
+{
+    struct node *rows = &graph->node[node->input[i]];
+
+    if (rows->layer.kind != LAYER_ROWS || rows->readers > 1 || rows->is_output)
+        return;
+    rows->host = (uint32_t)(node - graph->node);
+    rows->place = place;
+    if (node->born > node->input[i])
+        node->born = node->input[i];
+}
+
 static int compile_concat(struct graph *graph, struct node *node, struct err *err)
 {
     struct shape first = node_shape_in(graph, node, 0);
-    uint64_t width = 0;
 
+    node->shape.steps = first.steps;
     for (uint32_t i = 0; i < node->inputs; i++) {
         if (node_shape_in(graph, node, i).steps != first.steps)
             return misfit(graph, node, i, "equally many steps", err);
-        width += node_shape_in(graph, node, i).width;
+        host_rows(graph, node, i, node->shape.width);
+        node->shape.width += node_shape_in(graph, node, i).width;
     }
-    node->shape = (struct shape){first.steps, (uint32_t)width};
     return 0;
 }
 
 static int compile_stack(struct graph *graph, struct node *node, struct err *err)
 {
     struct shape first = node_shape_in(graph, node, 0);
-    uint64_t steps = 0;
 
+    node->shape.width = first.width;
     for (uint32_t i = 0; i < node->inputs; i++) {
         if (node_shape_in(graph, node, i).width != first.width)
             return misfit(graph, node, i, "one width", err);
-        steps += node_shape_in(graph, node, i).steps;
+        host_rows(graph, node, i, node_floats(node));
+        node->shape.steps += node_shape_in(graph, node, i).steps;
     }
-    node->shape = (struct shape){(uint32_t)steps, first.width};
     return 0;
 }
 
@@ -123,8 +137,9 @@ static void run_concat(const struct graph *graph, const struct node *node,
     for (uint32_t i = 0; i < node->inputs; i++) {
         uint32_t width = columns_in(graph, node, i);
 
-        graph->k->place(node_value_in(graph, node, batch, i), c.rows, width, y,
-                        c.stride);
+        if (node_source(graph, node, i)->host == NODE_NONE)
+            graph->k->place(node_value_in(graph, node, batch, i), c.rows, width, y,
+                            c.stride);
         y += width;
     }
 }

@@ -146,6 +146,8 @@ static void link_node(struct graph *graph, const struct plan *plan, uint32_t i)
         graph->node[node->input[j]].readers++;
     }
     node->root = graph->nodes;
+    node->born = graph->nodes;
+    node->host = NODE_NONE;
     node->tolerates = TOLERATES_ANYTHING;
     for (uint32_t j = 0; j < i; j++)
         node->inlet += is_input(plan->layer[j].kind);

@@ -91,23 +91,44 @@ static struct layer_rows rows_from(const struct node *node,
                                .dim = node->layer.width};
 }
 
+/* Rows that stand within a concat's or a stack's value and gradient, or alone. */
+static struct layer_spread spread_of(const struct graph *graph, const struct node *node,
+                                     const struct graph_batch *batch)
+{
+    const struct node *host;
+
+    if (node->host == NODE_NONE)
+        return (struct layer_spread){.group = node_batch_rows(node, batch)};
+    host = &graph->node[node->host];
+    if (host->layer.kind == LAYER_STACK)
+        return (struct layer_spread){node->shape.steps, node_floats(host)};
+    return (struct layer_spread){1, host->shape.width};
+}
+
 static void rows_forward(const struct graph *graph, const struct node *node,
                          const struct graph_batch *batch, bool training)
 {
     const struct graph_input *input = &batch->input[node->inlet];
+    float *y = node->host == NODE_NONE
+                   ? node_own_value(graph, node)
+                   : node_own_value(graph, &graph->node[node->host]) + node->place;
 
     (void)training;
     graph->k->rows_forward(rows_from(node, input), node_batch_rows(node, batch),
-                           node_own_value(graph, node));
+                           spread_of(graph, node, batch), y);
 }
 
 static void rows_backward(const struct graph *graph, const struct node *node,
                           const struct graph_batch *batch)
 {
     const struct graph_input *input = &batch->input[node->inlet];
+    const float *dy = node->host == NODE_NONE
+                          ? node_gradient(graph, node)
+                          : node_gradient(graph, &graph->node[node->host]) +
+                                node->place;
 
-    graph->k->rows_backward(rows_from(node, input), node_gradient(graph, node),
-                            node_batch_rows(node, batch),
+    graph->k->rows_backward(rows_from(node, input), dy, node_batch_rows(node, batch),
+                            spread_of(graph, node, batch),
                             input->gradient + node->layer.first);
 }
 

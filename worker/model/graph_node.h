@@ -32,6 +32,9 @@ struct node {
     uint32_t readers; /* inputs of other nodes that it is */
     enum tolerance tolerates;
     uint32_t last_use;  /* the last node that reads the value, by any view */
+    uint32_t host;      /* rows: within whose value they stand, or NODE_NONE */
+    uint32_t place;     /* and from which float of it on */
+    uint32_t born;      /* the first node that writes to the value; mostly itself */
     uint32_t inlet;     /* index into graph_batch.input */
     uint32_t parameter; /* its first one */
     uint32_t parameters;
@@ -96,7 +99,8 @@ static inline uint32_t node_batch_rows(const struct node *node,
     return batch->n * node->shape.steps;
 }
 
-/* The value, wherever it is, and its gradient; NULL: nobody wants it. */
+/* The value, wherever it is, and its gradient; NULL: nobody wants it, or it is within a
+ * host's. */
 static inline const float *node_value(const struct graph *graph,
                                       const struct node *node,
                                       const struct graph_batch *batch)
@@ -111,7 +115,8 @@ static inline float *node_gradient(const struct graph *graph, const struct node 
 {
     const struct node *root = &graph->node[node->root];
 
-    return root->learns ? graph->arena + root->gradient_at : NULL;
+    return root->learns && root->host == NODE_NONE ? graph->arena + root->gradient_at
+                                                   : NULL;
 }
 
 /* Where the node itself writes. */

@@ -54,15 +54,15 @@ static void add_node(const struct graph *graph, struct pieces *pieces, uint32_t 
     size_t floats = (size_t)node_floats(node) * graph->capacity;
     uint32_t back = backward_time(graph, i);
 
-    if (node->root != i || node->layer.kind == LAYER_NUMBERS)
+    if (node->root != i || node->layer.kind == LAYER_NUMBERS || node->host != NODE_NONE)
         return;
-    add_piece(pieces, floats, i, value_end(graph, i), &node->value_at);
+    add_piece(pieces, floats, node->born, value_end(graph, i), &node->value_at);
     add_piece(pieces, (size_t)node->scratch * graph->capacity + node->scratch_fixed, i,
               graph->training ? back : i, &node->scratch_at);
     if (graph->training && node->learns)
         add_piece(pieces, floats,
                   node->is_output ? graph->nodes : backward_time(graph, node->last_use),
-                  back, &node->gradient_at);
+                  backward_time(graph, node->born), &node->gradient_at);
 }
 
 /* The lowest place that is free of those of earlier pieces while this one is needed. */

@@ -302,23 +302,35 @@ static void add_placed(const float *restrict dy, uint32_t rows, uint32_t width,
 
 /* --- rows of tables -------------------------------------------------------------- */
 
-static void rows_forward(struct layer_rows from, uint32_t count, float *restrict y)
+static void rows_forward(struct layer_rows from, uint32_t count,
+                         struct layer_spread spread, float *restrict y)
 {
-    for (uint32_t i = 0; i < count; i++, y += from.dim) {
-        if (from.pos[i] == LAYER_NO_ROW)
-            memset(y, 0, from.dim * sizeof *y);
-        else
-            memcpy(y, from.value + (size_t)from.pos[i] * from.stride,
-                   from.dim * sizeof *y);
+    for (uint32_t first = 0; first < count; first += spread.group) {
+        float *to = y;
+
+        for (uint32_t i = first; i < first + spread.group; i++, to += from.dim) {
+            if (from.pos[i] == LAYER_NO_ROW)
+                memset(to, 0, from.dim * sizeof *y);
+            else
+                memcpy(to, from.value + (size_t)from.pos[i] * from.stride,
+                       from.dim * sizeof *y);
+        }
+        y += spread.stride;
     }
 }
 
 static void rows_backward(struct layer_rows from, const float *restrict dy,
-                          uint32_t count, float *restrict dvalue)
+                          uint32_t count, struct layer_spread spread,
+                          float *restrict dvalue)
 {
-    for (uint32_t i = 0; i < count; i++, dy += from.dim)
-        if (from.pos[i] != LAYER_NO_ROW)
-            add(dy, from.dim, dvalue + (size_t)from.pos[i] * from.stride);
+    for (uint32_t first = 0; first < count; first += spread.group) {
+        const float *at = dy;
+
+        for (uint32_t i = first; i < first + spread.group; i++, at += from.dim)
+            if (from.pos[i] != LAYER_NO_ROW)
+                add(at, from.dim, dvalue + (size_t)from.pos[i] * from.stride);
+        dy += spread.stride;
+    }
 }
 
 /* What the weights of keys first..end are multiplied with. */

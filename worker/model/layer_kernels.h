@@ -37,6 +37,12 @@ struct layer_rows {
     uint32_t dim;        /* floats of a row that are used */
 };
 
+/* Where rows stand beside other things: `group` of them one after another, and the next
+ * group `stride` floats behind. */
+struct layer_spread {
+    uint32_t group, stride;
+};
+
 struct layer_kernels {
     /* y = f(y). */
     void (*activate)(enum activation kind, float slope, uint32_t rows, uint32_t width,
@@ -64,10 +70,12 @@ struct layer_kernels {
     void (*add_placed)(const float *dy, uint32_t rows, uint32_t width, uint32_t stride,
                        float *dx);
 
-    /* y[count][dim] = the rows at pos[count]; dvalue has the table rows' shape. */
-    void (*rows_forward)(struct layer_rows from, uint32_t count, float *y);
+    /* y = the rows at pos[count], spread out: count is a multiple of the group. dvalue
+     * has the table rows' shape. */
+    void (*rows_forward)(struct layer_rows from, uint32_t count,
+                         struct layer_spread spread, float *y);
     void (*rows_backward)(struct layer_rows from, const float *dy, uint32_t count,
-                          float *dvalue);
+                          struct layer_spread spread, float *dvalue);
     /* y[n][dim]: example i has the keys offset[i] .. offset[i+1] of pos and weight: the
      * sum of weight * row, with `mean` over the sum of weights (zeros where that is
      * 0). */
