@@ -1,5 +1,6 @@
 /* Reading the data. It may last, so it has a thread of its own: this one hears
  * meanwhile when the job ends. */
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -19,7 +20,33 @@ struct loading {
     int done_fd; /* readable: it is over */
 };
 
-/* The preparation of the checkpoint that the run begins from; none there is for
+/* The run's preparation as worker 0 has left it in the directory of checkpoints. */
+static bool find_kept(const char *dir, char *path, size_t size)
+{
+    DIR *stream = dir && dir[0] ? opendir(dir) : NULL;
+    struct dirent *entry;
+    bool found = false;
+
+    while (stream && (entry = readdir(stream))) {
+        char name[PREPARATION_NAME_MAX];
+        unsigned long long digest;
+
+        if (sscanf(entry->d_name, "preparation-%llx", &digest) != 1)
+            continue;
+        preparation_name(digest, name);
+        if (strcmp(name, entry->d_name) != 0)
+            continue;
+        found = true;
+        snprintf(path, size, "%s/%s", dir, name);
+    }
+    if (stream)
+        closedir(stream);
+    return found;
+}
+
+/* The preparation of the checkpoint that the run begins from. A process that is started
+ * again may find that checkpoint gone, for newer ones: they have the same preparation,
+ * which is then the only one in their directory. None there is for
  * data_load() to judge. *text is the caller's to free. */
 static int read_saved(const struct shared_data *shared, char **text,
                       struct saved_preparation *saved, struct err *err)
@@ -30,7 +57,9 @@ static int read_saved(const struct shared_data *shared, char **text,
     *text = NULL;
     *saved = (struct saved_preparation){0};
     snprintf(path, sizeof path, "%s/preparation", shared->restore);
-    if (access(path, F_OK) != 0 && errno == ENOENT)
+    if (access(path, F_OK) != 0 && errno == ENOENT &&
+        (access(shared->restore, F_OK) == 0 ||
+         !find_kept(shared->keep_in, path, sizeof path)))
         return 0;
     rc = file_read_all(path, PREPARE_BYTES_MAX, text, &saved->size, err);
     saved->bytes = (const unsigned char *)*text;

@@ -175,6 +175,25 @@ ended 0 'two workers fit the same'
 is "$(md5sum < "$T"/again/checkpoint-0000000001/preparation)" "$(md5sum < "$newest/preparation")" \
     'as one process does'
 
+# A worker that is started again when the checkpoint that its run began from has made way.
+began=$(ls -d "$T"/again/checkpoint-* | tail -1)
+gone() { [ ! -e "$began" ]; }
+child() { ours "^rowhouse child [0-9]+ worker 0" | head -n 1; }
+another() { [ -n "$(child)" ] && [ "$(child)" != "$victim" ]; }
+mpi 2 train "$T/job.yaml" --resume --quiet checkpoint.dir="$T/again" checkpoint.keep=1 train.epochs=100000 \
+    checkpoint.every='20 epochs'
+start -t 90 "${mpi[@]}"
+wait_for 30 gone
+victim=$(child)
+kill -KILL "$victim"
+wait_for 20 another
+now=$(ls -d "$T"/again/checkpoint-* | tail -1)
+later() { [ "$(ls -d "$T"/again/checkpoint-* | tail -1)" != "$now" ]; }
+wait_for 30 later
+kill -INT "$job"
+finish
+ended 130 'it takes the preparation from those that followed' 'signal 9'
+
 printf X | dd of="$newest/preparation" bs=1 seek=40 conv=notrunc status=none
 run "$ROWHOUSE" verify "$T/run"
 ended 1 'a flipped byte is found' 'preparation is damaged'
