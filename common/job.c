@@ -34,7 +34,8 @@ static const struct setting rows[] = {
     {"data.train", SETTING_LIST, AT(data.train), .unit = "files or globs",
      .may_change = true,
      .doc = "What to train on: files, globs, folders (the files in them), named pipes, or - "
-            "for standard input; plain or compressed (gzip, Zstandard, LZ4)."},
+            "for standard input; plain or compressed (gzip, Zstandard, LZ4). Pipes are read "
+            "once, as they come, and must be plain, unless data.in_memory is true."},
     {"data.test", SETTING_LIST, AT(data.test), .unit = "files or globs",
      .may_change = true,
      .doc = "What to test on. If empty, the share that data.split.test holds out."},
@@ -42,6 +43,13 @@ static const struct setting rows[] = {
      .may_change = true,
      .doc = "What to validate on. If empty, the share that data.split.validation holds "
             "out."},
+    {"data.spool", SETTING_PATH, AT(data.spool), .may_change = true,
+     .doc = "A folder for what was read of pipes and followed files and is not trained "
+            "yet. If empty, spool in checkpoint.dir; without that, a temporary one."},
+    {"data.spool_max", SETTING_BYTES, AT(data.spool_max), .min = 16777216,
+     .max = 70368744177664.0, .preset = "1 GiB", .may_change = true,
+     .doc = "The most bytes in it. When it is full, reading waits for the training, and "
+            "so do writers of pipes."},
     {"data.format", SETTING_CHOICE, AT(data.format),
      .choices = "tsv|csv|packed|libsvm|libffm|libfm|criteo|jsonl|sequence|ncf",
      .preset = "tsv",
@@ -305,6 +313,11 @@ static const struct setting rows[] = {
      .preset = "10", .may_change = true,
      .doc = "Passes over the training examples in all, those before a --resume "
             "included."},
+    {"train.follow", SETTING_BOOLEAN, AT(train.follow), .preset = "false",
+     .may_change = true,
+     .doc = "Whether the files of data.train grow: they are followed, also when they are "
+            "rotated, and training goes on until it is interrupted. Needs one epoch, "
+            "and async or ssp. Globs must not match what rotated files are called."},
     {"train.batch", SETTING_INTEGER, AT(train.batch), .min = 1, .max = 1048576,
      .preset = "4096", .unit = "examples",
      .doc = "Examples whose gradients are computed and sent together."},

@@ -192,8 +192,10 @@ struct job_side {
 struct job {
     char name[JOB_NAME_MAX];
     struct {
-        char train[JOB_LIST_MAX]; /* files or globs */
-        char test[JOB_LIST_MAX];  /* "" = from the split */
+        char train[JOB_LIST_MAX];   /* files or globs */
+        char test[JOB_LIST_MAX];    /* "" = from the split */
+        char spool[JOB_PATH_MAX];   /* folder for streams; "" = choose */
+        int64_t spool_max;          /* bytes in it that are not trained yet */
         char validation[JOB_LIST_MAX];
         int format;                 /* enum data_format */
         char delimiter[32];         /* with escapes; "" = by the format */
@@ -234,6 +236,7 @@ struct job {
     struct job_optimizer optimizer;
     struct {
         int64_t epochs;
+        bool follow; /* files of data.train grow, and are rotated */
         int64_t batch;
         int consistency; /* enum consistency_kind */
         int update;      /* enum update_kind */

@@ -116,6 +116,7 @@ static int lead_and_serve(struct child *child)
                                            .memory = child->memory,
                                            .incarnation = plan->incarnation,
                                            .listen_fd = plan->control_fd,
+                                           .pipe = plan->pipe,
                                            .interrupt_fd = interrupt_fd});
     if (child->memory->state.stage != STAGE_END)
         _exit(status); /* it never led: the server would wait for its deadline */
@@ -133,7 +134,8 @@ static int work(struct child *child, struct err *err)
                                  .index = plan->index,
                                  .incarnation = plan->incarnation,
                                  .outbox = child->outbox,
-                                 .shared = &child->shared};
+                                 .shared = &child->shared,
+                                 .streams = run_streams(&plan->request)};
     int exit_status = 1;
 
     pthread_mutex_init(&child->shared.lock, NULL);

@@ -14,6 +14,7 @@
 #include "common/progress.h"
 #include "launch/report.h"
 #include "launch/run.h"
+#include "launch/streams.h"
 
 /* OpenBLAS has started threads before main() began, which do not block these signals:
  * whichever gets one hands it on to the first thread, where it waits to be read. */
@@ -41,6 +42,18 @@ int run_interrupt_fd(void)
         if (sigaction(signals[i], &action, NULL))
             return -1;
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+void run_settle_streams(struct run_request *request)
+{
+    if (request->spool[0] || request->test_only)
+        request->job.data.in_memory = DATA_NO;
+}
+
+struct data_streams run_streams(const struct run_request *request)
+{
+    return (struct data_streams){.spool = request->spool[0] ? request->spool : NULL,
+                                 .test_only = request->test_only};
 }
 
 /* What the callbacks of lead() work with. */
@@ -187,6 +200,7 @@ int run_conduct(const struct conduct *conduct)
     const struct run_request *request = conduct->request;
     struct lead_setup *setup = calloc(1, sizeof *setup);
     struct run_view *view = calloc(1, sizeof *view);
+    struct streams *streams = NULL;
     struct manifest *manifest = NULL;
     struct showing showing = {.conduct = conduct};
     struct err err;
@@ -201,7 +215,10 @@ int run_conduct(const struct conduct *conduct)
         log_error("no memory to lead the run");
         goto done;
     }
-    if (read_manifest(conduct, &manifest, &err)) {
+    if (read_manifest(conduct, &manifest, &err) ||
+        (request->spool[0] &&
+         streams_create(request, conduct->pipe, conduct->incarnation > 0, &streams,
+                        &err))) {
         log_error("%s", err.text);
         status = err_exit_status(err.code);
         goto done;
@@ -220,6 +237,12 @@ int run_conduct(const struct conduct *conduct)
     setup->remove_old = request->remove_old;
     setup->listen_fd = conduct->listen_fd;
     setup->interrupt_fd = conduct->interrupt_fd;
+    if (request->spool[0]) {
+        setup->plan.grows = true;
+        setup->grow = streams_grow;
+        setup->secure = streams_secure;
+        setup->data = streams;
+    }
     setup->progress = show_progress;
     setup->epoch_done = show_epoch;
     setup->context = &showing;
@@ -234,6 +257,7 @@ int run_conduct(const struct conduct *conduct)
                     (double)(clock_ms() - conduct->memory->state.started_ms) / 1000,
                     conduct->one_process ? clock_cpu_seconds() : 0);
 done:
+    streams_destroy(streams);
     if (manifest)
         manifest_release(manifest);
     free(manifest);

@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "launch/run.h"
+#include "launch/streams.h"
 #include "server/core.h"
 #include "server/server.h"
 #include "worker/worker.h"
@@ -109,7 +110,8 @@ static int set_up_member(struct local *local, uint32_t i, struct err *err)
                                           .net = local->net,
                                           .pool = local->pool,
                                           .index = i - local->roster.servers,
-                                          .shared = &local->shared};
+                                          .shared = &local->shared,
+                                          .streams = run_streams(local->request)};
         return outbox_open(m->outbox_memory, m->outbox_bytes, &m->worker.outbox, err);
     }
     m->server = (struct server_setup){.job = job,
@@ -186,6 +188,7 @@ int run_local(const struct run_request *request)
     interrupt_fd = run_interrupt_fd();
     if (start(local, &err)) {
         log_error("%s", err.text);
+        streams_clean_up(request, 1);
         _exit(err_exit_status(err.code)); /* threads may be waiting for a leader */
     }
     status = run_conduct(&(struct conduct){.request = request,
@@ -195,9 +198,12 @@ int run_local(const struct run_request *request)
                                            .listen_fd = -1,
                                            .interrupt_fd = interrupt_fd,
                                            .one_process = true});
-    if (local->memory->state.stage != STAGE_END)
+    if (local->memory->state.stage != STAGE_END) {
+        streams_clean_up(request, status);
         _exit(status); /* it never led: the members would wait for their deadline */
+    }
     release(local);
+    streams_clean_up(request, status);
     if (interrupt_fd >= 0)
         close(interrupt_fd);
     return status;

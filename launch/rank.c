@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "launch/bootstrap.h"
 #include "launch/network.h"
+#include "launch/streams.h"
 #include "launch/supervise.h"
 #include "server/core.h"
 #include "worker/worker.h"
@@ -28,6 +29,8 @@ struct card {
     uint64_t token;
     char restore[1024];
     uint64_t checkpoint_last;
+    char spool[1024];
+    bool test_only;
 };
 
 struct rank {
@@ -102,16 +105,29 @@ static bool is_server(const struct rank *rank)
     return rank->mpi.rank < rank->request->job.cluster.servers;
 }
 
-/* A file that only a shared directory shows to the other hosts. */
-static void probe_path(const struct rank *rank, uint64_t token, char *path, size_t size)
+/* Folders that several hosts must share, "" = there is none. */
+enum { SHARED_CHECKPOINTS, SHARED_SPOOL, SHARED };
+
+static const char *shared_folder(const struct rank *rank, int which)
 {
-    snprintf(path, size, "%s/.rowhouse-%016llx", rank->request->job.checkpoint.dir,
+    if (rank->one_host)
+        return "";
+    return which == SHARED_SPOOL ? rank->request->spool
+                                 : rank->request->job.checkpoint.dir;
+}
+
+/* A file that only a shared directory shows to the other hosts. */
+static void probe_path(const struct rank *rank, uint64_t token, int which, char *path,
+                       size_t size)
+{
+    snprintf(path, size, "%s/.rowhouse-%016llx", shared_folder(rank, which),
              (unsigned long long)token);
 }
 
 static bool probes(const struct rank *rank)
 {
-    return !rank->one_host && rank->request->job.checkpoint.dir[0];
+    return shared_folder(rank, SHARED_CHECKPOINTS)[0] ||
+           shared_folder(rank, SHARED_SPOOL)[0];
 }
 
 static int make_memory(const char *name, uint64_t size, int32_t *fd, struct err *err)
@@ -140,22 +156,38 @@ static int make_memories(struct rank *rank, struct err *err)
                        &plan->memory_fd, err);
 }
 
+static int leave_probes(const struct rank *rank, struct err *err)
+{
+    char path[JOB_PATH_MAX + 64];
+
+    for (int i = 0; i < SHARED; i++) {
+        if (!shared_folder(rank, i)[0])
+            continue;
+        probe_path(rank, rank->mine.token, i, path, sizeof path);
+        if (file_make_dirs(shared_folder(rank, i), err) ||
+            file_write_atomic(path, "", 0, err))
+            return -err->code;
+    }
+    return 0;
+}
+
 static int make_card(struct rank *rank, struct err *err)
 {
     struct card *mine = &rank->mine;
     struct plan *plan = rank->plan;
-    char address[64], path[JOB_PATH_MAX + 64];
+    char address[64];
 
+    for (int i = 0; i < STREAMS_MAX; i++)
+        plan->pipe[i] = -1;
     if (rank->mpi.rank == 0) {
         if (getrandom(&mine->token, sizeof mine->token, 0) != sizeof mine->token)
             return err_system(err, "no random numbers");
         memcpy(mine->restore, rank->request->restore, sizeof mine->restore);
         mine->checkpoint_last = rank->request->checkpoint_last;
-    }
-    if (rank->mpi.rank == 0 && probes(rank)) {
-        probe_path(rank, mine->token, path, sizeof path);
-        if (file_make_dirs(rank->request->job.checkpoint.dir, err) ||
-            file_write_atomic(path, "", 0, err))
+        memcpy(mine->spool, rank->request->spool, sizeof mine->spool);
+        mine->test_only = rank->request->test_only;
+        if (leave_probes(rank, err) ||
+            streams_open_pipes(rank->request, plan->pipe, err))
             return -err->code;
     }
     if (network_choose(rank->request->job.cluster.network, rank->one_host, address,
@@ -177,23 +209,28 @@ static int second_round(struct rank *rank, struct err *err)
         return -err->code;
     memcpy(rank->request->restore, rank->all[0].restore, sizeof rank->request->restore);
     rank->request->checkpoint_last = rank->all[0].checkpoint_last;
+    memcpy(rank->request->spool, rank->all[0].spool, sizeof rank->request->spool);
+    rank->request->test_only = rank->all[0].test_only;
+    run_settle_streams(rank->request);
     return 0;
 }
 
-/* Several hosts: is the checkpoint directory one and the same? */
+/* Several hosts: are the folders one and the same everywhere? */
 static int third_round(struct rank *rank, struct err *err)
 {
     char path[JOB_PATH_MAX + 64];
 
     if (!probes(rank))
         return 0;
-    probe_path(rank, rank->all[0].token, path, sizeof path);
-    if (access(path, F_OK))
-        err_set(
-            &rank->mine.err, ERR_INPUT,
-            "checkpoint.dir %s is not the directory that rank 0 sees; several hosts "
-            "need a shared one",
-            rank->request->job.checkpoint.dir);
+    for (int i = 0; i < SHARED; i++) {
+        probe_path(rank, rank->all[0].token, i, path, sizeof path);
+        if (shared_folder(rank, i)[0] && access(path, F_OK))
+            err_set(&rank->mine.err, ERR_INPUT,
+                    "%s %s is not the directory that rank 0 sees; several hosts need "
+                    "a shared one",
+                    i == SHARED_SPOOL ? "data.spool" : "checkpoint.dir",
+                    shared_folder(rank, i));
+    }
     return round_of_cards(rank, err);
 }
 
@@ -201,10 +238,13 @@ static void remove_probe(const struct rank *rank)
 {
     char path[JOB_PATH_MAX + 64];
 
-    if (rank->mpi.rank != 0 || !rank->mine.token || !probes(rank))
+    if (rank->mpi.rank != 0 || !rank->mine.token)
         return;
-    probe_path(rank, rank->mine.token, path, sizeof path);
-    unlink(path);
+    for (int i = 0; i < SHARED; i++) {
+        probe_path(rank, rank->mine.token, i, path, sizeof path);
+        if (shared_folder(rank, i)[0])
+            unlink(path);
+    }
 }
 
 static void fill_roster(struct rank *rank)
@@ -303,6 +343,8 @@ int run_rank(const struct run_request *request, const struct err *prepared)
         _exit(1); /* MPI_Finalize would wait for the one that is missing */
     bootstrap_end(&rank->mpi);
     status = rc ? err_exit_status(err.code) : supervise(rank->plan);
+    if (rank->mpi.rank == 0)
+        streams_clean_up(rank->request, status);
     status = leave_status(rank, status);
     free(rank->plan);
     free(rank->all);

@@ -6,6 +6,7 @@
 #include "common/job.h"
 #include "common/net/roster.h"
 #include "server/lead.h"
+#include "worker/stream/data.h"
 
 /* What to do. Plain data: it goes to child processes as it is. */
 struct run_request {
@@ -17,7 +18,16 @@ struct run_request {
     char restore[1024];       /* checkpoint to start from, or "" */
     uint64_t checkpoint_last; /* highest checkpoint number in checkpoint.dir */
     char report[1024];        /* JSON report, or "" */
+    char spool[1024];         /* data.train is streams: their spool's folder; or "" */
+    bool spool_temporary;
+    bool test_only; /* data.train is streams, and nothing of them is trained */
 };
+
+/* Where data.train is streams, data.in_memory is false from here on: so says also what
+ * is saved with checkpoints. */
+void run_settle_streams(struct run_request *request);
+/* What workers are to know of streams; borrows from the request. */
+struct data_streams run_streams(const struct run_request *request);
 
 /* Runs with cluster.servers and cluster.workers as threads. Returns the exit status;
  * everything that there is to say has been said. */
@@ -43,6 +53,7 @@ struct conduct {
     struct coordinator_memory *memory;
     uint32_t incarnation;
     int listen_fd, interrupt_fd;
+    const int32_t *pipe; /* [STREAMS_MAX], as of streams_open_pipes(); or NULL */
     bool one_process;
 };
 int run_conduct(const struct conduct *conduct);

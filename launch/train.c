@@ -10,6 +10,7 @@
 #include "launch/bootstrap.h"
 #include "launch/command.h"
 #include "launch/run.h"
+#include "launch/streams.h"
 #include "server/checkpoint.h"
 #include "server/vectors.h"
 #include "worker/model/blas.h"
@@ -85,6 +86,18 @@ static int check_writable(const char *dir, struct err *err)
     }
 }
 
+/* There is no checkpoint to resume from. But what was read of streams since the run
+ * began is all there, if it came to none. */
+static int begin_with_streams(struct run_request *request, struct err *err)
+{
+    if (!streams_left(&request->job))
+        return err_prefix(err, "--resume");
+    log_info("there is no checkpoint yet: begins anew, with all that was read");
+    request->restore[0] = '\0';
+    *err = (struct err){0};
+    return 0;
+}
+
 /* What the directory of checkpoints says to --resume, --fresh or neither. */
 static int prepare_checkpoints(const struct arguments *arguments,
                                struct run_request *request, struct err *err)
@@ -101,7 +114,7 @@ static int prepare_checkpoints(const struct arguments *arguments,
     request->remove_old = arguments->fresh;
     if (arguments->resume) {
         if (checkpoint_find(dir, request->restore, sizeof request->restore, err))
-            return err_prefix(err, "--resume");
+            return begin_with_streams(request, err);
         if (use_settings(request->restore, &request->job, true, err))
             return -err->code;
     }
@@ -145,14 +158,26 @@ static int prepare_report(const struct arguments *arguments,
     return 0;
 }
 
+/* The first rank tells the others. */
+static int prepare_streams(const struct arguments *arguments,
+                           struct run_request *request, struct err *err)
+{
+    int rank;
+
+    if (bootstrap_launched(&rank) && rank > 0)
+        return 0;
+    return streams_prepare(request, arguments->resume, err);
+}
+
 static int prepare_train(const struct arguments *arguments, struct run_request *request,
                          struct err *err)
 {
     if (vectors_pin(&request->job, err) ||
         prepare_checkpoints(arguments, request, err) ||
-        data_decide(&request->job, err))
+        prepare_report(arguments, request, err) ||
+        prepare_streams(arguments, request, err))
         return -err->code;
-    return prepare_report(arguments, request, err);
+    return data_decide(&request->job, err);
 }
 
 static int prepare_evaluate(const struct arguments *arguments,
@@ -166,7 +191,8 @@ static int prepare_evaluate(const struct arguments *arguments,
         return err_set(err, ERR_INPUT,
                        "evaluate needs a checkpoint: --checkpoint or checkpoint.dir");
     if (checkpoint_find(from, request->restore, sizeof request->restore, err) ||
-        use_settings(request->restore, &request->job, false, err))
+        use_settings(request->restore, &request->job, false, err) ||
+        prepare_streams(arguments, request, err))
         return -err->code;
     return prepare_report(arguments, request, err);
 }
@@ -199,6 +225,7 @@ static int run(const struct arguments *arguments, prepare_fn *prepare)
         status = err_exit_status(err.code);
     } else {
         blas_init();
+        run_settle_streams(request);
         status = run_local(request);
     }
     free(request);

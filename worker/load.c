@@ -15,7 +15,7 @@ enum { WAIT_MS = 100 };
 
 struct loading {
     struct shared_data *shared;
-    const struct job *job;
+    const struct worker_setup *setup;
     bool stop;   /* atomic */
     int done_fd; /* readable: it is over */
 };
@@ -76,8 +76,8 @@ static void load_data(struct loading *loading)
     shared->err.code = 0;
     if (restores && read_saved(shared, &text, &saved, &shared->err))
         return;
-    if (data_load(&shared->data, loading->job, restores ? &saved : NULL, &loading->stop,
-                  &shared->err) == 0)
+    if (data_load(&shared->data, loading->setup->job, &loading->setup->streams,
+                  restores ? &saved : NULL, &loading->stop, &shared->err) == 0)
         shared->err.code = 0; /* rows that were left out had sentences, too */
     free(text);
 }
@@ -120,7 +120,7 @@ static int wait_for_data(struct worker *worker, struct loading *loading,
 static int read_shared(struct worker *worker, struct err *err)
 {
     struct loading loading = {.shared = worker->setup->shared,
-                              .job = worker->setup->job,
+                              .setup = worker->setup,
                               .done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     pthread_t thread;
     int rc;

@@ -216,12 +216,14 @@ static int check_ranges(const struct worker *worker, const struct order *order,
                         struct err *err)
 {
     for (uint32_t i = 0; i < order->ranges; i++)
-        if (order->range[i].end > lease_positions(&worker->data->facts))
+        if (order->range[i].end >
+            data_end(worker->data, worker->setup->job, SPLIT_TRAIN))
             return err_set(err, ERR_PEER,
                            "worker %u was ordered to train up to position %llu of %llu",
                            worker->setup->index,
                            (unsigned long long)order->range[i].end,
-                           (unsigned long long)lease_positions(&worker->data->facts));
+                           (unsigned long long)data_end(
+                               worker->data, worker->setup->job, SPLIT_TRAIN));
     return 0;
 }
 

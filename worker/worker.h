@@ -29,6 +29,7 @@ struct worker_setup {
     uint32_t index, incarnation;
     struct outbox *outbox; /* outlives net: frames on their way hold its buffers */
     struct shared_data *shared;
+    struct data_streams streams; /* what it names is borrowed */
 };
 
 /* The bytes of memory that the outbox of a worker needs, in a job with so many servers

@@ -434,6 +434,17 @@ static void limits_of_the_cache(void **state)
                      "number from 1 to 1000");
 }
 
+static void limits_of_streams(void **state)
+{
+    struct fixture *f = *state;
+
+    refuses_override(f, "data.spool_max=16777215",
+                     "command line: data.spool_max is '16777215', expected a size such "
+                     "as 512 MiB, from 16 MiB to 64 TiB");
+    refuses_override(f, "train.follow=maybe",
+                     "command line: train.follow is 'maybe', expected true or false");
+}
+
 static void overrides_come_last(void **state)
 {
     struct fixture *f = *state;
@@ -625,6 +636,9 @@ static void some_settings_may_change_on_resume(void **state)
                                             "checkpoint.every=0",
                                             "checkpoint.keep=9",
                                             "data.train=else.tsv",
+                                            "data.spool=elsewhere",
+                                            "data.spool_max=64 MiB",
+                                            "train.follow=true",
                                             "tables.user.vectors=v.txt",
                                             "data.test=test.tsv",
                                             "optimizer.rate=0.05"};
@@ -758,6 +772,7 @@ int main(void)
         TEST(choices_are_listed),
         TEST(limits_are_kept),
         TEST(limits_of_the_cache),
+        TEST(limits_of_streams),
         TEST(overrides_come_last),
         TEST(wrong_overrides),
         cmocka_unit_test(the_nearest_name_is_offered),

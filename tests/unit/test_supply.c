@@ -79,7 +79,7 @@ static void load(struct kit *kit, const char *in_memory)
     struct err err;
 
     set(kit, "data.in_memory", in_memory);
-    if (data_load(&kit->data, &kit->job, NULL, NULL, &err) ||
+    if (data_load(&kit->data, &kit->job, NULL, NULL, NULL, &err) ||
         supply_create(&kit->job, SERVERS, &kit->supply, &err) ||
         batch_create(&kit->batch, width, 2, SERVERS, BATCH, &err))
         fail_msg("%s", err.text);

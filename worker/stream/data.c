@@ -46,14 +46,20 @@ int data_decide(struct job *job, struct err *err)
 }
 
 int data_load(struct data *data, const struct job *job,
-              const struct saved_preparation *saved, const volatile bool *stop,
-              struct err *err)
+              const struct data_streams *streams, const struct saved_preparation *saved,
+              const volatile bool *stop, struct err *err)
 {
+    bool spooled = streams && (streams->spool || streams->test_only);
     int rc;
 
-    *data = (struct data){.is_streamed = job->data.in_memory == DATA_NO};
-    rc = data->is_streamed ? streamed_open(&data->streamed, job, saved, stop, err)
-                           : dataset_load(&data->memory, job, saved, stop, err);
+    *data = (struct data){.is_streamed = spooled || job->data.in_memory == DATA_NO};
+    if (spooled)
+        rc = streamed_open_spool(&data->streamed, job, streams->spool, saved, stop,
+                                 err);
+    else if (data->is_streamed)
+        rc = streamed_open(&data->streamed, job, saved, stop, err);
+    else
+        rc = dataset_load(&data->memory, job, saved, stop, err);
     if (rc)
         return rc;
     data->facts = data->is_streamed ? data->streamed.facts : data->memory.facts;

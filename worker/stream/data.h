@@ -17,11 +17,18 @@ struct data {
  * filelist_init(). */
 int data_decide(struct job *job, struct err *err);
 
-/* `saved` and `*stop` as for dataset_load(). Errors as of dataset_load() and
- * streamed_open(). After one there is nothing to release. */
+/* Whether data.train is streams. */
+struct data_streams {
+    const char *spool; /* their spool's folder; NULL: data.train is files */
+    bool test_only;    /* nothing is trained: data.train is not looked at */
+};
+
+/* `streams` NULL: there are none. `saved` and `*stop` as for dataset_load(). Errors as
+ * of dataset_load(), streamed_open() and streamed_open_spool(). After one there is
+ * nothing to release. */
 int data_load(struct data *data, const struct job *job,
-              const struct saved_preparation *saved, const volatile bool *stop,
-              struct err *err);
+              const struct data_streams *streams, const struct saved_preparation *saved,
+              const volatile bool *stop, struct err *err);
 void data_release(struct data *data); /* zeroed is fine */
 
 /* A part's positions are [0, data_end()). */

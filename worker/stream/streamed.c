@@ -1,6 +1,7 @@
 #include "worker/stream/streamed.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "worker/stream/columns.h"
@@ -32,6 +33,8 @@ uint64_t streamed_end(const struct streamed *streamed, const struct job *job,
 {
     bool whole;
 
+    if (streamed->spooled && part == SPLIT_TRAIN)
+        return INT64_MAX; /* nobody knows */
     return walk_end(chunks_of(streamed, part, &whole), (uint32_t)job->data.mix);
 }
 
@@ -49,6 +52,11 @@ int streamed_walk(const struct streamed *streamed, const struct job *job,
                              .preparation_bytes = streamed->facts.preparation_bytes};
 
     plan.chunks = chunks_of(streamed, part, &plan.whole);
+    if (streamed->spooled && part == SPLIT_TRAIN) {
+        plan.chunks = NULL;
+        plan.spool = streamed->spool;
+        plan.whole = true;
+    }
     return walk_create(&plan, walk, err);
 }
 
@@ -208,14 +216,90 @@ static int look_at_all(struct survey *s, const struct saved_preparation *saved,
     if (rc)
         return rc;
     streamed->bad_rows = *source_bad_rows(s->source);
-    facts->test_examples = s->scored;
     facts->label_mean = s->label_sum / s->weight_sum;
     facts->positions = streamed_end(streamed, s->job, SPLIT_TRAIN);
-    facts->grain = (uint64_t)1 << WALK_GRAIN_BITS;
-    for (int part = 0; part <= SPLIT_TEST; part++)
-        facts->digest = XXH3_64bits_withSeed(&streamed->chunks[part].digest,
-                                             sizeof(uint64_t), facts->digest);
     return 0;
+}
+
+/* --- a spool ---------------------------------------------------------------------- */
+
+enum { LOOK_MS = 20 };
+
+/* Is there a chunk, or will there never be one? Then 1. */
+static int look_for_chunk(const char *dir, struct spool **spool, struct err *err)
+{
+    uint64_t chunks;
+    struct err none;
+    bool ended;
+    int rc = *spool ? 0 : spool_open(dir, spool, &none);
+
+    if (rc == -ERR_INPUT)
+        return 0; /* the intake has not begun */
+    if (rc)
+        *err = none;
+    else
+        rc = spool_published(*spool, &chunks, &ended, err);
+    return rc ? rc : chunks > 0 || ended;
+}
+
+/* Adds up the labels of the first chunk. One that was trained on and removed was looked
+ * at by an earlier process, and its mean is in the checkpoint. */
+static int look_at_chunk(struct survey *s, struct spool *spool, struct err *err)
+{
+    struct piece piece;
+    struct err none;
+    int rc;
+
+    if (walk_spool_piece(spool, 0, &piece, &none))
+        return 0;
+    rc = source_open(s->source, &piece, err);
+    if (rc && access(piece.path, F_OK) != 0)
+        return 0;
+    while (rc == 0 && (rc = source_next(s->source, &s->block, err)) > 0) {
+        rc = sides_join(s->streamed->sides, &s->block, err);
+        if (rc == 0)
+            rc = take_labels(s, &s->block, err);
+    }
+    return rc;
+}
+
+/* Waits for the first chunk, which may take as long as a pipe is quiet: who waits for
+ * this process sees that it is alive, and sets *stop. */
+static int wait_for_chunk(struct survey *s, struct err *err)
+{
+    struct data_facts *facts = &s->streamed->facts;
+    struct spool *spool = NULL;
+    int rc = 0;
+
+    while (rc == 0 && !(s->stop && __atomic_load_n(s->stop, __ATOMIC_RELAXED))) {
+        rc = look_for_chunk(s->streamed->spool, &spool, err);
+        if (rc == 0)
+            usleep(LOOK_MS * 1000);
+    }
+    if (rc == 0)
+        rc = err_set(err, ERR_INTERRUPTED, "interrupted while waiting for data");
+    else if (rc > 0)
+        rc = look_at_chunk(s, spool, err);
+    spool_close(spool);
+    if (s->weight_sum > 0)
+        facts->label_mean = s->label_sum / s->weight_sum;
+    facts->train_examples = 0;
+    return rc;
+}
+
+static int look_at_spool(struct survey *s, const struct saved_preparation *saved,
+                         struct err *err)
+{
+    int rc;
+
+    if (prepare_changes(s->prepare) && !saved)
+        return err_set(err, ERR_INPUT,
+                       "the job prepares columns by what the training part is like, "
+                       "which a stream does not tell beforehand");
+    rc = make_ready(s, saved, err);
+    if (rc == 0)
+        rc = look_at_others(s, err);
+    return rc || !s->streamed->spool ? rc : wait_for_chunk(s, err);
 }
 
 /* --- life ------------------------------------------------------------------------- */
@@ -228,7 +312,7 @@ static int open_chunks(struct streamed *streamed, const struct job *job,
     for (int part = 0; rc == 0 && part <= SPLIT_TEST; part++) {
         const char *why, *files = files_of(job, part, &why);
 
-        if (files[0])
+        if (files[0] && !(part == SPLIT_TRAIN && streamed->spooled))
             rc = chunks_open(&streamed->chunks[part], job, files, why, err);
     }
     return rc;
@@ -261,25 +345,54 @@ static int open_all(struct survey *s, struct err *err)
     return rc;
 }
 
-int streamed_open(struct streamed *streamed, const struct job *job,
-                  const struct saved_preparation *saved, const volatile bool *stop,
-                  struct err *err)
+/* What both kinds have to say in the end. */
+static void complete_facts(struct survey *s)
+{
+    struct streamed *streamed = s->streamed;
+    struct data_facts *facts = &streamed->facts;
+
+    facts->test_examples = s->scored;
+    facts->grain = (uint64_t)1 << WALK_GRAIN_BITS;
+    for (int part = 0; part <= SPLIT_TEST; part++)
+        facts->digest = XXH3_64bits_withSeed(&streamed->chunks[part].digest,
+                                             sizeof(uint64_t), facts->digest);
+}
+
+static int look(struct streamed *streamed, const struct job *job,
+                const struct saved_preparation *saved, const volatile bool *stop,
+                struct err *err)
 {
     struct survey s = {.streamed = streamed, .job = job, .stop = stop};
-    int rc;
+    int rc = open_all(&s, err);
 
-    *streamed = (struct streamed){0};
-    rc = open_all(&s, err);
     if (rc == 0)
-        rc = look_at_all(&s, saved, err);
-    prepare_destroy(s.prepare);
+        rc = streamed->spooled ? look_at_spool(&s, saved, err)
+                               : look_at_all(&s, saved, err);
+    complete_facts(&s);
     source_destroy(s.source);
     block_release(&s.block);
-    block_release(&s.ready);
+    block_release(&s.ready); /* by the schema of the preparation */
+    prepare_destroy(s.prepare);
     free(s.keep);
     if (rc)
         streamed_release(streamed);
     return rc;
+}
+
+int streamed_open(struct streamed *streamed, const struct job *job,
+                  const struct saved_preparation *saved, const volatile bool *stop,
+                  struct err *err)
+{
+    *streamed = (struct streamed){0};
+    return look(streamed, job, saved, stop, err);
+}
+
+int streamed_open_spool(struct streamed *streamed, const struct job *job,
+                        const char *spool, const struct saved_preparation *saved,
+                        const volatile bool *stop, struct err *err)
+{
+    *streamed = (struct streamed){.spooled = true, .spool = spool};
+    return look(streamed, job, saved, stop, err);
 }
 
 void streamed_release(struct streamed *streamed)

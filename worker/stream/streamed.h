@@ -14,6 +14,8 @@ struct streamed {
     /* By enum split_part: the chunks of data.train, data.validation and data.test. A
      * part without files of its own is what the split makes of data.train. */
     struct chunks chunks[SPLIT_TEST + 1];
+    bool spooled;      /* data.train is streams: no chunks, but those of ... */
+    const char *spool; /* ... this spool, borrowed; NULL: nothing is trained */
     struct data_facts facts;
     /* What was fitted to the training part, as prepare_save() writes it; NULL: nothing
      * is prepared. Owned; [facts.preparation_bytes] */
@@ -33,6 +35,13 @@ struct streamed {
 int streamed_open(struct streamed *streamed, const struct job *job,
                   const struct saved_preparation *saved, const volatile bool *stop,
                   struct err *err);
+/* The same where data.train is streams, of which nobody knows what will come, so that
+ * nothing can be fitted to them: facts.train_examples and positions are 0, and
+ * label_mean is that of the first chunk of the spool, for which it waits, if that is
+ * still there. `spool` NULL: nothing is trained, and data.train is not looked at. */
+int streamed_open_spool(struct streamed *streamed, const struct job *job,
+                        const char *spool, const struct saved_preparation *saved,
+                        const volatile bool *stop, struct err *err);
 void streamed_release(struct streamed *streamed); /* zeroed is fine */
 
 /* A walk through a part. `job` and `streamed` are borrowed. */

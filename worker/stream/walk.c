@@ -23,6 +23,7 @@ struct walk {
 
     /* What comes into the next one. */
     struct source *source; /* owned */
+    struct spool *spool;   /* owned; NULL before it is needed */
     uint32_t at, end;      /* in the order: the chunk that is read, the bundle's end */
     bool reads;            /* that chunk is open */
     struct block block;    /* what was read of it last, of our part */
@@ -91,6 +92,7 @@ void walk_destroy(struct walk *walk)
     if (!walk)
         return;
     source_destroy(walk->source);
+    spool_close(walk->spool);
     block_release(&walk->block);
     block_release(&walk->ready);
     block_release(&walk->window);
@@ -138,10 +140,13 @@ static int make_order(struct walk *walk, uint32_t epoch, struct err *err)
 
 int walk_to(struct walk *walk, uint32_t epoch, struct range range, struct err *err)
 {
-    uint64_t end = walk_end(walk->plan.chunks, walk->plan.mix);
+    const struct walk_plan *plan = &walk->plan;
+    uint64_t end = plan->chunks ? walk_end(plan->chunks, plan->mix) : UINT64_MAX;
 
-    if ((!walk->ordered || walk->epoch != epoch) && make_order(walk, epoch, err))
+    if (plan->chunks && (!walk->ordered || walk->epoch != epoch) &&
+        make_order(walk, epoch, err))
         return -err->code;
+    walk->epoch = epoch;
     walk->range = range;
     if (walk->range.end > end)
         walk->range.end = end;
@@ -155,15 +160,15 @@ int walk_to(struct walk *walk, uint32_t epoch, struct range range, struct err *e
 
 static void open_bundle(struct walk *walk, uint32_t place)
 {
-    uint64_t first = (uint64_t)place * walk->plan.mix, end = first + walk->plan.mix;
+    const struct chunks *chunks = walk->plan.chunks;
+    uint64_t mix = chunks ? walk->plan.mix : 1, first = place * mix, end = first + mix;
 
     walk->open = true;
     walk->place = place;
     walk->windows = 0;
     walk->before = 0;
     walk->at = (uint32_t)first;
-    walk->end = end < walk->plan.chunks->count ? (uint32_t)end
-                                               : walk->plan.chunks->count;
+    walk->end = !chunks || end < chunks->count ? (uint32_t)end : chunks->count;
     walk->reads = false;
     walk->used = walk->out->n;
     block_clear(&walk->window);
@@ -206,13 +211,43 @@ static int read_chunk(struct walk *walk, uint32_t chunk, struct err *err)
     return rc ? rc : 1;
 }
 
+int walk_spool_piece(struct spool *spool, uint64_t number, struct piece *piece,
+                     struct err *err)
+{
+    struct spool_chunk chunk;
+    int rc = spool_chunk(spool, number, &chunk, err);
+
+    if (rc == 0)
+        *piece = (struct piece){.path = chunk.path,
+                                .begin = chunk.begin,
+                                .end = chunk.end,
+                                .name = spool_name_shown(chunk.name),
+                                .header = chunk.header,
+                                .header_bytes = chunk.header_bytes,
+                                .line = chunk.line};
+    return rc;
+}
+
+static int open_chunk(struct walk *walk, uint32_t chunk, struct err *err)
+{
+    struct piece piece;
+    int rc = 0;
+
+    if (walk->plan.chunks)
+        piece = chunks_piece(walk->plan.chunks, chunk);
+    else if (!walk->spool)
+        rc = spool_open(walk->plan.spool, &walk->spool, err);
+    if (rc == 0 && !walk->plan.chunks)
+        rc = walk_spool_piece(walk->spool, chunk, &piece, err);
+    return rc ? rc : source_open(walk->source, &piece, err);
+}
+
 /* The same of the bundle. */
 static int read_bundle(struct walk *walk, struct err *err)
 {
     while (walk->at < walk->end) {
-        uint32_t chunk = walk->order[walk->at];
-        struct piece piece = chunks_piece(walk->plan.chunks, chunk);
-        int rc = walk->reads ? 0 : source_open(walk->source, &piece, err);
+        uint32_t chunk = walk->plan.chunks ? walk->order[walk->at] : walk->at;
+        int rc = walk->reads ? 0 : open_chunk(walk, chunk, err);
 
         source_forget_bad_rows(walk->source); /* they have been counted before */
         if (rc == 0)

@@ -17,7 +17,9 @@
 #include "worker/stream/chunks.h"
 #include "worker/stream/prepare.h"
 #include "worker/stream/sides.h"
+#include "worker/stream/source.h"
 #include "worker/stream/splits.h"
+#include "worker/stream/spool.h"
 
 enum { WALK_WINDOW = 1 << 19, WALK_READ = 1 << 16, WALK_GRAIN_BITS = 32 };
 
@@ -26,8 +28,9 @@ struct walk_plan {
     const struct schema *files;  /* what the files have */
     const struct schema *schema; /* and behind that, what side tables have */
     const struct sides *sides;   /* NULL = none */
-    const struct chunks *chunks;
-    uint32_t mix;         /* chunks in a bundle, >= 1 */
+    const struct chunks *chunks; /* NULL: those of a spool, as they come */
+    const char *spool;           /* its folder */
+    uint32_t mix;                /* chunks in a bundle, >= 1; of a spool always 1 */
     bool whole;           /* every example, whatever part the split puts it into */
     enum split_part part; /* else */
     uint64_t seed;
@@ -51,8 +54,13 @@ void walk_destroy(struct walk *walk); /* NULL is fine */
 /* What the blocks of its stretches are made by; valid as long as the walk. */
 const struct schema *walk_schema(const struct walk *walk);
 
-/* All positions: [0, walk_end()). */
+/* All positions, but of a spool: [0, walk_end()). */
 uint64_t walk_end(const struct chunks *chunks, uint32_t mix);
+
+/* A chunk of a spool as a source reads it; valid until the next call with the spool.
+ * Errors as of spool_chunk(). */
+int walk_spool_piece(struct spool *spool, uint64_t chunk, struct piece *piece,
+                     struct err *err);
 
 /* Goes to a range of the positions of an epoch; 0: chunks and examples as they stand in
  * the files. Going on where the last range ended costs nothing, going into the middle
