@@ -230,7 +230,7 @@ static void test_mutations(void **state)
 
     (void)state;
     corpus_read(&corpus, corpus_dir);
-    corpus_mutations(&corpus, 10000);
+    corpus_mutations(&corpus, 4000);
     corpus_free(&corpus);
 }
 
