@@ -141,7 +141,7 @@ static void print_example(FILE *out, const struct block *block, uint32_t i)
                     (double)v->number[2 * i + 1]);
         if (v->offset)
             must(v->offset[i] <= v->offset[i + 1], "offsets", column->name);
-        if (column->kind == VALUE_TEXT || column->keep_text)
+        if ((column->kind == VALUE_TEXT || column->keep_text) && v->text)
             fwrite(v->text + v->offset[i], 1, v->offset[i + 1] - v->offset[i], out);
         for (uint32_t k = v->offset ? v->offset[i] : 0;
              column->kind == VALUE_KEYS && k < v->offset[i + 1]; k++)

@@ -95,7 +95,8 @@ static int put_text(struct slot slot, struct span value, struct err *err)
 
     if (rc)
         return rc;
-    memcpy(values->text + at, value.text, value.length);
+    if (value.length) /* else there may be no array yet */
+        memcpy(values->text + at, value.text, value.length);
     values->offset[slot.i + 1] = at + (uint32_t)value.length;
     return 0;
 }
