@@ -106,6 +106,26 @@ INLINE uint32_t lowest(uint64_t mask)
 }
 
 /* Writes the places of a mask's bits, some more than there are, and counts them. */
+#if defined(__AVX512BW__)
+
+INLINE uint32_t write_places(uint32_t *to, uint64_t mask, uint32_t base)
+{
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+                                            13, 14, 15);
+    uint32_t count = 0;
+
+    for (int part = 0; part < 64; part += 16, mask >>= 16) {
+        __mmask16 here = (__mmask16)mask;
+        __m512i places = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)base + part));
+
+        _mm512_storeu_si512(to + count, _mm512_maskz_compress_epi32(here, places));
+        count += (uint32_t)__builtin_popcount(here);
+    }
+    return count;
+}
+
+#else
+
 INLINE uint32_t write_places(uint32_t *to, uint64_t mask, uint32_t base)
 {
     uint32_t count = (uint32_t)__builtin_popcountll(mask);
@@ -116,6 +136,8 @@ INLINE uint32_t write_places(uint32_t *to, uint64_t mask, uint32_t base)
     }
     return count;
 }
+
+#endif
 
 /* Each bit: is the number of bits up to it odd? */
 INLINE uint64_t prefix_odd(uint64_t mask)
