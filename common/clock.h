@@ -13,4 +13,7 @@ double clock_seconds(void);
 /* Processor seconds (user and system) of this process so far. */
 double clock_cpu_seconds(void);
 
+/* The same of the calling thread alone. */
+double clock_thread_seconds(void);
+
 #endif

@@ -121,7 +121,7 @@ static int open_source(struct bench *b, struct err *err)
 static int read_once(struct bench *b, double *seconds, struct err *err)
 {
     struct piece whole = {.path = b->options.file, .end = PIECE_END};
-    double start = clock_cpu_seconds();
+    double start = clock_thread_seconds();
     int rc = source_open(b->source, &whole, err);
 
     b->examples = 0;
@@ -129,7 +129,7 @@ static int read_once(struct bench *b, double *seconds, struct err *err)
         b->examples += b->block.n;
         rc = 0;
     }
-    *seconds = clock_cpu_seconds() - start;
+    *seconds = clock_thread_seconds() - start;
     return rc;
 }
 
@@ -152,7 +152,7 @@ static int sum_up(struct bench *b, struct err *err)
 static int count_once(struct bench *b, char *buffer, double *seconds, struct err *err)
 {
     const struct split_kernels *kernels = split_kernels();
-    double start = clock_cpu_seconds();
+    double start = clock_thread_seconds();
     uint64_t lines = 0;
     ssize_t n = 1;
 
@@ -162,7 +162,7 @@ static int count_once(struct bench *b, char *buffer, double *seconds, struct err
             return err_system(err, "%s: cannot read", b->options.file);
         lines += kernels->count_lines(buffer, (size_t)n);
     }
-    *seconds = clock_cpu_seconds() - start;
+    *seconds = clock_thread_seconds() - start;
     if (lines > b->examples || lines + 1 < b->examples)
         return err_set(err, ERR_INPUT, "%s has %llu lines and %llu examples",
                        b->options.file, (unsigned long long)lines,

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/key.h"
 #include "common/wording.h"
 #include "worker/stream/delimited.h"
 
+enum { TEXT_RUN = 64 };
 enum { STRETCH = 32 * 1024 }; /* bytes: fields and their places stay in the cache */
 
 /* The records of a stretch that are right so far. */
@@ -292,7 +294,7 @@ static int put_slowly(struct reader *reader, const struct delimited *d,
                       uint32_t c, uint32_t r, struct rows *rows, struct err *err)
 {
     struct slot slot = {block, c, block->n + r};
-    struct err found = {0};
+    struct err found; /* not zeroed: there are many slow values and few errors */
     struct span value;
     int rc = delimited_field(reader, column, r, &value, &found);
 
@@ -315,7 +317,7 @@ static void check_rows_of_table(const struct reader *reader, const struct delimi
 {
     const uint64_t *key = block->column[c].key + block->n;
     const struct schema_column *wanted = &reader->schema->column[c];
-    struct err found = {0};
+    struct err found;
 
     for (uint32_t r = 0; r < rows->n; r++) {
         if (key[r] < wanted->rows)
@@ -325,6 +327,26 @@ static void check_rows_of_table(const struct reader *reader, const struct delimi
             rows->complaint = found;
         }
     }
+}
+
+/* Keys that are texts come in runs: some from `r` on, without a look whether they could
+ * be had faster. Where it stopped: at one with more to it than its bytes, or for a
+ * look.
+ */
+static uint32_t take_text_keys(const struct reader *reader,
+                               const struct split_column *column, uint32_t r,
+                               uint32_t rows, uint64_t *key)
+{
+    uint32_t end = rows - r > TEXT_RUN ? r + TEXT_RUN : rows;
+
+    for (; r < end && !reader->latin1 && !reader->missing[0]; r++) {
+        struct span text = raw_field(reader, column, r);
+
+        if (text.length == 0 || (reader->rules.quotes && text.text[0] == '"'))
+            break;
+        key[r] = key_of_text(text.text, text.length);
+    }
+    return r;
 }
 
 /* A column of single keys or numbers: mostly short and plain. */
@@ -344,6 +366,8 @@ static int take_plain_column(struct reader *reader, const struct delimited *d,
             r = reader->kernels->keys(column, r, rows->n, values->key + block->n);
         else if (!reader->odd_missing)
             r = reader->kernels->numbers(column, r, rows->n, values->number + block->n);
+        if (r < rows->n && wanted->kind == VALUE_KEY)
+            r = take_text_keys(reader, column, r, rows->n, values->key + block->n);
         if (r < rows->n)
             rc = put_slowly(reader, d, column, block, c, r++, rows, err);
     }
