@@ -19,6 +19,11 @@ SAN ?=
 MUTANT ?=
 DEVELOPER ?=
 
+# What `make fuzz` builds with: a fuzzer of clang's instead of the tests' main().
+ifeq ($(BUILD),fuzz)
+CC := clang
+endif
+
 CONFIG := $(if $(MUTANT),mutant-$(MUTANT),$(if $(SAN),$(SAN),$(BUILD)))
 OUT := build/$(CONFIG)
 
@@ -38,7 +43,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 OPTIMISE := $(if $(filter debug,$(BUILD)),-O0,-O2) -march=x86-64-v2 -ffp-contract=off
 SANITIZE = $(if $(filter address,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined) \
 	$(if $(filter undefined,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined) \
-	$(if $(filter thread,$(SAN)),-fsanitize=thread)
+	$(if $(filter thread,$(SAN)),-fsanitize=thread) \
+	$(if $(filter fuzz,$(BUILD)),-fsanitize=fuzzer-no-link$(,)address$(,)undefined -fno-sanitize-recover=undefined)
 , := ,
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPTIMISE) $(WARNINGS) $(SANITIZE) -pthread -fno-omit-frame-pointer \
@@ -133,6 +139,17 @@ torture: deps-test $(PROGRAM) $(STRIKE)
 	@ROWHOUSE=$(abspath $(PROGRAM)) tests/torture/kill --kills $(or $(KILLS),1000) \
 		--seed $(or $(SEED),1) --minutes $(or $(MINUTES),0)
 
+# One fuzz target as a fuzzer; its main() is the fuzzer's.
+$(OUT)/fuzz/%: tests/fuzz/test_fuzz_%.c $(LIBRARY) $(OUT)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DFUZZER -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< $(LIBRARY) \
+		$(ALL_LIBS) $(call pkg,--libs,ompi-c)
+
+## fuzz: let a fuzzer look for bytes that do harm (FUZZ=readers SECONDS=600)
+fuzz: deps-check
+	+@$(MAKE) --no-print-directory -j$(JOBS) BUILD=fuzz build/fuzz/fuzz/$(or $(FUZZ),readers)
+	@tests/fuzz/run $(or $(FUZZ),readers) $(or $(SECONDS),600)
+
 ## bench: print the benchmarks of docs/performance.md
 bench: all
 	@tests/bench/run
@@ -189,8 +206,8 @@ help:
 print-%:
 	@echo '$(subst ','\'',$($*))'
 
--include $(OBJECTS:.o=.d) $(UNIT:.t=.d) $(STRIKE:.t=.d)
+-include $(wildcard $(OUT)/fuzz/*.d) $(OBJECTS:.o=.d) $(UNIT:.t=.d) $(STRIKE:.t=.d)
 
-.PHONY: all test check mutants torture bench deps deps-test deps-check demo format lint docs install \
+.PHONY: all test check mutants torture fuzz bench deps deps-test deps-check demo format lint docs install \
 	uninstall clean help FORCE
 .SECONDARY:
