@@ -253,6 +253,8 @@ static int get_text(struct decoding *d, const struct column_runs *runs)
     if (get_lengths(d, &runs->lengths, runs->text.n, &before))
         return -d->err->code;
     bytes = d->to->offset[n + d->n] - d->to->offset[n];
+    if (bytes == 0)
+        return 0;
     if (block_text_room(d->block, c, bytes, d->err))
         return -d->err->code;
     run_get_bytes(&runs->text, before, bytes, d->to->text + d->to->offset[n]);
@@ -269,6 +271,8 @@ static int get_keys(struct decoding *d, const struct column_runs *runs)
     if (get_lengths(d, &runs->lengths, runs->values.n, &before))
         return -d->err->code;
     keys = d->to->offset[n + d->n] - d->to->offset[n];
+    if (keys == 0) /* and perhaps no array yet */
+        return 0;
     if (block_key_room(d->block, c, keys, d->err))
         return -d->err->code;
     key = d->to->key + d->to->offset[n];
