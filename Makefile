@@ -56,9 +56,11 @@ KERNEL_FLAGS = -O3 -fno-math-errno -fno-trapping-math -DKERNEL_LEVEL=$(1) -march
 
 PROTOS := $(wildcard proto/*.proto)
 GENERATED := $(PROTOS:proto/%.proto=$(OUT)/gen/proto/%.pb-c.c)
-KERNELS := $(wildcard common/*_kernels.c server/*_kernels.c worker/*_kernels.c worker/*/*_kernels.c)
+KERNELS := $(wildcard common/*_kernels.c server/*_kernels.c worker/*_kernels.c worker/*/*_kernels.c \
+	worker/stream/*/*_kernels.c)
 SOURCES := $(filter-out $(KERNELS),$(wildcard common/*.c common/net/*.c server/*.c worker/*.c \
-	worker/model/*.c worker/stream/*.c launch/*.c))
+	worker/model/*.c worker/stream/*.c \
+	worker/stream/*/*.c launch/*.c))
 OBJECTS := $(SOURCES:%.c=$(OUT)/obj/%.o) $(GENERATED:$(OUT)/gen/%.c=$(OUT)/obj/gen/%.o) \
 	$(foreach v,v2 v3 v4,$(KERNELS:%.c=$(OUT)/obj/%-$(v).o))
 MAIN := $(OUT)/obj/launch/main.o

@@ -11,8 +11,8 @@
 #include "launch/bench_options.h"
 #include "worker/keyset.h"
 #include "worker/model/mf.h"
-#include "worker/stream/generator.h"
-#include "worker/stream/packed.h"
+#include "worker/stream/packed/packed.h"
+#include "worker/stream/profile/generator.h"
 
 enum { BLOCK_EXAMPLES = 8192, ROUNDS_MAX = 101, BATCH = 4096, KERNEL_MS = 100 };
 

@@ -12,9 +12,9 @@
 #include "common/rng.h"
 #include "launch/bench_options.h"
 #include "worker/stream/columns.h"
-#include "worker/stream/reader.h"
 #include "worker/stream/source.h"
-#include "worker/stream/split_kernels.h"
+#include "worker/stream/text/fields_kernels.h"
+#include "worker/stream/text/reader.h"
 
 enum { BLOCK_EXAMPLES = 4096, ROUNDS_MAX = 101, PIECE = 256 * 1024 };
 

@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-#include "worker/stream/guess.h"
-#include "worker/stream/profile.h"
+#include "worker/stream/profile/guess.h"
+#include "worker/stream/profile/profile.h"
 #include "worker/stream/schema.h"
 
 struct description {

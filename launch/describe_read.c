@@ -4,8 +4,8 @@
 
 #include "common/unpack.h"
 #include "launch/describe.h"
-#include "worker/stream/packed.h"
-#include "worker/stream/reader.h"
+#include "worker/stream/packed/packed.h"
+#include "worker/stream/text/reader.h"
 
 enum { BLOCK_EXAMPLES = 2048, READ_BYTES = 256 * 1024 };
 

@@ -7,8 +7,8 @@
 #include "common/log.h"
 #include "common/output.h"
 #include "launch/command.h"
-#include "worker/stream/generator.h"
-#include "worker/stream/packed.h"
+#include "worker/stream/packed/packed.h"
+#include "worker/stream/profile/generator.h"
 
 enum { ROW_BYTES_MAX = 80, ROWS_AT_ONCE = 1024, BLOCK_EXAMPLES = 8192 };
 

@@ -11,7 +11,7 @@
 #include "launch/warn.h"
 #include "worker/stream/columns.h"
 #include "worker/stream/filelist.h"
-#include "worker/stream/packed.h"
+#include "worker/stream/packed/packed.h"
 #include "worker/stream/source.h"
 
 enum { BLOCK_EXAMPLES = 4096, TELL_EVERY_MS = 200 };

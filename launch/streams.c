@@ -10,8 +10,8 @@
 #include "common/log.h"
 #include "server/manifest.h"
 #include "worker/stream/filelist.h"
-#include "worker/stream/intake.h"
-#include "worker/stream/spool.h"
+#include "worker/stream/spool/intake.h"
+#include "worker/stream/spool/spool.h"
 
 enum {
     CHUNK_BITS = 32,    /* a position is chunk << 32 | examples of it */

@@ -1,7 +1,7 @@
 /* The streams of a run: data that can be read only once (standard input, pipes) or that
  * grow (train.follow). The process that leads reads them into a spool
- * (worker/stream/intake.h), whose chunks it deals out as they come; all processes read
- * the spool. */
+ * (worker/stream/spool/intake.h), whose chunks it deals out as they come; all processes
+ * read the spool. */
 #ifndef ROWHOUSE_LAUNCH_STREAMS_H
 #define ROWHOUSE_LAUNCH_STREAMS_H
 

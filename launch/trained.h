@@ -6,7 +6,7 @@
 #include "launch/command.h"
 #include "server/restore.h"
 #include "worker/model/mf.h"
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 
 struct trained {
     struct job job;

@@ -9,7 +9,7 @@
 
 #include "common/file.h"
 #include "worker/step.h"
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 
 enum { WAIT_MS = 100 };
 

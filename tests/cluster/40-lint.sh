@@ -3,8 +3,9 @@
 . "$(dirname "$0")/lib.sh"
 
 H=$T/house
-mkdir -p "$H"/{common/net,server,worker/{model,stream},launch,proto,tests/tools,docs}
-for room in common common/net server worker worker/model worker/stream launch proto tests; do
+mkdir -p "$H"/{common/net,server,worker/{model,stream/{packed,prepare,profile,spool,text}},launch,proto,tests/tools,docs}
+for room in common common/net server worker worker/model worker/stream \
+    worker/stream/{packed,prepare,profile,spool,text} launch proto tests; do
     echo "# $room" > "$H/$room/README.md"
 done
 cp Makefile .clang-format .clang-tidy "$H"

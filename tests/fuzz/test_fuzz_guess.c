@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/stream/guess.h"
-#include "worker/stream/profile.h"
+#include "worker/stream/profile/guess.h"
+#include "worker/stream/profile/profile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "worker/stream/packed.h"
+#include "worker/stream/packed/packed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "worker/stream/cuts.h"
 #include "worker/stream/source.h"
+#include "worker/stream/text/cuts.h"
 
 enum { CAPACITY = 7, HEAD = 4 };
 

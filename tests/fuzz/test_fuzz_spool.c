@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "worker/stream/spool.h"
-#include "worker/stream/spool_writer.h"
+#include "worker/stream/spool/spool.h"
+#include "worker/stream/spool/spool_writer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

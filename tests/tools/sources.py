@@ -4,8 +4,10 @@ import os
 import re
 import subprocess
 
-ROOMS = ("common", "common/net", "server", "worker", "worker/model", "worker/stream",
-         "launch", "tests")
+STREAM = ("worker/stream",) + tuple("worker/stream/" + inside for inside in
+                                   ("packed", "prepare", "profile", "spool", "text"))
+ROOMS = ("common", "common/net", "server", "worker", "worker/model", *STREAM, "launch",
+         "tests")
 
 
 def files(*endings):

@@ -10,8 +10,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "tests/unit/scratch.h"
-#include "worker/stream/intake.h"
-#include "worker/stream/spool.h"
+#include "worker/stream/spool/intake.h"
+#include "worker/stream/spool/spool.h"
 
 enum { KIT_DEADLINE_MS = 60000, KIT_PATHS = 4 };
 

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "common/key.h"
-#include "worker/stream/packed.h"
+#include "worker/stream/packed/packed.h"
 
 enum { KIT_DIM = 3 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 
 struct kit {
     struct job job;

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/rng.h"
-#include "worker/stream/cutter.h"
+#include "worker/stream/spool/cutter.h"
 
 /* Shows `text` in pieces of `piece` bytes. */
 static void show(struct cutter *cutter, const char *text, size_t piece)

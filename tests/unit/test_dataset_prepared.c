@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "worker/stream/dataset.h"
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 
 enum { N = 400, USERS = 20 };
 

@@ -1,7 +1,7 @@
 /* Formats that name their columns themselves, and what can be wrong in them. */
 #include "tests/unit/reading_kit.h"
 
-#include "worker/stream/json_scan.h"
+#include "worker/stream/text/json_scan.h"
 
 /* A job that wants `columns`: "name as, name as, ...". */
 static struct job *job_of(enum data_format format, const char *label,

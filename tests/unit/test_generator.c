@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "common/rng.h"
-#include "worker/stream/generator.h"
+#include "worker/stream/profile/generator.h"
 
 static struct generator_plan plan_of(uint64_t examples, uint64_t users, uint64_t items)
 {

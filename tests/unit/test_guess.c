@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#include "worker/stream/guess.h"
-#include "worker/stream/packed.h"
+#include "worker/stream/packed/packed.h"
+#include "worker/stream/profile/guess.h"
 
 static const struct {
     const char *text, *delimiter;

@@ -16,7 +16,7 @@
 #include "common/rng.h"
 #include "tests/unit/packed_kit.h"
 #include "tests/unit/scratch.h"
-#include "worker/stream/packed.h"
+#include "worker/stream/packed/packed.h"
 
 static struct packed *must_open(const char *path)
 {

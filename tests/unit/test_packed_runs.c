@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "common/rng.h"
-#include "worker/stream/packed_runs.h"
+#include "worker/stream/packed/packed_runs.h"
 
 enum { N = 3000 };
 

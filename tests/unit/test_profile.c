@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "common/rng.h"
-#include "worker/stream/profile.h"
+#include "worker/stream/profile/profile.h"
 
 static void add(struct profile *profile, const char *text)
 {

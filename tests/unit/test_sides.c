@@ -6,7 +6,7 @@
 #include "common/key.h"
 #include "worker/stream/dataset.h"
 #include "worker/stream/input.h"
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 
 static struct err err;
 

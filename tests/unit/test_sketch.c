@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "common/rng.h"
-#include "worker/stream/sketch.h"
+#include "worker/stream/profile/sketch.h"
 
 /* --- moments ------------------------------------------------------------------- */
 

@@ -10,7 +10,7 @@
 
 #include "common/rng.h"
 #include "common/zipf.h"
-#include "worker/stream/skew.h"
+#include "worker/stream/profile/skew.h"
 
 static const double shares[] = {0, 0.001, 0.01, 0.1, 0.5, 1};
 enum { SHARES = sizeof shares / sizeof *shares };

@@ -1,7 +1,7 @@
 /* Pieces of files as blocks: each record once, typed values, rows left out. */
 #include "tests/unit/reading_kit.h"
 
-#include "worker/stream/cuts.h"
+#include "worker/stream/text/cuts.h"
 
 /* --- pieces ---------------------------------------------------------------------- */
 

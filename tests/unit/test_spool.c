@@ -5,8 +5,8 @@
 
 #include "common/log.h"
 #include "tests/unit/scratch.h"
-#include "worker/stream/spool.h"
-#include "worker/stream/spool_writer.h"
+#include "worker/stream/spool/spool.h"
+#include "worker/stream/spool/spool_writer.h"
 
 struct fixture {
     struct scratch scratch;

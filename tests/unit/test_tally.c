@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/rng.h"
-#include "worker/stream/tally.h"
+#include "worker/stream/prepare/tally.h"
 
 static struct err err;
 

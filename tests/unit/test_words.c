@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/key.h"
-#include "worker/stream/words.h"
+#include "worker/stream/prepare/words.h"
 
 static struct words words;
 static struct err err;

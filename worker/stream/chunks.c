@@ -8,8 +8,8 @@
 #include <xxhash.h>
 
 #include "common/unpack.h"
-#include "worker/stream/cuts.h"
-#include "worker/stream/packed.h"
+#include "worker/stream/packed/packed.h"
+#include "worker/stream/text/cuts.h"
 
 enum { ENDS_BYTES = 64 * 1024 }; /* of each end of a file that the digest is over */
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 
 /* Where each kind of column of a job becomes one of a schema. */
 static enum value_kind kind_of(int as)

@@ -6,7 +6,7 @@
 #include "worker/stream/dataset_fill.h"
 #include "worker/stream/examples.h"
 #include "worker/stream/labels.h"
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 
 enum { STOP_EVERY = 4096 }; /* examples between two looks at *stop */
 

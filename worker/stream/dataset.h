@@ -8,7 +8,7 @@
 #include "common/facts.h"
 #include "common/job.h"
 #include "worker/stream/dictionary.h"
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 #include "worker/stream/source.h"
 
 struct part {

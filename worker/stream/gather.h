@@ -5,7 +5,7 @@
 #define ROWHOUSE_WORKER_STREAM_GATHER_H
 
 #include "worker/stream/input.h"
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 #include "worker/stream/splits.h"
 
 enum { GATHER_EXAMPLES = 4096 }; /* in a block, at most */

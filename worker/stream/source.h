@@ -3,7 +3,7 @@
  * A piece is a range of bytes. A record belongs to the piece in which it begins, so
  * that pieces [0, a), [a, b), [b, PIECE_END) have each record once between them.
  * Compressed files, pipes and standard input can only be read whole. Where CSV with
- * quotes may be cut says worker/stream/cuts.h; other text anywhere.
+ * quotes may be cut says worker/stream/text/cuts.h; other text anywhere.
  *
  * One thread for each source. Nothing is allocated after the first pieces, but for a
  * record longer than any before. */
@@ -17,9 +17,9 @@
 struct piece {
     const char *path;    /* "-" is standard input */
     uint64_t begin, end; /* bytes [begin, end); 0 and PIECE_END: all of it */
-    /* Of a chunk of a spool (worker/stream/spool.h), which is whole records and nothing
-     * else: the name of what it was read from, the header that it had there, and the
-     * line on which the chunk begins. Else NULL. */
+    /* Of a chunk of a spool (worker/stream/spool/spool.h), which is whole records and
+     * nothing else: the name of what it was read from, the header that it had there,
+     * and the line on which the chunk begins. Else NULL. */
     const char *name, *header;
     size_t header_bytes;
     uint64_t line;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/rng.h"
-#include "worker/stream/timestamp.h"
+#include "worker/stream/text/timestamp.h"
 
 /* Streams of random numbers: "split" and "users" in ASCII. */
 static const uint64_t split_stream = 0x73706c6974, user_stream = 0x7573657273;

@@ -15,11 +15,11 @@
 #include "common/range.h"
 #include "worker/stream/block.h"
 #include "worker/stream/chunks.h"
-#include "worker/stream/prepare.h"
+#include "worker/stream/prepare/prepare.h"
 #include "worker/stream/sides.h"
 #include "worker/stream/source.h"
 #include "worker/stream/splits.h"
-#include "worker/stream/spool.h"
+#include "worker/stream/spool/spool.h"
 
 enum { WALK_WINDOW = 1 << 19, WALK_READ = 1 << 16, WALK_GRAIN_BITS = 32 };
 
