@@ -1,6 +1,7 @@
 #include "launch/bench_read.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -63,10 +64,10 @@ static int make_file(struct bench *b, struct err *err)
         uint64_t bits = rng_at(1, 3, i);
         unsigned halves = 1 + (unsigned)(bits % 10);
 
-        fprintf(file, "%llu\t%llu\t%u%s\n",
-                (unsigned long long)(1 + rng_at(1, 1, i) % b->options.users),
-                (unsigned long long)(1 + rng_at(1, 2, i) % b->options.items),
-                halves / 2, halves % 2 ? ".5" : "");
+        fprintf(file, "%" PRIu64 "\t%" PRIu64 "\t%u%s\n",
+                1 + rng_at(1, 1, i) % b->options.users,
+                1 + rng_at(1, 2, i) % b->options.items, halves / 2,
+                halves % 2 ? ".5" : "");
     }
     if (fclose(file))
         rc = err_system(err, "no memory for a file of %llu lines",

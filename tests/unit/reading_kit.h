@@ -120,10 +120,13 @@ static inline char *read_pieces(const struct job *job, const char *path,
     FILE *out = open_memstream(&text, &size);
 
     begin_reading(&reading, job);
-    for (uint32_t i = 0; i <= cuts; i++)
-        if (read_piece(&reading, path, i ? cut[i - 1] : 0,
-                       i < cuts ? cut[i] : PIECE_END, out, &err))
+    for (uint32_t i = 0; i <= cuts; i++) {
+        uint64_t begin = i > 0 && cut ? cut[i - 1] : 0;
+        uint64_t end = i < cuts && cut ? cut[i] : PIECE_END;
+
+        if (read_piece(&reading, path, begin, end, out, &err))
             fail_msg("%s", err.text);
+    }
     end_reading(&reading);
     fclose(out);
     return text;

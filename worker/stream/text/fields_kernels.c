@@ -155,10 +155,10 @@ struct carry {
     uint64_t newlines, delimiters, closing; /* the masks of the block before */
 };
 
-/* A mask moved up by `by` bits, with what comes in from the block before. */
+/* A mask moved up by `by` < 64 bits, with what comes in from the block before. */
 INLINE uint64_t moved(uint64_t mask, uint64_t before, uint32_t by)
 {
-    return mask << by | before >> (64 - by);
+    return mask << by | before >> 1 >> (63 - by);
 }
 
 /* Takes what is in quotes out of the two masks, and checks where quotes stand: one
@@ -178,7 +178,7 @@ INLINE void look_at_quotes(const struct split_rules *rules, uint64_t quotes,
     behind = moved(closing, carry->closing, 1);
     bad = (opening & ~(begins | behind)) |
           (behind & ~(*newlines | *delimiters | opening));
-    carry->inside = (uint64_t)((int64_t)inside >> 63);
+    carry->inside = 0 - (inside >> 63);
     carry->newlines = *newlines;
     carry->delimiters = *delimiters;
     carry->closing = closing;
