@@ -149,14 +149,14 @@ struct job_table {
 struct job_steps {
     int make; /* enum make_kind: the column is in no file */
     char of[JOB_SOURCES_MAX * JOB_NAME_MAX]; /* a list: what it is made of */
-    int64_t length;                              /* of a history */
-    int missing;                                 /* enum missing_kind */
-    char missing_value[JOB_NAME_MAX];            /* MISSING_CONSTANT */
-    double clip_low, clip_high;                  /* quantiles; 0 and 1 = not */
-    double clip_z;                               /* standard deviations; 0 = not */
-    int transform;                               /* enum transform_kind */
-    int scale;                                   /* enum scale_kind */
-    int64_t buckets;                             /* 0 = none, as hash */
+    int64_t length;                          /* of a history */
+    int missing;                             /* enum missing_kind */
+    char missing_value[JOB_NAME_MAX];        /* MISSING_CONSTANT */
+    double clip_low, clip_high;              /* quantiles; 0 and 1 = not */
+    double clip_z;                           /* standard deviations; 0 = not */
+    int transform;                           /* enum transform_kind */
+    int scale;                               /* enum scale_kind */
+    int64_t buckets;                         /* 0 = none, as hash */
     int64_t hash;
     int words; /* enum words_kind */
     int64_t words_max;
@@ -192,10 +192,10 @@ struct job_side {
 struct job {
     char name[JOB_NAME_MAX];
     struct {
-        char train[JOB_LIST_MAX];   /* files or globs */
-        char test[JOB_LIST_MAX];    /* "" = from the split */
-        char spool[JOB_PATH_MAX];   /* folder for streams; "" = choose */
-        int64_t spool_max;          /* bytes in it that are not trained yet */
+        char train[JOB_LIST_MAX]; /* files or globs */
+        char test[JOB_LIST_MAX];  /* "" = from the split */
+        char spool[JOB_PATH_MAX]; /* folder for streams; "" = choose */
+        int64_t spool_max;        /* bytes in it that are not trained yet */
         char validation[JOB_LIST_MAX];
         int format;                 /* enum data_format */
         char delimiter[32];         /* with escapes; "" = by the format */

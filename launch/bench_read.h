@@ -8,9 +8,9 @@
  *   --rounds R     medians are of so many, 7
  *   --json         as JSON
  *
- * In turns, in processor time of one thread: reading the file with everything that is checked (fields
- * of each line, UTF-8, keys, numbers rounded exactly), and reading its bytes and
- * counting the newlines with the same wide registers. */
+ * In turns, in processor time of one thread: reading the file with everything that is
+ * checked (fields of each line, UTF-8, keys, numbers rounded exactly), and reading its
+ * bytes and counting the newlines with the same wide registers. */
 #ifndef ROWHOUSE_LAUNCH_BENCH_READ_H
 #define ROWHOUSE_LAUNCH_BENCH_READ_H
 

@@ -5,10 +5,10 @@
  * directory). As a fuzzer:
  *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
  *       tests/fuzz/test_fuzz_vectors.c server/vectors.c \
- *       common/{vectors_npy,unpack,textfile,number,wording,key,err}.c -lz -lzstd -lxxhash -lm \
- *       -o /tmp/fuzz_vectors
- *   mkdir /tmp/found && /tmp/fuzz_vectors /tmp/found tests/fuzz/corpus/vectors
- * A file that it finds joins the corpus together with the fix. */
+ *       common/{vectors_npy,unpack,textfile,number,wording,key,err}.c -lz -lzstd
+ * -lxxhash -lm \ -o /tmp/fuzz_vectors mkdir /tmp/found && /tmp/fuzz_vectors /tmp/found
+ * tests/fuzz/corpus/vectors A file that it finds joins the corpus together with the
+ * fix. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>

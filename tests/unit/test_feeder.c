@@ -54,14 +54,17 @@ static struct kit *kit_create(uint32_t ahead)
     kit->width[0] = kit->width[1] = 3;
     kit->data.memory.train.examples = EXAMPLES;
     kit->data.memory.key_columns = 2;
-    kit->data.memory.train.record = malloc(EXAMPLES * 3 * sizeof *kit->data.memory.train.record);
+    kit->data.memory.train.record = malloc(EXAMPLES * 3 *
+                                           sizeof *kit->data.memory.train.record);
     for (uint32_t i = 0; i < EXAMPLES; i++) {
         uint32_t *id = kit->data.memory.train.record + (size_t)3 * i;
         float label = (float)i;
 
         assert_int_equal(
-            dictionary_id(&kit->data.memory.column[0], 100000 + i % 10, &id[0], &err), 0);
-        assert_int_equal(dictionary_id(&kit->data.memory.column[1], i, &id[1], &err), 0);
+            dictionary_id(&kit->data.memory.column[0], 100000 + i % 10, &id[0], &err),
+            0);
+        assert_int_equal(dictionary_id(&kit->data.memory.column[1], i, &id[1], &err),
+                         0);
         memcpy(&id[2], &label, sizeof label);
     }
     if (feeder_create(&kit->job, kit->width, SERVERS, ahead, &kit->feeder, &err))

@@ -11,7 +11,16 @@
 
 static struct journal_entry entry(uint64_t clock)
 {
-    return (struct journal_entry){1, clock, clock * 10, 0.5, clock, 2, 3, 4};
+    return (struct journal_entry){.order = 1,
+                                  .clock = clock,
+                                  .taken = clock * 10,
+                                  .lease = 2,
+                                  .position = clock * 20,
+                                  .loss_sum = 0.5,
+                                  .pushes_sent = clock,
+                                  .pushes_resent = 2,
+                                  .bytes_pulled = 3,
+                                  .bytes_pushed = 4};
 }
 
 static void test_fresh(void **state)

@@ -78,7 +78,8 @@ static uint32_t naive_top(const struct mf *mf, const float *user, struct key_lis
 
     for (uint64_t i = 0; i < ITEMS; i++) {
         float row[WIDTH], score;
-        const struct mf_batch batch = {1, &zero, &zero, NULL, user, row};
+        const struct mf_batch batch = {
+            .n = 1, .user_pos = &zero, .item_pos = &zero, .user = user, .item = row};
         bool skip = false;
 
         item_row(i, row);

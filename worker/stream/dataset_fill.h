@@ -10,10 +10,10 @@
 struct filling {
     const struct job *job;
     struct dataset *dataset;
-    uint64_t room[3];     /* of each part */
-    uint64_t number;      /* of examples so far */
+    uint64_t room[3];             /* of each part */
+    uint64_t number;              /* of examples so far */
     double label_sum, weight_sum; /* of the training part; labels by weight */
-    XXH3_state_t *digest; /* owned */
+    XXH3_state_t *digest;         /* owned */
 };
 
 int filling_begin(struct filling *filling, struct dataset *dataset,
