@@ -31,6 +31,7 @@ struct card {
     uint64_t checkpoint_last;
     char spool[1024];
     bool test_only;
+    int in_memory; /* what rank 0 has decided */
 };
 
 struct rank {
@@ -66,17 +67,32 @@ static int round_of_cards(struct rank *rank, struct err *err)
     return 0;
 }
 
+/* Of the settings as they were given: rank 0 decides for all whether data are held in
+ * memory. */
+static uint64_t job_digest(struct job *job)
+{
+    int in_memory = job->data.in_memory;
+    uint64_t result = 0;
+    char *lines;
+
+    job->data.in_memory = DATA_BY_FORMAT;
+    lines = job_to_lines(job);
+    job->data.in_memory = in_memory;
+    if (lines)
+        result = digest(lines);
+    free(lines);
+    return result;
+}
+
 static int first_round(struct rank *rank, const struct err *prepared, struct err *err)
 {
     struct card *mine = &rank->mine;
-    char *lines = job_to_lines(&rank->request->job);
     const struct job *job = &rank->request->job;
 
     mine->err = *prepared;
     gethostname(mine->host, sizeof mine->host - 1);
     network_host_id(mine->host_id, sizeof mine->host_id);
-    mine->job_digest = lines ? digest(lines) : 0;
-    free(lines);
+    mine->job_digest = job_digest(&rank->request->job);
     if (round_of_cards(rank, err))
         return -err->code;
     rank->one_host = true;
@@ -186,6 +202,7 @@ static int make_card(struct rank *rank, struct err *err)
         mine->checkpoint_last = rank->request->checkpoint_last;
         memcpy(mine->spool, rank->request->spool, sizeof mine->spool);
         mine->test_only = rank->request->test_only;
+        mine->in_memory = rank->request->job.data.in_memory;
         if (leave_probes(rank, err) ||
             streams_open_pipes(rank->request, plan->pipe, err))
             return -err->code;
@@ -211,6 +228,7 @@ static int second_round(struct rank *rank, struct err *err)
     rank->request->checkpoint_last = rank->all[0].checkpoint_last;
     memcpy(rank->request->spool, rank->all[0].spool, sizeof rank->request->spool);
     rank->request->test_only = rank->all[0].test_only;
+    rank->request->job.data.in_memory = rank->all[0].in_memory;
     run_settle_streams(rank->request);
     return 0;
 }

@@ -172,11 +172,15 @@ static int prepare_streams(const struct arguments *arguments,
 static int prepare_train(const struct arguments *arguments, struct run_request *request,
                          struct err *err)
 {
+    int rank;
+
     if (vectors_pin(&request->job, err) ||
         prepare_checkpoints(arguments, request, err) ||
         prepare_report(arguments, request, err) ||
         prepare_streams(arguments, request, err))
         return -err->code;
+    if (bootstrap_launched(&rank) && rank > 0)
+        return 0; /* the first rank decides for all of them */
     return data_decide(&request->job, err);
 }
 
@@ -223,6 +227,7 @@ static int run(const struct arguments *arguments, prepare_fn *prepare)
     } else if (err.code) {
         log_error("%s", err.text);
         status = err_exit_status(err.code);
+        streams_clean_up(request, status);
     } else {
         blas_init();
         run_settle_streams(request);

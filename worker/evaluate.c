@@ -14,6 +14,21 @@ static void score(struct worker *worker, struct batch *batch, float *scores)
     feeder_return(worker->feeder, batch);
 }
 
+/* The next batch; NULL at the end, and when the job ends meanwhile. */
+static struct batch *next_batch(struct worker *worker, int *rc, struct err *err)
+{
+    struct batch *batch = feeder_next(worker->feeder, true);
+
+    while (!batch && *rc == 0 && feeder_is_slow(worker->feeder)) {
+        *rc = lines_look(worker->lines, err) < 0 ? -err->code : 0;
+        if (*rc == 0 && lines_order(worker->lines)->kind == ORDER_END)
+            *rc = err_set(err, ERR_INTERRUPTED, "the job is ending");
+        if (*rc == 0)
+            batch = feeder_next(worker->feeder, true);
+    }
+    return batch;
+}
+
 int worker_evaluate(struct worker *worker, struct err *err)
 {
     const struct worker_setup *setup = worker->setup;
@@ -37,7 +52,7 @@ int worker_evaluate(struct worker *worker, struct err *err)
                          .ranges = shares,
                          .read_only = true};
     rc = feeder_begin(worker->feeder, &pass, NULL, err);
-    while (rc == 0 && (batch = feeder_next(worker->feeder, true))) {
+    while (rc == 0 && (batch = next_batch(worker, &rc, err))) {
         rc = client_begin_pull(worker->client, batch, err);
         if (rc == 0)
             rc = client_finish_pull(worker->client, batch, err);

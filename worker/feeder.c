@@ -4,11 +4,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "worker/supply.h"
 
 enum {
     QUEUE = 2, /* batches ready and waiting for the trainer */
+    WAIT_SECONDS = 1,
 };
 
 /* A pass as the reader goes through it. */
@@ -276,7 +278,7 @@ static int read_pass(struct feeder *feeder, struct err *err)
         feeder->full_pass[place] = feeder->reading;
         pthread_cond_broadcast(&feeder->changed);
     }
-    return rc;
+    return feeder->stop ? 0 : rc; /* who stops the reader wants no complaint */
 }
 
 /* One pass after the other, as long as it is known what comes next. */
@@ -417,14 +419,25 @@ static bool is_ready(const struct feeder *feeder)
     return feeder->fulls && feeder->full_pass[feeder->full_head] == feeder->taking;
 }
 
+/* The reader is at work on the trainer's pass, and may find more; with the lock held.
+ */
+static bool is_slow(const struct feeder *feeder)
+{
+    return !is_ready(feeder) && feeder->reading == feeder->taking && !feeder->end &&
+           !feeder->dry;
+}
+
 struct batch *feeder_next(struct feeder *feeder, bool wait)
 {
     struct batch *batch = NULL;
+    struct timespec until;
 
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_SECONDS;
     pthread_mutex_lock(&feeder->lock);
-    while (wait && !is_ready(feeder) && feeder->reading == feeder->taking &&
-           !feeder->end && !feeder->dry)
-        pthread_cond_wait(&feeder->changed, &feeder->lock);
+    while (wait && is_slow(feeder))
+        if (pthread_cond_timedwait(&feeder->changed, &feeder->lock, &until))
+            break;
     if (is_ready(feeder)) {
         batch = feeder->full[feeder->full_head];
         feeder->full_head = (feeder->full_head + 1) % feeder->batches;
@@ -433,6 +446,31 @@ struct batch *feeder_next(struct feeder *feeder, bool wait)
     }
     pthread_mutex_unlock(&feeder->lock);
     return batch;
+}
+
+bool feeder_is_slow(struct feeder *feeder)
+{
+    bool slow;
+
+    pthread_mutex_lock(&feeder->lock);
+    slow = is_slow(feeder);
+    pthread_mutex_unlock(&feeder->lock);
+    return slow;
+}
+
+bool feeder_standing(struct feeder *feeder, uint64_t *lease, uint64_t *position)
+{
+    const struct pass *pass = &feeder->now.pass;
+    bool stands;
+
+    pthread_mutex_lock(&feeder->lock); /* a dry reader waits, and changes nothing */
+    stands = feeder->dry && feeder->reading == feeder->taking && pass->ranges;
+    if (stands) {
+        *lease = pass->lease + pass->ranges - 1;
+        *position = feeder->now.range[pass->ranges - 1].end;
+    }
+    pthread_mutex_unlock(&feeder->lock);
+    return stands;
 }
 
 bool feeder_is_over(struct feeder *feeder)

@@ -42,9 +42,15 @@ int feeder_extend(struct feeder *feeder, uint64_t lease, const struct range *ran
  * goes on with `next`, as feeder_prepare(); NULL: nobody knows what comes next. */
 int feeder_begin(struct feeder *feeder, const struct pass *pass,
                  const struct pass *next, struct err *err);
-/* The next batch, cut; NULL at the end, with !wait when none is ready, and where an
- * open pass has nothing more for now. */
+/* The next batch, cut; NULL at the end, with !wait when none is ready, where an open
+ * pass has nothing more for now, and when none has become ready for a second: then
+ * feeder_is_slow(), and whoever waits looks around before it asks again. */
 struct batch *feeder_next(struct feeder *feeder, bool wait);
+/* Is there neither a batch nor the end of the pass, nor of what it has? */
+bool feeder_is_slow(struct feeder *feeder);
+/* Where an open pass stands that has nothing more for now: at the end of its last
+ * lease, which may have ended without an example. False: it has, or is over. */
+bool feeder_standing(struct feeder *feeder, uint64_t *lease, uint64_t *position);
 /* Has the reader ended? An open pass it ends only with an error. */
 bool feeder_is_over(struct feeder *feeder);
 /* Gives a batch back to be filled again. */

@@ -176,13 +176,14 @@ static void take_memory(const struct supply *supply, struct batch *batch,
 
 /* --- from files ------------------------------------------------------------------ */
 
-static int begin_files(struct supply *supply, struct err *err)
+static int begin_files(struct supply *supply, const bool *stop, struct err *err)
 {
     struct walk **walk = &supply->walk[supply->part];
 
     if (!*walk &&
         streamed_walk(&supply->data->streamed, supply->job, supply->part, walk, err))
         return -err->code;
+    walk_stop_at(*walk, stop);
     for (uint32_t c = 0; c < supply->key_columns; c++)
         supply->place[c] = schema_find(
             walk_schema(*walk), supply->job->data.column[supply->column[c]].name);
@@ -240,7 +241,7 @@ int supply_begin(struct supply *supply, const struct data *data, enum split_part
     supply->data = data;
     supply->part = part;
     supply->epoch = epoch;
-    return data->is_streamed ? begin_files(supply, err)
+    return data->is_streamed ? begin_files(supply, stop, err)
                              : begin_memory(supply, stop, err);
 }
 

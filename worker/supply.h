@@ -14,8 +14,9 @@ int supply_create(const struct job *job, uint32_t servers, struct supply **suppl
 void supply_destroy(struct supply *supply); /* NULL is fine */
 
 /* Gets ready for a part of the data (borrowed until the next call) in the order of an
- * epoch; 0: as it stands in the files. *stop set by another thread ends it early, and
- * then nothing may be taken. What is there of the same epoch is kept. -ERR_MEMORY. */
+ * epoch; 0: as it stands in the files. *stop (borrowed until then, too) set by another
+ * thread ends it early, and what is taken with -ERR_INTERRUPTED. What is there of the
+ * same epoch is kept. -ERR_MEMORY. */
 int supply_begin(struct supply *supply, const struct data *data, enum split_part part,
                  uint32_t epoch, const bool *stop, struct err *err);
 

@@ -265,6 +265,10 @@ static int rest(struct training *t, struct err *err)
         return rc;
     rc = end_order(t, err);
     worker->status.phase = PHASE_IDLE;
+#ifndef MUTANT_EMPTY_LEASE
+    /* Leases without an example are behind us, too, or we would get no others. */
+    feeder_standing(worker->feeder, &t->done.lease, &t->done.position);
+#endif
     report(t, true);
     rested = clock_seconds();
     while (rc == 0 && !is_overtaken(t)) {
@@ -285,16 +289,18 @@ static int rest(struct training *t, struct err *err)
 static int run(struct training *t, struct err *err)
 {
     struct worker *worker = t->worker;
+    bool slow; /* the reader has a long way to where we are to begin */
     int rc;
 
     for (;;) {
         rc = look_at_leases(t, err);
         if (rc == 0)
             rc = begin_pulls(t, err);
-        if (rc == 0 && t->flight.count == 0 &&
+        slow = rc == 0 && t->flight.count == 0 && feeder_is_slow(worker->feeder);
+        if (rc == 0 && t->flight.count == 0 && !slow &&
             (!t->more || feeder_is_over(worker->feeder)))
             break; /* which of both, feeder_end() says */
-        if (rc == 0)
+        if (rc == 0 && !slow)
             rc = t->flight.count ? step(t, err) : rest(t, err);
         if (rc > 0) {
             drop_flight(t);

@@ -130,6 +130,16 @@ once() {
 once memory job.yaml
 once files files.yaml
 
+# Leases without an example: most files hold a header only.
+mkdir many
+for i in $(seq 60); do head -n 1 d.tsv > many/part-$((i + 100)).tsv; done
+head -n 4001 d.tsv > many/part-130.tsv
+run -t 60 "$ROWHOUSE" train files.yaml data.train=many data.mix=1 data.chunk=1MiB \
+    train.epochs=3 cluster.workers=2 checkpoint.dir=ck-many
+ended 0 'leases without an example hold nobody up'
+ck=ck-many
+is "$(counts)" '3:4000' '... and what there is is trained once an epoch'
+
 run "$ROWHOUSE" train files.yaml --resume data.in_memory=true train.epochs=30
 ended 2 'whether data are held in memory cannot change' 'data.in_memory was false' 'cannot change'
 

@@ -209,6 +209,29 @@ static void test_ranges_together(void **state)
     walk_destroy(walk);
 }
 
+/* Who is told to stop does, and can begin anew where it was. */
+static void test_stop(void **state)
+{
+    struct ground *ground = *state;
+    struct walk *walk = walk_of(ground, true, SPLIT_TRAIN);
+    static uint64_t user[ALL], position[ALL], again[ALL], at[ALL];
+    uint32_t n = go(ground, walk, 1, everything(ground), ALL, user, position);
+    struct stretch stretch;
+    bool stop = true;
+    struct err err;
+
+    walk_stop_at(walk, &stop);
+    assert_int_equal(walk_to(walk, 1, (struct range){position[n / 2], UINT64_MAX}, &err),
+                     0);
+    assert_int_equal(walk_next(walk, 100, &stretch, &err), -ERR_INTERRUPTED);
+    stop = false;
+    assert_int_equal(go(ground, walk, 1, (struct range){position[n / 2], UINT64_MAX},
+                        100, again, at),
+                     n - n / 2);
+    assert_memory_equal(again, user + n / 2, (n - n / 2) * sizeof *again);
+    walk_destroy(walk);
+}
+
 static void test_parts(void **state)
 {
     struct ground *ground = *state;
@@ -320,6 +343,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_same_at_every_position, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ranges_together, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_quotes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_survey, set_up, tear_down),

@@ -125,10 +125,13 @@ static int look_through(struct survey *s, int part, uint64_t *count, struct err 
 
     for (uint32_t i = 0; rc == 0 && i < chunks->count; i++) {
         struct piece piece = chunks_piece(chunks, i);
+        uint64_t before = *count;
 
         rc = source_open(s->source, &piece, err);
         while (rc == 0 && (rc = source_next(s->source, &s->block, err)) > 0) {
             *count += s->block.n;
+            if (*count - before > UINT32_MAX / (uint64_t)s->job->data.mix)
+                return err_set(err, ERR_INPUT, "%s: %s", piece.path, walk_too_large);
             rc = sides_join(s->streamed->sides, &s->block, err);
             if (rc)
                 break;

@@ -32,9 +32,14 @@ struct walk {
     struct block ready;      /* the block as it is prepared */
     const struct block *out; /* that, or the block itself */
     uint32_t used;           /* examples of it that are in a window */
+    const bool *stop;        /* borrowed; NULL: nothing stops us */
 };
 
 /* The stream of random numbers of the order within bundles: "window" in ASCII. */
+const char walk_too_large[] =
+    "data.mix chunks of the data have 2^32 examples or more together; a smaller "
+    "data.mix, or more and smaller compressed files, would do";
+
 static const uint64_t window_seed = 0x77696e646f77;
 
 static int open_prepare(struct walk *walk, struct err *err)
@@ -174,11 +179,16 @@ static void open_bundle(struct walk *walk, uint32_t place)
     block_clear(&walk->window);
 }
 
-/* Labels become what is trained on. */
+/* Labels become what is trained on; weights of files have been looked at before. */
 static int take_labels(struct walk *walk, struct block *block, struct err *err)
 {
     int place = block->schema->label;
-    float *label = place == SCHEMA_NONE ? NULL : block->column[place].number;
+    float *label = place == SCHEMA_NONE ? NULL : block->column[place].number, weight;
+
+    for (uint32_t i = 0; !walk->plan.chunks && i < block->n; i++)
+        if (weight_at(block, i, &weight, err))
+            return err_prefix(err, "%s",
+                              source_where(walk->source, walk->block.place[i]));
 
     for (uint32_t i = 0; label && i < block->n; i++)
         if (label_as_trained(walk->plan.job, &label[i], err))
@@ -242,6 +252,11 @@ static int open_chunk(struct walk *walk, uint32_t chunk, struct err *err)
     return rc ? rc : source_open(walk->source, &piece, err);
 }
 
+void walk_stop_at(struct walk *walk, const bool *stop)
+{
+    walk->stop = stop;
+}
+
 /* The same of the bundle. */
 static int read_bundle(struct walk *walk, struct err *err)
 {
@@ -249,7 +264,10 @@ static int read_bundle(struct walk *walk, struct err *err)
         uint32_t chunk = walk->plan.chunks ? walk->order[walk->at] : walk->at;
         int rc = walk->reads ? 0 : open_chunk(walk, chunk, err);
 
-        source_forget_bad_rows(walk->source); /* they have been counted before */
+        if (walk->plan.chunks) /* they have been counted before */
+            source_forget_bad_rows(walk->source);
+        if (rc == 0 && walk->stop && __atomic_load_n(walk->stop, __ATOMIC_RELAXED))
+            rc = err_set(err, ERR_INTERRUPTED, "reading was stopped");
         if (rc == 0)
             rc = read_chunk(walk, chunk, err);
         if (rc)
@@ -293,6 +311,8 @@ static int next_window(struct walk *walk, struct err *err)
         rc = read_bundle(walk, err);
         walk->reads = rc > 0;
     }
+    if (rc >= 0 && walk->before + window->n > UINT32_MAX)
+        return err_set(err, ERR_INPUT, "%s", walk_too_large);
     order_window(walk);
     return rc < 0 ? rc : window->n > 0;
 }
@@ -321,6 +341,8 @@ int walk_next(struct walk *walk, uint32_t max, struct stretch *stretch, struct e
             break;
         range->first = ((uint64_t)place_of(range->first) + 1) << WALK_GRAIN_BITS;
     }
+    if (rc < 0)
+        walk->open = false;
     if (rc <= 0)
         return rc;
 #ifndef MUTANT_WALK_OFFSET

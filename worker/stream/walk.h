@@ -40,6 +40,9 @@ struct walk_plan {
 
 struct walk;
 
+/* The sentence about a bundle whose examples cannot be counted. */
+extern const char walk_too_large[];
+
 /* Examples of a block: those numbered example[0..n). */
 struct stretch {
     const struct block *block; /* borrowed until the next call with the walk */
@@ -66,6 +69,10 @@ int walk_spool_piece(struct spool *spool, uint64_t chunk, struct piece *piece,
  * the files. Going on where the last range ended costs nothing, going into the middle
  * of a bundle costs reading what is before. -ERR_MEMORY. */
 int walk_to(struct walk *walk, uint32_t epoch, struct range range, struct err *err);
+
+/* From here on *stop (NULL: nothing; borrowed), set by another thread, ends what reads
+ * with -ERR_INTERRUPTED: going into the middle of a large bundle may last. */
+void walk_stop_at(struct walk *walk, const bool *stop);
 
 /* The next 1..max examples of the range: 1; or 0 at its end. Labels are as they are
  * trained on (labels.h). Errors as of source_open(), source_next(),
