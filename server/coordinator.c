@@ -329,6 +329,7 @@ static void epoch_trained(struct coordinator *c, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
 
+    s->known = coordinator_known(c); /* the dealing knows of all that came */
     count_training(c, now_ms);
     s->ranges = 0;
     s->grows = false;

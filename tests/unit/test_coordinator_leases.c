@@ -201,6 +201,7 @@ static void test_growth(void **state)
     all_obey(kit);
     assert_int_equal(kit->last_epoch.examples, 950);
     reach(kit, STAGE_END);
+    assert_int_equal(kit->saved.data.positions, 950);
     assert_ended(kit, 0, "");
     kit_destroy(kit);
 }
