@@ -195,6 +195,20 @@ static int finish(const struct conduct *conduct, const struct run_view *view,
     return status;
 }
 
+/* Are the members on more than one host? */
+static bool is_of_hosts(const struct roster *roster)
+{
+    const char *first = roster->server[0].host;
+
+    for (uint32_t i = 1; i < roster->servers; i++)
+        if (strcmp(roster->server[i].host, first) != 0)
+            return true;
+    for (uint32_t i = 0; i < roster->workers; i++)
+        if (strcmp(roster->worker[i].host, first) != 0)
+            return true;
+    return false;
+}
+
 int run_conduct(const struct conduct *conduct)
 {
     const struct run_request *request = conduct->request;
@@ -217,8 +231,8 @@ int run_conduct(const struct conduct *conduct)
     }
     if (read_manifest(conduct, &manifest, &err) ||
         (request->spool[0] &&
-         streams_create(request, conduct->pipe, conduct->incarnation > 0, &streams,
-                        &err))) {
+         streams_create(request, conduct->pipe, conduct->incarnation > 0,
+                        is_of_hosts(conduct->roster), &streams, &err))) {
         log_error("%s", err.text);
         status = err_exit_status(err.code);
         goto done;

@@ -21,7 +21,7 @@ enum {
 struct streams {
     const struct run_request *request;
     const int32_t *pipe;
-    bool again;
+    bool again, shared;
     struct intake *intake; /* owned; NULL until it is needed */
 };
 
@@ -44,13 +44,15 @@ static bool has_pipe(const struct filelist *list)
     return false;
 }
 
-/* How many epochs the checkpoint has behind it. */
-static int epochs_behind(const char *checkpoint, int64_t *epochs, struct err *err)
+/* How many epochs the checkpoint has behind it, and where its data ended. */
+static int epochs_behind(const char *checkpoint, int64_t *epochs, uint64_t *positions,
+                         struct err *err)
 {
     struct manifest *manifest;
     int rc;
 
     *epochs = 0;
+    *positions = 0;
     if (!checkpoint[0])
         return 0;
     manifest = calloc(1, sizeof *manifest);
@@ -58,16 +60,24 @@ static int epochs_behind(const char *checkpoint, int64_t *epochs, struct err *er
         return err_set(err, ERR_MEMORY, "no memory for a manifest");
     rc = manifest_read(checkpoint, manifest, err);
     *epochs = manifest->epoch;
+    *positions = manifest->data.positions;
     manifest_release(manifest);
     free(manifest);
     return rc;
 }
 
-static int check_settings(const struct job *job, int64_t behind,
+static int check_settings(const struct run_request *request, int64_t behind,
                           const struct filelist *list, struct err *err)
 {
+    const struct job *job = &request->job;
     const char *why = job->train.follow ? "train.follow" : "a pipe in data.train";
 
+    /* After a checkpoint it may be what that was made with. */
+    if (job->data.in_memory == DATA_YES && !request->restore[0])
+        return err_set(err, ERR_INPUT,
+                       "data.in_memory is true, but %s reads data as they come: leave "
+                       "it auto",
+                       why);
     if (job->train.epochs > behind + 1)
         return err_set(
             err, ERR_INPUT,
@@ -121,8 +131,11 @@ static int choose_folder(struct run_request *request, struct err *err)
     request->spool_temporary = true;
     if ((size_t)snprintf(request->spool, size, "%s/rowhouse-spool.XXXXXX",
                          base && base[0] ? base : "/tmp") >= size ||
-        !mkdtemp(request->spool))
-        return err_system(err, "cannot make the folder '%.200s'", request->spool);
+        !mkdtemp(request->spool)) {
+        err_system(err, "cannot make the folder '%.200s'", request->spool);
+        request->spool[0] = '\0'; /* there is nothing to clean up */
+        return -err->code;
+    }
     return 0;
 }
 
@@ -164,20 +177,41 @@ static int look_into_spool(const struct run_request *request, bool resume,
                    request->spool);
 }
 
+/* A run that was killed between its last checkpoint and its end has left its spool: the
+ * one that has ended after `positions`. Another one may be another job's. */
+static int remove_trained(const struct job *job, uint64_t positions, struct err *err)
+{
+    struct spool *spool;
+    struct err ignored;
+    uint64_t chunks = 0;
+    bool ended = false;
+    char path[JOB_PATH_MAX];
+
+    if (!named_folder(job, path, sizeof path) || spool_open(path, &spool, &ignored))
+        return 0;
+    if (spool_published(spool, &chunks, &ended, &ignored))
+        ended = false;
+    spool_close(spool);
+    if (!ended || chunks << CHUNK_BITS != positions)
+        return 0;
+    return spool_remove(path, err);
+}
+
 static int prepare(struct run_request *request, const struct filelist *list,
                    bool resume, struct err *err)
 {
     const struct job *job = &request->job;
+    uint64_t positions;
     int64_t behind;
-    int rc = epochs_behind(request->restore, &behind, err);
+    int rc = epochs_behind(request->restore, &behind, &positions, err);
 
     if (rc)
         return rc;
     if (request->evaluate_only || behind >= job->train.epochs) {
         request->test_only = true;
-        return 0;
+        return request->evaluate_only ? 0 : remove_trained(job, positions, err);
     }
-    rc = check_settings(job, behind, list, err);
+    rc = check_settings(request, behind, list, err);
     if (!rc)
         rc = choose_folder(request, err);
     if (!rc)
@@ -227,13 +261,14 @@ int streams_open_pipes(const struct run_request *request, int32_t fd[STREAMS_MAX
 /* --- running --------------------------------------------------------------------- */
 
 int streams_create(const struct run_request *request, const int32_t *pipe, bool again,
-                   struct streams **streams, struct err *err)
+                   bool shared, struct streams **streams, struct err *err)
 {
     struct streams *made = calloc(1, sizeof *made);
 
     if (!made)
         return err_set(err, ERR_MEMORY, "no memory to read streams");
-    *made = (struct streams){.request = request, .pipe = pipe, .again = again};
+    *made = (struct streams){
+        .request = request, .pipe = pipe, .again = again, .shared = shared};
     *streams = made;
     return 0;
 }
@@ -260,6 +295,7 @@ static int start(struct streams *streams, uint64_t floor, uint64_t known,
                             (job->data.quotes == DATA_BY_FORMAT &&
                              job->data.format == DATA_CSV)),
         .same_pipes = streams->again,
+        .shared = streams->shared,
         .patience_ms = PATIENCE_MS,
         .spool_max = (uint64_t)job->data.spool_max,
         .floor = floor >> CHUNK_BITS,

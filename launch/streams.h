@@ -27,9 +27,10 @@ int streams_open_pipes(const struct run_request *request, int32_t fd[STREAMS_MAX
 struct streams;
 
 /* `pipe` as of streams_open_pipes(), or NULL; borrowed, like the request. `again`: an
- * earlier process of this run has read the same pipes. -ERR_MEMORY. */
+ * earlier process of this run has read the same pipes. `shared`: other hosts read the
+ * spool. -ERR_MEMORY. */
 int streams_create(const struct run_request *request, const int32_t *pipe, bool again,
-                   struct streams **streams, struct err *err);
+                   bool shared, struct streams **streams, struct err *err);
 void streams_destroy(struct streams *streams); /* stops reading; NULL is fine */
 
 /* For lead_setup, with the struct streams as `data`. The first call starts to read, or

@@ -72,6 +72,28 @@ run "$ROWHOUSE" train job.yaml --resume
 ended 0 'a run that has come to its end does not wait for more'
 rm -rf ck
 
+# --- a file beside a pipe
+{ header; lines 1 2000; } > history.tsv
+mkfifo live gate
+{ header; lines 2001 3000; read -r < gate; lines 3001 3500; } > live &
+both=(train job.yaml data.train=history.tsv,live)
+mpi 3 "${both[@]}" cluster.restarts_max=9 checkpoint.every='1 s'
+start "${mpi[@]}"
+wait_for 20 counted 3000
+pid=$(child 'server 0')
+kill -KILL "$pid" && wait_for 10 another 'server 0' "$pid"
+ln ck/spool/index-0 index # as if it were killed before it removes that
+echo > gate
+finish
+ended 0 'a file beside a pipe is trained, and the leader killed when it was read'
+is "$(counts)" 1:3500 'each line once'
+mkdir ck/spool
+mv index ck/spool/index-0
+run "$ROWHOUSE" "${both[@]}" --resume
+ended 0 'a run that has come to its end'
+is "$(ls -d ck/spool 2> /dev/null)" '' 'removes a spool that was left'
+rm -rf ck live gate
+
 # --- files that grow
 header > log
 lines 1 1000 >> log
@@ -174,6 +196,8 @@ refuse() { # NAME REGEX ARGUMENT ...
 }
 refuse 'two epochs of a pipe' 'train.epochs is 2, expected 1' train.epochs=2
 refuse 'bsp' 'train.consistency is bsp' train.consistency=bsp
+refuse 'a followed file in memory' 'data.in_memory is true, but train.follow .* leave it auto' \
+    data.train=d.tsv train.follow=true data.in_memory=true
 refuse 'a split of a pipe' 'set data.test instead' data.split.test=0.1
 gzip -k d.tsv
 cat d.tsv.gz | (limited '' 20 "$ROWHOUSE" train job.yaml checkpoint.dir=) 2> .err

@@ -149,6 +149,54 @@ static void test_writers_come_and_go(void **state)
     kit_release(&kit);
 }
 
+/* A device that is always ready, and says that it has ended, has. */
+static void test_empty_device(void **state)
+{
+    struct kit kit;
+
+    (void)state;
+    kit_init(&kit);
+    kit.paths[kit.config.paths++] = "/dev/null";
+    kit.config.patience_ms = 10 * KIT_DEADLINE_MS;
+    kit_start(&kit);
+    kit_wait_ended(&kit);
+    assert_int_equal(intake_published(kit.intake), 0);
+    kit_release(&kit);
+}
+
+/* A file that does not grow is read once, also when nothing of it is left in the spool.
+ * The pipe keeps the spool going. */
+static void test_file_is_read_once(void **state)
+{
+    struct kit kit;
+    uint64_t chunks;
+    int to;
+
+    (void)state;
+    kit_init(&kit);
+    kit.config.header = kit.config.same_pipes = kit.config.shared = true;
+    kit_append(kit_path(&kit, "history"), "head\na\nb\n");
+    kit_append(kit_path(&kit, "empty"), "");
+    to = kit_pipe(&kit);
+    kit_start(&kit);
+    kit_put(to, "head\nc\n");
+    kit_wait_published(&kit, 2);
+    for (int again = 0; again < 2; again++) {
+        chunks = intake_published(kit.intake);
+        kit_stop(&kit);
+        kit.config.floor = kit.config.known = chunks;
+        kit_start(&kit);
+        kit_put(to, "d\n");
+        kit_wait_published(&kit, chunks + 1);
+        assert_int_equal(intake_published(kit.intake), chunks + 1);
+    }
+    close(to);
+    kit_wait_ended(&kit);
+    assert_int_equal(intake_published(kit.intake), 4);
+    kit_release(&kit);
+    close(kit.fd[2]);
+}
+
 /* --- followed files -------------------------------------------------------------- */
 
 static void test_growing_file(void **state)
@@ -496,6 +544,8 @@ int main(void)
         cmocka_unit_test(test_large_pipe),
         cmocka_unit_test(test_quiet_pipe),
         cmocka_unit_test(test_writers_come_and_go),
+        cmocka_unit_test(test_empty_device),
+        cmocka_unit_test(test_file_is_read_once),
         cmocka_unit_test(test_growing_file),
         cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_rotation_between_runs),

@@ -171,6 +171,34 @@ static void test_chunks_of_a_spool(void **state)
 
 /* --- values ---------------------------------------------------------------------- */
 
+/* The index of a spool that hosts share may be here before the bytes are. */
+static void test_chunk_that_is_not_all_here(void **state)
+{
+    struct job *job = small_job(DATA_TSV);
+    struct scratch scratch;
+    struct piece piece = {.path = scratch.path,
+                          .begin = 2,
+                          .end = 10,
+                          .name = "log",
+                          .header = "y\ta\n",
+                          .header_bytes = 4,
+                          .line = 2};
+    struct reading reading;
+    struct err err = {0};
+
+    (void)state;
+    scratch_init(&scratch);
+    scratch_text(&scratch, "segment", "..1\tx\n2\ty");
+    begin_reading(&reading, job);
+    assert_int_equal(source_open(reading.source, &piece, &err), -ERR_AGAIN);
+    assert_non_null(strstr(err.text, "log line 2: "));
+    scratch_text(&scratch, "segment", "..1\tx\n2\ty\n");
+    assert_int_equal(source_open(reading.source, &piece, &err), 0);
+    end_reading(&reading);
+    free(job);
+    scratch_release(&scratch);
+}
+
 static void test_kinds_of_columns(void **state)
 {
     struct job *job = small_job(DATA_CSV);
@@ -414,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_cuts_are_not_in_quotes),
         cmocka_unit_test(test_compressed_files_only_whole),
         cmocka_unit_test(test_chunks_of_a_spool),
+        cmocka_unit_test(test_chunk_that_is_not_all_here),
         cmocka_unit_test(test_kinds_of_columns),
         cmocka_unit_test(test_keys_and_numbers_as_elsewhere),
         cmocka_unit_test(test_long_columns),

@@ -195,6 +195,21 @@ static int settle_whole(struct inlets *inlets, struct inlet *inlet, int64_t now,
 
 /* --- sources that begin and end -------------------------------------------------- */
 
+/* An empty last segment stays as the mark that a file which does not grow was read to
+ * its end, also when all that was in it has been removed. */
+static int mark_read(struct inlets *inlets, struct inlet *inlet, struct err *err)
+{
+    int rc = 0;
+
+    if (inlet->segment->bytes > 0)
+        rc = spool_writer_roll(&inlets->writer, &inlet->segment, err);
+    if (!rc && inlet->segment->fd >= 0) {
+        close(inlet->segment->fd);
+        inlet->segment->fd = -1;
+    }
+    return rc;
+}
+
 /* The source has ended where it should: what is left is a record as well. */
 static int finish(struct inlets *inlets, struct inlet *inlet, struct err *err)
 {
@@ -210,6 +225,10 @@ static int finish(struct inlets *inlets, struct inlet *inlet, struct err *err)
         rc = publish(inlets, inlet, err);
     if (rc)
         return rc;
+#ifndef MUTANT_SPOOL_READ_MARK
+    if (inlet->source.kind == SPOOL_FILE && !inlets->follow)
+        return mark_read(inlets, inlet, err);
+#endif
     spool_writer_done(inlet->segment);
     inlet->segment = NULL;
     return 0;
@@ -390,6 +409,12 @@ static ssize_t move(struct inlets *inlets, struct inlet *inlet, size_t n)
     return got;
 }
 
+static int pipe_has_ended(struct inlets *inlets, struct inlet *inlet, struct err *err)
+{
+    inlet->ended = true;
+    return finish(inlets, inlet, err);
+}
+
 /* A pipe without a writer has ended, unless a named one may get another. */
 static int pipe_is_quiet(struct inlets *inlets, struct inlet *inlet, bool hung,
                          int64_t now, struct err *err)
@@ -402,8 +427,7 @@ static int pipe_is_quiet(struct inlets *inlets, struct inlet *inlet, bool hung,
         inlet->gone_since = now;
     if (strcmp(inlet->path, "-") != 0 && now - inlet->gone_since < inlets->patience_ms)
         return 0;
-    inlet->ended = true;
-    return finish(inlets, inlet, err);
+    return pipe_has_ended(inlets, inlet, err);
 }
 
 static int take_pipe(struct inlets *inlets, struct inlet *inlet, int64_t now,
@@ -425,9 +449,11 @@ static int take_pipe(struct inlets *inlets, struct inlet *inlet, int64_t now,
         return 0;
     if (got < 0)
         return take_failed(inlets, inlet, err);
+    if (got == 0 && inlet->source.kind == SPOOL_OTHER)
+        return pipe_has_ended(inlets, inlet,
+                              err); /* nobody else can open it to write */
     if (got == 0)
-        return pipe_is_quiet(inlets, inlet, inlet->source.kind == SPOOL_OTHER, now,
-                             err);
+        return pipe_is_quiet(inlets, inlet, false, now, err);
     spool_writer_grew(&inlets->writer, inlet->segment, (uint64_t)got);
     *moved = true;
     return 0;

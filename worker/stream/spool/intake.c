@@ -215,6 +215,7 @@ int intake_start(const struct intake_config *config, struct intake **intake,
     set_up(made, config);
     rc = spool_writer_open(&made->inlets.writer, config->dir, config->floor,
                            config->known, err);
+    made->inlets.writer.shared = config->shared;
     if (!rc)
         rc = take_over(made, err);
     if (!rc)

@@ -42,6 +42,8 @@ struct intake_config {
     bool header;     /* the first record of each source is its header line */
     bool quotes;     /* CSV: line ends between double quotes end no record */
     bool same_pipes; /* the pipes are those that the process before had open */
+    bool shared;     /* other hosts read the spool: bytes are flushed before their chunk
+                      * is published */
     /* How long a named pipe without a writer waits for the next one, and a file without
      * its name for the last bytes of who had it open. */
     int64_t patience_ms;

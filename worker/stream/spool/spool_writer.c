@@ -215,7 +215,8 @@ static int append(struct spool_writer *writer, struct spool_record *record,
     record->number = writer->published;
     spool_seal(record, sizeof *record);
     if (!spool_write_at(writer->index, record, sizeof *record,
-                        SPOOL_HEAD_BYTES + place * sizeof *record))
+                        SPOOL_HEAD_BYTES + place * sizeof *record) ||
+        (writer->shared && fdatasync(writer->index)))
         return full(writer, "the index", err);
     return 0;
 }
@@ -232,9 +233,11 @@ int spool_writer_publish(struct spool_writer *writer, struct spool_segment *segm
         .line = segment->line,
         .lines = lines,
     };
-    int rc = append(writer, &record, err);
+    int rc;
 
-    if (rc)
+    if (writer->shared && fdatasync(segment->fd))
+        return full(writer, "a segment", err);
+    if ((rc = append(writer, &record, err)))
         return rc;
     segment->published = end;
     segment->line += lines;

@@ -30,6 +30,7 @@ struct spool_writer {
     uint64_t first_index;           /* the first that is there */
     uint64_t published;             /* chunks, from 0 on */
     bool ended;                     /* the end is in the index */
+    bool shared;                    /* with other hosts: flush before publishing */
     uint64_t floor;                 /* chunks below it are not needed */
     uint64_t live;                  /* bytes in segments */
     struct spool_segment **segment; /* owned; by rising number */
@@ -64,8 +65,8 @@ int spool_segment_open(struct spool_writer *writer, struct spool_segment *segmen
 void spool_writer_grew(struct spool_writer *writer, struct spool_segment *segment,
                        uint64_t n);
 
-/* Makes [published, end) of the source the next chunk; `lines` line ends are in it.
- * -ERR_SYSTEM. */
+/* Makes [published, end) of the source the next chunk; `lines` line ends are in it. The
+ * segment must be open. -ERR_SYSTEM. */
 int spool_writer_publish(struct spool_writer *writer, struct spool_segment *segment,
                          uint64_t end, uint32_t lines, struct err *err);
 

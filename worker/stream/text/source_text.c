@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/unpack.h"
@@ -306,18 +307,36 @@ static int find_stop(struct text *t, struct err *err)
     return 0;
 }
 
+/* On a file system that hosts share, the index may be here before the bytes are. */
+static int check_chunk(const struct text *t, const struct piece *piece, struct err *err)
+{
+    struct stat info;
+
+    if (fstat(t->fd, &info))
+        return err_system(err, "cannot read '%s'", piece->path);
+#ifndef MUTANT_STREAM_CHUNK_HERE
+    if ((uint64_t)info.st_size < piece->end)
+        return err_set(err, ERR_AGAIN,
+                       "%.400s line %" PRIu64 ": '%.400s' of the spool has %lld bytes, "
+                       "and not yet the %" PRIu64 " that were written",
+                       t->path, piece->line, piece->path, (long long)info.st_size,
+                       piece->end);
+#endif
+    return 0;
+}
+
 /* A chunk of a spool: its file has neither header nor end of its own. */
 static int open_chunk(struct text *t, const struct piece *piece, struct err *err)
 {
     const char *header = piece->header;
     size_t length = piece->header_bytes;
-    int rc = 0;
+    int rc = check_chunk(t, piece, err);
 
     t->offset = t->base = piece->begin;
     t->line = piece->line;
     t->limit = piece->end;
     t->read_bytes = READ_BYTES;
-    if (piece->line == 1)
+    if (!rc && piece->line == 1)
         rc = skip_byte_order_mark(t, err);
     if (rc || !reader_needs_head(t->reader))
         return rc;
