@@ -17,16 +17,43 @@ static int cannot_write(const struct output *output, struct err *err)
     return err_system(err, "cannot write %s", output->path);
 }
 
+/* Hidden: who reads all files of the folder at that time does not see it. */
+static int open_hidden(struct output *output, struct err *err)
+{
+    char hidden[OUTPUT_PATH_MAX + 1];
+    const char *slash = strrchr(output->path, '/');
+    size_t folder = slash ? (size_t)(slash + 1 - output->path) : 0;
+
+    memcpy(hidden, output->path, folder);
+    hidden[folder] = '.';
+    memcpy(hidden + folder + 1, output->path + folder,
+           strlen(output->path + folder) + 1);
+    return file_open_beside(hidden, output->temp, sizeof output->temp, err);
+}
+
+/* Is it what /dev/stdout leads to, which others have open, too? */
+static bool is_standard_output(const struct stat *info)
+{
+    struct stat own;
+
+    return fstat(STDOUT_FILENO, &own) == 0 && own.st_dev == info->st_dev &&
+           own.st_ino == info->st_ino;
+}
+
+/* The file that a link leads to is replaced, not emptied: it may be what is read. */
 static int open_path(struct output *output, const char *path, struct err *err)
 {
-    struct stat info;
+    struct stat link, info;
+    bool is_link = lstat(path, &link) == 0 && S_ISLNK(link.st_mode);
+    bool there = stat(path, &info) == 0;
 
     memcpy(output->path, path, strlen(path) + 1);
-    /* A link such as /dev/stdout is written through, not replaced. */
-    if (lstat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    if (there ? !S_ISREG(info.st_mode) || is_standard_output(&info) : is_link)
         output->fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    else if (is_link && !realpath(path, output->path))
+        return err_system(err, "cannot write %s", path);
     else
-        output->fd = file_open_beside(path, output->temp, sizeof output->temp, err);
+        output->fd = open_hidden(output, err);
     return output->fd < 0 ? cannot_write(output, err) : 0;
 }
 

@@ -30,9 +30,10 @@ struct output {
 };
 
 /* "-" is standard output. What exists under `path` and is not a regular file is written
- * to directly; a regular file is replaced at the end. The caller ignores SIGPIPE. On an
- * error, too, output_release() must be called. -ERR_SYSTEM, -ERR_MEMORY; -ERR_INPUT for
- * a path that is too long. */
+ * to directly, as is the file that standard output is; any other file, also one that a
+ * link leads to, is replaced at the end. The caller ignores SIGPIPE. On an error, too,
+ * output_release() must be called. -ERR_SYSTEM, -ERR_MEMORY; -ERR_INPUT for a path that
+ * is too long. */
 int output_open(struct output *output, const char *path, struct err *err);
 
 /* Sets *room to n bytes (n <= OUTPUT_ROOM_MAX) for what comes next, to be filled before

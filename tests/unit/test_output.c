@@ -121,6 +121,7 @@ static void test_what_is_given_up_is_gone(void **state)
     assert_int_equal(output_write(&output, "half", 4, &err), 0);
     assert_int_equal(output_flush(&output, &err), 0);
     assert_int_equal(scratch_entries(scratch), 1); /* under another name */
+    assert_memory_equal(strrchr(output.temp, '/'), "/.out.", 6); /* and hidden */
     output_release(&output);
     assert_int_equal(scratch_entries(scratch), 0);
 }
@@ -161,6 +162,12 @@ static void test_links_and_devices_are_written_to(void **state)
     assert_int_equal(lstat(scratch->path, &info), 0);
     assert_true(S_ISLNK(info.st_mode));
     must_hold_pieces(target);
+    /* It is replaced, so that who reads it may go on. */
+    assert_int_equal(output_open(&output, scratch->path, &err), 0);
+    must_hold_pieces(target);
+    output_release(&output);
+    must_hold_pieces(target);
+    assert_int_equal(scratch_entries(scratch), 2);
     assert_int_equal(write_pieces("/dev/null", &output, &err), 0);
     assert_int_equal(write_pieces("/dev/full", &output, &err), -ERR_SYSTEM);
     assert_non_null(strstr(err.text, "/dev/full: No space left"));
