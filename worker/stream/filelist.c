@@ -104,6 +104,48 @@ static int add_directory(struct filelist *list, const char *folder, const char *
     return rc;
 }
 
+/* What a path leads to. */
+struct identity {
+    dev_t device;
+    ino_t number;
+    const char *path;
+};
+
+static int by_identity(const void *a, const void *b)
+{
+    const struct identity *x = a, *y = b;
+
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    if (x->number != y->number)
+        return x->number < y->number ? -1 : 1;
+    return strcmp(x->path, y->path);
+}
+
+/* Other names (./a, a link) of a file that is in the list, too? */
+static int check_identities(const struct filelist *list, const char *why,
+                            struct err *err)
+{
+    struct identity *found = malloc(list->files * sizeof *found);
+    struct stat status;
+    size_t n = 0;
+    int rc = 0;
+
+    if (!found)
+        return err_set(err, ERR_MEMORY, "%s: no memory for the list of files", why);
+    for (size_t i = 0; i < list->files; i++)
+        if (stat(list->path[i], &status) == 0 && S_ISREG(status.st_mode))
+            found[n++] = (struct identity){status.st_dev, status.st_ino, list->path[i]};
+    qsort(found, n, sizeof *found, by_identity);
+    for (size_t i = 1; rc == 0 && i < n; i++)
+        if (found[i - 1].device == found[i].device &&
+            found[i - 1].number == found[i].number)
+            rc = err_set(err, ERR_INPUT, "%s: %.400s and %.400s are the same file", why,
+                         found[i - 1].path, found[i].path);
+    free(found);
+    return rc;
+}
+
 /* A file read twice would put copies of its examples into both parts of a split. */
 static int check_different(const struct filelist *list, const char *why,
                            struct err *err)
@@ -119,7 +161,7 @@ static int check_different(const struct filelist *list, const char *why,
         if (strcmp(sorted[i - 1], sorted[i]) == 0)
             rc = err_set(err, ERR_INPUT, "%s: %s is there twice", why, sorted[i]);
     free(sorted);
-    return rc;
+    return rc ? rc : check_identities(list, why, err);
 }
 
 int filelist_init(struct filelist *list, const char *items, const char *why,
