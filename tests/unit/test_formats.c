@@ -119,6 +119,10 @@ static void test_wrong_features(void **state)
 
 static void test_criteo(void **state)
 {
+    static const char *const cases[][2] = {
+        {"1\t2\t3\n", "f has 3 columns, expected the 40 of data.format criteo"},
+    };
+
     (void)state;
     expect_text(job_of(DATA_CRITEO, "label", "C1:key,C26:key,I1:number,I13:number"),
                 "1\t5\t\t\t\t\t\t\t\t\t\t\t\t-3\t7\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t"
@@ -126,6 +130,7 @@ static void test_criteo(void **state)
                 "0\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t"
                 "\t\t\t\t\t\n",
                 "@0 7 12 5 -3 1\n@47 - - nan nan 0\n");
+    expect_complaints(job_of(DATA_CRITEO, "label", "C1:key"), cases, COUNT(cases));
 }
 
 /* --- sequences and NCF ----------------------------------------------------------- */
@@ -189,7 +194,7 @@ static void test_jsonl(void **state)
         "\"t\": \"1970-01-02\", \"more\": [{\"tags\": [1]}, [[]], null]}\n"
         "\n"
         " { \"y\" : 0.25 , "
-        "\"v\":[1,2],\"user\":{\"id\":\"x\"},\"t\":\"1970-01-01T00:00:"
+        "\"v\":[true,2],\"user\":{\"id\":\"x\"},\"t\":\"1970-01-01T00:00:"
         "01Z\"}\r\n",
         expected);
 }
@@ -214,10 +219,21 @@ static void test_wrong_json(void **state)
         {"{\"a\":[1],\"y\":1}\n", ", column a: an array, expected one value"},
         {"{\"a\":1,\"a\":1,\"y\":1}\n", ", column a: there more than once"},
         {"{\"a\":1,\"y\":\"high\"}\n", ", column y: 'high' is not a number"},
+        {"{\"a\":{},\"y\":1}\n", ", column a: an object, expected one value"},
+        {"{\"a\":1,\"y\":{\"z\":1}}\n", ", column y: an object, expected one value"},
+    };
+    static const char *const lists[][2] = {
+        {"{\"a\":{\"b\":1},\"y\":1}\n",
+         ", column a: an object, expected one value or an array of them"},
+        {"{\"a\":[1,{\"id\":1}],\"y\":1}\n",
+         ", column a: an object in an array, expected one value"},
+        {"{\"a\":[[1],2],\"y\":1}\n",
+         ", column a: an array in an array, expected one value"},
     };
 
     (void)state;
     expect_complaints(job_of(DATA_JSONL, "y", "a:key"), cases, COUNT(cases));
+    expect_complaints(job_of(DATA_JSONL, "y", "k:key,a:keys"), lists, COUNT(lists));
 }
 
 static int no_visit(void *context, const struct json_value *value)

@@ -101,6 +101,10 @@ static int take_given_names(const struct reader *reader, struct delimited *d, ch
     }
     if (n == d->fields)
         return 0;
+    if (reader->own_names)
+        return err_set(err, ERR_INPUT,
+                       "%.400s has %u columns, expected the %u of data.format criteo",
+                       path, d->fields, n);
     return err_set(err, ERR_INPUT, "%.400s has %u columns, but data.names has %u names",
                    path, d->fields, n);
 }

@@ -200,11 +200,7 @@ static bool take_object(struct scan *s, bool quiet)
 
 static bool take_array(struct scan *s, bool quiet)
 {
-    struct json_value value = {.kind = JSON_ARRAY, .text = ""};
-
     s->at++;
-    if (!quiet && !tell(s, &value, false))
-        return false;
     if (next_is(s, ']')) {
         s->at++;
         return true;
@@ -219,12 +215,16 @@ static bool take_array(struct scan *s, bool quiet)
 }
 
 /* Bounded by depth, so that recursion is too. */
-static bool take_nested(struct scan *s, bool object, bool quiet)
+static bool take_nested(struct scan *s, bool object, bool quiet, bool element)
 {
+    struct json_value value = {.kind = object ? JSON_OBJECT : JSON_ARRAY, .text = ""};
     bool good;
 
     if (s->depth == JSON_DEPTH_MAX)
         return fail(s, "at most 64 levels");
+    if (!quiet && s->depth > 0 && !tell(s, &value, element))
+        return false;
+    quiet |= element;
     s->depth++;
     good = object ? take_object(s, quiet) : take_array(s, quiet);
     s->depth--;
@@ -240,7 +240,7 @@ static bool take_value(struct scan *s, bool quiet, bool element)
     if (s->at == s->end)
         return fail(s, "a value");
     if (*s->at == '{' || *s->at == '[')
-        return take_nested(s, *s->at == '{', quiet || element);
+        return take_nested(s, *s->at == '{', quiet, element);
     if (*s->at == '"')
         good = take_string(s, &value);
     else if (*s->at == '-' || (*s->at >= '0' && *s->at <= '9'))

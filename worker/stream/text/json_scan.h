@@ -8,9 +8,16 @@
 
 enum { JSON_DEPTH_MAX = 64, JSON_PATH_MAX = 1024 };
 
-enum json_kind { JSON_STRING, JSON_NUMBER, JSON_WORD, JSON_NULL, JSON_ARRAY };
+enum json_kind {
+    JSON_STRING,
+    JSON_NUMBER,
+    JSON_WORD,
+    JSON_NULL,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
-/* A value that is no object: a member, or an element of an array that is one. */
+/* A member, or an element of an array that is one. */
 struct json_value {
     const char *path; /* names of members with dots between, terminated */
     enum json_kind kind;
@@ -21,7 +28,8 @@ struct json_value {
 };
 
 /* What is called with each. An array is announced (JSON_ARRAY) before its elements;
- * objects and arrays in it are looked through, but not told of. Nonzero ends it. */
+ * an object (JSON_OBJECT) before its members, but for the one that is the whole text.
+ * What is inside of elements is looked through, but not told of. Nonzero ends it. */
 typedef int json_visit(void *context, const struct json_value *value);
 
 /* Scans text[0..length), which must be one object. 0, or what the visitor returned. It

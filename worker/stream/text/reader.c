@@ -82,8 +82,8 @@ static int take_settings(struct reader *reader, const struct job *job, struct er
     reader->header = job->data.header == DATA_YES ||
                      (job->data.header == DATA_BY_FORMAT && !criteo);
     reader->latin1 = job->data.encoding == ENCODING_LATIN1;
-    reader->names = strdup(criteo && !job->data.names[0] ? criteo_names
-                                                         : job->data.names);
+    reader->own_names = criteo && !job->data.names[0];
+    reader->names = strdup(reader->own_names ? criteo_names : job->data.names);
     reader->missing = strdup(job->data.missing);
     if (!reader->names || !reader->missing)
         return err_set(err, ERR_MEMORY, "no memory for a reader");

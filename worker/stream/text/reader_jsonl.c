@@ -23,6 +23,17 @@ static int there_twice(const struct schema_column *column, struct err *err)
     return err_set(err, ERR_INPUT, ", column %s: there more than once", column->name);
 }
 
+/* An object or an array where the column wants a value. */
+static int not_a_value(const struct visiting *v, uint32_t c,
+                       const struct json_value *value, bool list)
+{
+    return err_set(v->err, ERR_INPUT, ", column %s: an %s%s, expected one value%s",
+                   v->reader->schema->column[c].name,
+                   value->kind == JSON_OBJECT ? "object" : "array",
+                   value->element ? " in an array" : "",
+                   list && !value->element ? " or an array of them" : "");
+}
+
 /* Elements of arrays, as they come. */
 static int put_element(struct visiting *v, uint32_t c, struct span value)
 {
@@ -49,12 +60,15 @@ static int put(struct visiting *v, uint32_t c, const struct json_value *value,
     struct slot slot = {v->block, c, v->block->n};
     bool list = column->kind == VALUE_KEYS || column->kind == VALUE_VECTOR;
 
+    if (value->kind == JSON_OBJECT ||
+        (value->kind == JSON_ARRAY && (value->element || !list)))
+        return not_a_value(v, c, value, list);
+    if (value->kind == JSON_WORD &&
+        (column->kind == VALUE_NUMBER || column->kind == VALUE_VECTOR))
+        text = (struct span){text.length == 4 ? "1" : "0", 1};
     if (value->element && v->array[c])
         return put_element(v, c, text);
     if (value->kind == JSON_ARRAY) {
-        if (!list)
-            return err_set(v->err, ERR_INPUT,
-                           ", column %s: an array, expected one value", column->name);
         if (v->taken[c] || v->array[c])
             return there_twice(column, v->err);
         v->array[c] = true;
@@ -62,8 +76,6 @@ static int put(struct visiting *v, uint32_t c, const struct json_value *value,
     }
     if (v->taken[c]++ || v->array[c])
         return there_twice(column, v->err);
-    if (value->kind == JSON_WORD && column->kind == VALUE_NUMBER)
-        text = (struct span){text.length == 4 ? "1" : "0", 1};
     if (value->kind == JSON_NULL)
         return reader_put_missing(v->reader, slot, text, v->err);
     return reader_put(v->reader, slot, text, v->err);

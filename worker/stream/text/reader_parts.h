@@ -36,6 +36,7 @@ struct reader {
     const struct split_kernels *kernels;
     struct split_rules rules;
     bool header, latin1;
+    bool own_names;   /* `names` are the format's: data.names is not set */
     char *names;      /* owned; the list data.names */
     char *missing;    /* owned; the list data.missing */
     bool odd_missing; /* something in it could be a number */
