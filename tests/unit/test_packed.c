@@ -524,6 +524,37 @@ static void test_values_that_do_not_fit(void **state)
     }
 }
 
+/* A vector that was packed with a gap is no damage where gaps are not wanted. */
+static void test_a_gap_in_a_vector_is_said(void **state)
+{
+    struct schema schema = SCHEMA_EMPTY;
+    const char *path = scratch_path(*state, "f");
+    struct packed_columns columns;
+    struct packed_writer *writer;
+    struct packed_facts facts;
+    struct packed *packed;
+    struct block block;
+    struct err err;
+
+    schema_add(&schema, "image", VALUE_VECTOR);
+    schema.column[0].dim = 2;
+    assert_int_equal(block_create(&block, &schema, 4, &err), 0);
+    for (uint32_t i = 0; i < 8; i++)
+        block.column[0].number[i] = i / 2 == 2 ? NAN : (float)i;
+    block.n = 4;
+    assert_int_equal(packed_create(path, &schema, 0, &writer, &err), 0);
+    assert_int_equal(packed_append(writer, &block, &err), 0);
+    assert_int_equal(packed_finish(writer, &facts, &err), 0);
+    packed_destroy(writer);
+    block_clear(&block);
+    packed = must_open(path);
+    assert_int_equal(packed_match(packed, &schema, &columns, &err), 0);
+    assert_int_equal(packed_read_block(packed, 0, &columns, &block, &err), -ERR_INPUT);
+    must_name(&err, path, "example 2, column image: there is no value");
+    packed_close(packed);
+    block_release(&block);
+}
+
 static void test_dense_tables_have_bounds(void **state)
 {
     struct schema schema = SCHEMA_EMPTY;
@@ -615,6 +646,7 @@ int main(void)
         WITH_SCRATCH(test_a_later_format_is_refused),
         WITH_SCRATCH(test_columns_that_do_not_match),
         WITH_SCRATCH(test_values_that_do_not_fit),
+        WITH_SCRATCH(test_a_gap_in_a_vector_is_said),
         WITH_SCRATCH(test_dense_tables_have_bounds),
         WITH_SCRATCH(test_schemas_that_cannot_be_packed),
         WITH_SCRATCH(test_what_cannot_be_packed_leaves_no_file),

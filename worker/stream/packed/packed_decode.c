@@ -296,6 +296,18 @@ static int get_key(struct decoding *d, const struct column_runs *runs)
     return d->want->keep_text ? get_text(d, runs) : 0;
 }
 
+/* A vector that was packed with gaps, wanted without: bad input, no damage. */
+static int not_finite(const struct decoding *d, const struct run *run,
+                      const float *number, uint32_t dim)
+{
+    if (d->want->kind != VALUE_VECTOR || !run_is_finite(run, number, d->n * dim, true))
+        return bad_column(d, "a number is not finite");
+    for (uint32_t i = 0; i < d->n * dim; i++)
+        if (isnan(number[i]))
+            return bad_example(d, i / dim, "there is no value");
+    return 0; /* it is in another part of the block */
+}
+
 static int get_numbers(struct decoding *d, const struct column_runs *runs)
 {
     bool vector = d->want->kind == VALUE_VECTOR;
@@ -304,7 +316,7 @@ static int get_numbers(struct decoding *d, const struct column_runs *runs)
 
     run_get_floats(&runs->values, d->from * dim, d->n * dim, number);
     if (!run_is_finite(&runs->values, number, d->n * dim, vector && d->want->may_miss))
-        return bad_column(d, "a number is not finite");
+        return not_finite(d, &runs->values, number, dim);
     return get_missing(d, &runs->missing, miss_number);
 }
 
