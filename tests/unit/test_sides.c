@@ -136,6 +136,24 @@ static void test_a_doubled_id_names_both_places(void **state)
     scratch_release(&scratch);
 }
 
+/* Rows of the data may be left out, rows of side tables not. */
+static void test_a_wrong_row_is_not_left_out(void **state)
+{
+    struct scratch scratch;
+    struct job *job;
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    add_columns(job);
+    set(job, "data.bad_rows", "skip");
+    scratch_text(&scratch, "films.dat",
+                 "id::year::title::genres\n10::1::a::x\n20::soon::b::y\n");
+    check_refused(job, "films.dat line 3", "column year");
+    free(job);
+    scratch_release(&scratch);
+}
+
 static void test_a_column_that_is_missing_is_said(void **state)
 {
     struct scratch scratch;
@@ -233,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_columns_are_joined_by_key),
         cmocka_unit_test(test_a_doubled_id_names_both_places),
+        cmocka_unit_test(test_a_wrong_row_is_not_left_out),
         cmocka_unit_test(test_a_column_that_is_missing_is_said),
         cmocka_unit_test(test_vectors_are_joined_by_row_number),
         cmocka_unit_test(test_keys_of_side_tables_are_prepared),
