@@ -24,7 +24,8 @@ static const struct option_row evaluate_options[] = {
     {0}};
 
 static const struct option_row predict_options[] = {
-    {"--data", "FILE", FIELD(data), "examples to predict, with the job's key columns"},
+    {"--data", "FILE", FIELD(data),
+     "examples to predict, with the job's key columns; all must be right"},
     {"--out", "FILE|-", FIELD(out), "one prediction a line; - is standard output"},
     {"--layer", "NAME", FIELD(layer), "a layer's values instead (mf: user or item)"},
     {"--checkpoint", "DIR", FIELD(checkpoint), "instead of the job's checkpoint.dir"},

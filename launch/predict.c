@@ -1,15 +1,12 @@
 /* rowhouse predict: a prediction, or a row's values, for each line of a file. */
-#include <errno.h>
-#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/log.h"
+#include "common/output.h"
 #include "launch/trained.h"
-#include "launch/warn.h"
 #include "worker/stream/input.h"
 
 enum { BATCH = 4096 };
@@ -17,8 +14,7 @@ enum { BATCH = 4096 };
 struct prediction {
     struct trained *trained;
     const struct table *layer; /* print its rows instead of predictions */
-    FILE *out;
-    const char *name;           /* of out, for sentences */
+    struct output out;
     int user_place, item_place; /* among the prepared columns */
     uint32_t n;
     uint64_t user[BATCH], item[BATCH];
@@ -43,14 +39,25 @@ static void look_up(struct prediction *p, const struct table *table,
     }
 }
 
-static void print_layer(struct prediction *p, const float *rows)
+static int print(struct prediction *p, int digits, float value, char end,
+                 struct err *err)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "%.*g%c", digits, (double)value, end);
+
+    return output_write(&p->out, text, (size_t)n, err);
+}
+
+static int print_layer(struct prediction *p, const float *rows, struct err *err)
 {
     uint32_t width = p->layer->spec.width;
+    int rc = 0;
 
     for (uint32_t i = 0; i < p->n; i++)
-        for (uint32_t j = 0; j < width; j++)
-            fprintf(p->out, "%.9g%c", (double)rows[(size_t)i * width + j],
-                    j + 1 < width ? ' ' : '\n');
+        for (uint32_t j = 0; rc == 0 && j < width; j++)
+            rc = print(p, 9, rows[(size_t)i * width + j], j + 1 < width ? ' ' : '\n',
+                       err);
+    return rc;
 }
 
 static int flush(struct prediction *p, struct err *err)
@@ -60,18 +67,20 @@ static int flush(struct prediction *p, struct err *err)
                              .item_pos = p->pos,
                              .user = p->user_rows,
                              .item = p->item_rows};
+    int rc = 0;
 
     look_up(p, p->trained->user, p->user, p->user_rows);
     look_up(p, p->trained->item, p->item, p->item_rows);
     if (p->layer) {
-        print_layer(p, p->layer == p->trained->user ? p->user_rows : p->item_rows);
+        rc = print_layer(p, p->layer == p->trained->user ? p->user_rows : p->item_rows,
+                         err);
     } else {
         mf_predict(&p->trained->mf, &batch, p->score);
-        for (uint32_t i = 0; i < p->n; i++)
-            fprintf(p->out, "%.7g\n", (double)p->score[i]);
+        for (uint32_t i = 0; rc == 0 && i < p->n; i++)
+            rc = print(p, 7, p->score[i], '\n', err);
     }
     p->n = 0;
-    return ferror(p->out) ? err_system(err, "cannot write %s", p->name) : 0;
+    return rc;
 }
 
 /* Adds the examples of a prepared block; those that fill a batch are predicted. */
@@ -119,59 +128,32 @@ static int predict_all(struct prediction *p, const char *data, struct err *err)
 {
     struct prepare *prepare = NULL;
     struct input *input;
-    int rc = input_open(&p->trained->job, data, "--data", 0, &input, err);
+    int rc;
 
+    /* Whatever the job says: with a row left out, lines would no longer match. */
+    p->trained->job.data.bad_rows = BAD_ROWS_FAIL;
+    rc = input_open(&p->trained->job, data, "--data", 0, &input, err);
     if (rc)
         return rc;
     rc = trained_prepare(p->trained, input_schema(input), &prepare, err);
     if (rc == 0)
         rc = predict_blocks(p, input, prepare, err);
     prepare_destroy(prepare);
-    if (rc == 0)
-        warn_of_bad_rows(input_bad_rows(input));
     input_close(input);
     return rc;
 }
 
-static int to_stream(struct prediction *p, const char *data, FILE *out,
-                     const char *name, struct err *err)
+/* A file appears whole or not at all. */
+static int predict_to(struct prediction *p, const struct arguments *arguments,
+                      struct err *err)
 {
-    int rc;
+    int rc = output_open(&p->out, arguments->out, err);
 
-    p->out = out;
-    p->name = name;
-    rc = predict_all(p, data, err);
-    if (rc == 0 && fflush(out))
-        rc = err_system(err, "cannot write %s", name);
-    return rc;
-}
-
-/* A file appears whole or not at all; a device, a pipe or what a link such as
- * /dev/stdout stands for is written to. */
-static int to_file(struct prediction *p, const char *data, const char *path,
-                   struct err *err)
-{
-    struct stat info;
-    bool special = lstat(path, &info) == 0 && !S_ISREG(info.st_mode);
-    char temporary[PATH_MAX];
-    FILE *out;
-    int rc, n = snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid());
-
-    if (n < 0 || (size_t)n >= sizeof temporary)
-        return err_set(err, ERR_INPUT, "--out: a path of %zu bytes is too long",
-                       strlen(path));
-    out = special ? fopen(path, "w") : fopen(temporary, "wx");
-    if (!out)
-        return err_system(err, "cannot write %s", path);
-    rc = to_stream(p, data, out, path, err);
-    if (fclose(out) && rc == 0)
-        rc = err_system(err, "cannot write %s", path);
-    if (special)
-        return rc;
-    if (rc == 0 && rename(temporary, path))
-        rc = err_system(err, "cannot put %s into place", path);
-    if (rc)
-        unlink(temporary);
+    if (rc == 0)
+        rc = predict_all(p, arguments->data, err);
+    if (rc == 0)
+        rc = output_finish(&p->out, err);
+    output_release(&p->out);
     return rc;
 }
 
@@ -210,9 +192,7 @@ static int predict(const struct arguments *arguments, struct prediction *p,
         return err_set(err, ERR_MEMORY, "no memory for rows");
     for (uint32_t i = 0; i < BATCH; i++)
         p->pos[i] = i;
-    if (strcmp(arguments->out, "-") != 0)
-        return to_file(p, arguments->data, arguments->out, err);
-    return to_stream(p, arguments->data, stdout, "the predictions", err);
+    return predict_to(p, arguments, err);
 }
 
 int command_predict(const struct arguments *arguments)
@@ -225,6 +205,7 @@ int command_predict(const struct arguments *arguments)
         log_error("no memory");
         return 1;
     }
+    signal(SIGPIPE, SIG_IGN);
     rc = predict(arguments, p, &err);
     if (rc)
         log_error("%s", err.text);

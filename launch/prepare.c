@@ -246,6 +246,8 @@ static int prepare_gathered(struct preparing *p, struct err *err)
         rc = block_create(&ready, prepare_schema(p->prepare), GATHER_EXAMPLES, err);
     for (uint32_t b = 0; rc == 0 && b < gathered->blocks; b++)
         rc = put_block(p, &gathered->block[b], &ready, err);
+    if (rc == 0)
+        warn_of_bad_rows(&gathered->bad_rows);
     if (ready.schema)
         block_release(&ready);
     gathered_release(gathered);
@@ -269,6 +271,8 @@ static int fit_first(struct preparing *p, struct err *err)
         rc = gathered_fit(gathered, prepare, err);
     if (rc == 0)
         rc = prepare_save(prepare, &p->saved, &p->saved_size, err);
+    if (rc == 0)
+        warn_of_bad_rows(&gathered->bad_rows);
     prepare_destroy(prepare);
     gathered_release(gathered);
     free(gathered);

@@ -169,6 +169,40 @@ for z in gz zst; do
     bad "a damaged .$z" train "$T/job.yaml" data.train="$T/flip.tsv.$z" -- "$T/flip.tsv.$z"
 done
 
+# One file under two names would be on both sides of a split.
+ln -s d.tsv "$T/link.tsv"
+for other in "$T/./d.tsv" "$T/link.tsv"; do
+    bad 'a file under two names' train "$T/job.yaml" data.train="$T/d.tsv,$other" \
+        -- data.train "$other" 'same file'
+done
+
+# --- results where data is
+mkdir "$T/in"
+cp "$T/d.tsv" "$T/in/d.tsv"
+cp "$T/d.tsv" "$T/copy.tsv"
+ln -s copy.tsv "$T/out.tsv"
+run "$ROWHOUSE" prepare "$T/job.yaml" data.train="$T/in" --out "$T/in/out.csv"
+ended 0 'a result in the folder that is read'
+run "$ROWHOUSE" prepare "$T/job.yaml" data.train="$T/copy.tsv" --out "$T/out.tsv"
+ended 0 'a link to what is read as the place of the result'
+is "$(wc -l < "$T/copy.tsv") $(readlink "$T/out.tsv")" "$(wc -l < "$T/d.tsv") copy.tsv" \
+    'which is then there, whole'
+rm "$T/in/out.csv"
+run "$ROWHOUSE" train "$T/job.yaml" train.epochs=1 --quiet
+ended 0 'a checkpoint to predict from'
+cp "$T/d.tsv" "$T/copy.tsv"
+run "$ROWHOUSE" predict "$T/job.yaml" --data "$T/copy.tsv" --out "$T/out.tsv"
+ended 0 'predictions to a link to the data'
+is "$(wc -l < "$T/copy.tsv")" $(($(wc -l < "$T/d.tsv") - 1)) 'one a line'
+run "$ROWHOUSE" predict "$T/job.yaml" --data "$T/in" --out "$T/in/p.txt"
+ended 0 'predictions in the folder that is read'
+sed '9s/^[0-9]*//' "$T/d.tsv" > "$T/bad.tsv"
+run "$ROWHOUSE" predict "$T/job.yaml" --data "$T/bad.tsv" --out - data.bad_rows=skip
+refused 2 'predictions for fewer lines than there are' "$T/bad.tsv line 9" user
+run "$ROWHOUSE" prepare "$T/job.yaml" data.train="$T/bad.tsv" --out /dev/null data.bad_rows=skip
+ended 0 'prepare leaves a row out' 'left out' "$T/bad.tsv line 9"
+rm -rf "$C"
+
 # --- where checkpoints go
 echo text > "$T/file"
 run "$ROWHOUSE" train "$T/job.yaml" checkpoint.dir="$T/file/ck" --quiet
