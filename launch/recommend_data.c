@@ -99,6 +99,7 @@ static int take_block(struct recommend_data *data, const struct blocks *blocks,
                       struct columns *columns, struct columns *others, struct err *err)
 {
     const struct block *raw = &blocks->raw;
+    const uint8_t *no_user = raw->column[blocks->at.user].missing;
     uint32_t item_place = (uint32_t)blocks->at.item;
 
     for (uint32_t i = 0; i < raw->n; i++) {
@@ -108,7 +109,9 @@ static int take_block(struct recommend_data *data, const struct blocks *blocks,
         bool own = prepare_key(data->prepare, item_place,
                                raw->column[item_place].key[i], &ignored);
 
-        if (columns_add(own ? columns : others, user, item, label, err))
+        /* What nobody rated says only what the item is called. */
+        if (!(no_user && no_user[i]) &&
+            columns_add(own ? columns : others, user, item, label, err))
             return -err->code;
         if (own)
             add_title(data, blocks, i, item);

@@ -152,6 +152,17 @@ EOF
 run "$PYTHON" "$T/known.py" "$T" "$out"
 is "$out" True 'no row that items share is recommended'
 
+# Ratings of nobody: enough of them to be the most popular item, if they counted.
+{ cat "$T/log.tsv"; for _ in {1..3000}; do printf '\t999\t5\t1\t30\t1500000000\t\n'; done; } > "$T/nobody.tsv"
+sed -e "s|log.tsv|nobody.tsv|; s|$T/run|$T/nobody|; s|table: user}|table: user, missing: category}|" "$T/job.yaml" > "$T/nobody.yaml"
+run "$ROWHOUSE" train "$T/nobody.yaml" --quiet
+ended 0 'examples without a user are trained on where the job says so'
+run "$ROWHOUSE" recommend "$T/nobody.yaml" --user 12345 --top 3 --json
+like "$out" '"known":false' 'an unknown user gets what is popular'
+unlike "$out" '"999"' 'which is what users have rated'
+run "$ROWHOUSE" train "$T/nobody.yaml" --quiet --fresh data.split.by=user
+refused 2 'a split by user needs users' 'nobody.tsv line 2002: the example has no user'
+
 # --- what is another preparation is refused --------------------------------------------
 run "$ROWHOUSE" evaluate "$T/job.yaml" --checkpoint "$T/run" data.columns.item.vocabulary_min=4
 refused 2 'other steps than those of the checkpoint' 'data.columns.item is prepared in another way'

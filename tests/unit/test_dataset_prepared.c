@@ -5,6 +5,7 @@
 
 #include "worker/stream/dataset.h"
 #include "worker/stream/prepare/prepare.h"
+#include "worker/stream/streamed.h"
 
 enum { N = 400, USERS = 20 };
 
@@ -233,6 +234,48 @@ static void test_keys_may_be_made(void **state)
     scratch_release(&scratch);
 }
 
+/* An example without a user or a time, in memory and streamed. */
+static void test_who_and_when_must_be_known(void **state)
+{
+    static const char *const lacking[][3] = {{"\t3\t4\t77\n", "user", "user"},
+                                             {"\t3\t4\t77\n", "leave_one_out", "user"},
+                                             {"1\t3\t4\t\n", "time", "time"},
+                                             {"1\t3\t4\t\n", "leave_one_out", "time"}};
+    char expected[64];
+
+    (void)state;
+    for (size_t l = 0; l < sizeof lacking / sizeof *lacking; l++) {
+        struct scratch scratch;
+        struct dataset dataset;
+        struct streamed streamed;
+        struct job *job;
+        FILE *file;
+
+        scratch_init(&scratch);
+        job = make_job(write_log(&scratch, "log.tsv", 0));
+        file = fopen(job->data.train, "a");
+        assert_non_null(file);
+        fputs(lacking[l][0], file);
+        assert_int_equal(fclose(file), 0);
+        set(job, "data.columns.user.missing", "category");
+        load(&dataset, job, NULL); /* a split by chance does not mind */
+        dataset_release(&dataset);
+        set(job, "data.split.by", lacking[l][1]);
+        set(job, "data.split.after", l == 2 ? "9700" : "");
+        snprintf(expected, sizeof expected, "log.tsv line 402: the example has no %s",
+                 lacking[l][2]);
+        assert_int_equal(dataset_load(&dataset, job, NULL, NULL, &err), -ERR_INPUT);
+        assert_non_null(strstr(err.text, expected));
+        if (strcmp(lacking[l][1], "leave_one_out") != 0) {
+            assert_int_equal(streamed_open(&streamed, job, NULL, NULL, &err),
+                             -ERR_INPUT);
+            assert_non_null(strstr(err.text, expected));
+        }
+        free(job);
+        scratch_release(&scratch);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_preparations_never_see_the_test_part),
         cmocka_unit_test(test_a_saved_preparation_is_used_and_not_fitted),
         cmocka_unit_test(test_keys_may_be_made),
+        cmocka_unit_test(test_who_and_when_must_be_known),
         cmocka_unit_test(test_examples_have_weights),
     };
 

@@ -247,6 +247,84 @@ static void test_histories_are_what_was_before(void **state)
     kit_destroy(kit);
 }
 
+/* Examples of nobody have no history and are in none. */
+static void test_a_missing_user_has_no_history(void **state)
+{
+    const uint64_t user[] = {0, 0, 0, 0}, item[] = {10, 11, 12, 13};
+    const int64_t time[] = {1, 2, 3, 4};
+    const uint32_t offset[] = {0, 0, 0, 0, 1};
+    struct kit *kit = kit_create();
+    uint32_t u = kit_column(kit, "user", VALUE_KEY);
+    uint32_t v = kit_column(kit, "item", VALUE_KEY);
+    uint32_t t = kit_column(kit, "at", VALUE_TIME);
+    struct prepare *prepare;
+    struct block out;
+
+    (void)state;
+    kit_set(kit, "seen", "make", "history");
+    kit_set(kit, "seen", "of", "item");
+    kit_set(kit, "seen", "length", "2");
+    kit->raw.user = (int)u;
+    kit->raw.time = (int)t;
+    kit_block(kit, 4);
+    kit_keys(kit, u, user);
+    kit_keys(kit, v, item);
+    memcpy(kit->block.column[t].time, time, sizeof time);
+    memcpy(kit->block.column[u].missing, (const uint8_t[]){1, 0, 1, 0}, 4);
+    prepare = kit_fitted(kit, &out);
+    assert_memory_equal(out.column[3].offset, offset, sizeof offset);
+    assert_int_equal(out.column[3].key[0], 11);
+    block_release(&out);
+    prepare_destroy(prepare);
+    kit_destroy(kit);
+}
+
+/* What a side table lacks, though missing is fail: `kind` of a column that stays as it
+ * is. */
+static void check_side(enum value_kind kind)
+{
+    const float vector[] = {3, 4, 0, NAN};
+    const int64_t time[] = {5, TIME_MISSING};
+    struct kit *kit = kit_create();
+    uint32_t c = kit_column(kit, "x", kind);
+    struct prepare *prepare;
+    struct block out;
+
+    kit->raw.column[c].dim = 2;
+    kit_set(kit, "x", "as", kind == VALUE_TIME ? "time" : "vector");
+    kit_set(kit, "x", "from", "side");
+    kit_block(kit, 2);
+    if (kind == VALUE_TIME)
+        memcpy(kit->block.column[c].time, time, sizeof time);
+    else
+        memcpy(kit->block.column[c].number, vector, sizeof vector);
+    prepare = kit_prepare(kit);
+    assert_false(prepare_changes(prepare)); /* checkpoints need nothing of it */
+    assert_true(prepare_checks(prepare));
+    assert_int_equal(prepare_finish(prepare, &kit->err), 0);
+    assert_int_equal(block_create(&out, prepare_schema(prepare), 2, &kit->err), 0);
+    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->err), -ERR_INPUT);
+    assert_non_null(strstr(kit->err.text, "data.columns.x.missing"));
+    kit->block.n = 1; /* the first has it */
+    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->err), 0);
+    block_release(&out);
+    prepare_destroy(prepare);
+    kit_set(kit, "x", "missing", "category"); /* stays missing */
+    kit->block.n = 2;
+    prepare = kit_fitted(kit, &out);
+    assert_false(prepare_checks(prepare));
+    block_release(&out);
+    prepare_destroy(prepare);
+    kit_destroy(kit);
+}
+
+static void test_side_tables_may_not_lack_what_must_be_there(void **state)
+{
+    (void)state;
+    check_side(VALUE_VECTOR);
+    check_side(VALUE_TIME);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +335,8 @@ int main(void)
         cmocka_unit_test(test_recencies_are_scaled_in_the_same_pass),
         cmocka_unit_test(test_columns_are_crossed_as_they_are_prepared),
         cmocka_unit_test(test_histories_are_what_was_before),
+        cmocka_unit_test(test_a_missing_user_has_no_history),
+        cmocka_unit_test(test_side_tables_may_not_lack_what_must_be_there),
     };
 
     return cmocka_run_group_tests_name("prepare_made", tests, NULL, NULL);

@@ -206,6 +206,16 @@ static void test_leave_one_out_takes_each_users_last(void **state)
     free(log);
 }
 
+/* The part of a block's examples where they are streamed. */
+static void keep(struct log *log, enum split_part part, uint32_t file,
+                 const struct block *block, uint8_t *to)
+{
+    uint32_t at;
+
+    if (split_keep(&log->job, part, file, block, to, &at, &log->err))
+        fail_msg("%s", log->err.text);
+}
+
 static void test_streamed_examples_are_split_by_where_they_stand(void **state)
 {
     struct schema schema = SCHEMA_EMPTY;
@@ -224,9 +234,9 @@ static void test_streamed_examples_are_split_by_where_they_stand(void **state)
     memcpy(block.column[0].key, log->user, sizeof log->user);
     memcpy(block.column[1].time, log->time, sizeof log->time);
     log->job.data.split_test = 0.25;
-    split_keep(&log->job, SPLIT_TEST, 3, &block, test);
-    split_keep(&log->job, SPLIT_TRAIN, 3, &block, train);
-    split_keep(&log->job, SPLIT_TEST, 4, &block, other);
+    keep(log, SPLIT_TEST, 3, &block, test);
+    keep(log, SPLIT_TRAIN, 3, &block, train);
+    keep(log, SPLIT_TEST, 4, &block, other);
     for (uint32_t i = 0; i < N; i++) {
         assert_int_equal(test[i] + train[i], 1);
         tests += test[i];
@@ -235,20 +245,61 @@ static void test_streamed_examples_are_split_by_where_they_stand(void **state)
     assert_in_range(tests, N / 4 - 150, N / 4 + 150);
     assert_in_range(differ, N / 4, N / 2);
     log->job.data.split_by = SPLIT_USER; /* as in memory */
-    split_keep(&log->job, SPLIT_TEST, 3, &block, test);
+    keep(log, SPLIT_TEST, 3, &block, test);
     split(log);
     for (uint32_t i = 0; i < N; i++)
         assert_int_equal(test[i], log->part[i] == SPLIT_TEST);
     log->job.data.split_test = 0;
     log->job.data.split_by = SPLIT_TIME;
     strcpy(log->job.data.split_after, "300");
-    split_keep(&log->job, SPLIT_TEST, 3, &block, test);
+    keep(log, SPLIT_TEST, 3, &block, test);
     for (uint32_t i = 0; i < N; i++)
         assert_int_equal(test[i], log->time[i] >= 300 * 1000000);
     block_release(&block);
     free(test);
     free(train);
     free(other);
+    free(log);
+}
+
+/* A user or a time that is missing is no user 0, nor one long ago. */
+static void test_examples_lack_what_the_split_goes_by(void **state)
+{
+    static const int by[] = {SPLIT_USER, SPLIT_LEAVE_ONE_OUT, SPLIT_TIME,
+                             SPLIT_LEAVE_ONE_OUT};
+    struct schema schema = SCHEMA_EMPTY;
+    struct block block;
+    struct log *log = make_log(SPLIT_RANDOM);
+    uint8_t kept[4];
+    uint32_t at;
+
+    (void)state;
+    strcpy(log->job.data.split_after, "300");
+    schema.user = schema_add(&schema, "user", VALUE_KEY);
+    schema.column[schema.user].may_miss = true;
+    schema.time = schema_add(&schema, "at", VALUE_TIME);
+    assert_int_equal(block_create(&block, &schema, 4, &log->err), 0);
+    block.n = 4;
+    memset(block.place, 0, 4 * sizeof *block.place);
+    for (int lacking = 0; lacking < 4; lacking++) {
+        memcpy(block.column[0].key, log->user, 4 * sizeof *log->user);
+        memcpy(block.column[1].time, log->time, 4 * sizeof *log->time);
+        memset(block.column[0].missing, 0, 4);
+        if (lacking < 2)
+            block.column[0].missing[2] = 1;
+        else
+            block.column[1].time[2] = TIME_MISSING;
+        log->job.data.split_by = SPLIT_RANDOM; /* which does not mind */
+        keep(log, SPLIT_TRAIN, 0, &block, kept);
+        log->job.data.split_by = by[lacking];
+        assert_int_equal(
+            split_keep(&log->job, SPLIT_TRAIN, 0, &block, kept, &at, &log->err),
+            -ERR_INPUT);
+        assert_int_equal(at, 2);
+        assert_non_null(
+            strstr(log->err.text, lacking < 2 ? "has no user" : "has no time"));
+    }
+    block_release(&block);
     free(log);
 }
 
@@ -279,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_all_of_one_time_are_trained_on),
         cmocka_unit_test(test_leave_one_out_takes_each_users_last),
         cmocka_unit_test(test_streamed_examples_are_split_by_where_they_stand),
+        cmocka_unit_test(test_examples_lack_what_the_split_goes_by),
         cmocka_unit_test(test_what_cannot_be_streamed_is_said),
     };
 

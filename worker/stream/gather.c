@@ -41,10 +41,13 @@ static struct block *add_block(struct gathered *gathered, struct err *err)
     return made;
 }
 
+/* `splits`: the job whose split goes by what must be there; NULL: none does. */
 static int read_blocks(struct gathered *gathered, struct input *input,
-                       const volatile bool *stop, struct err *err)
+                       const struct job *splits, const volatile bool *stop,
+                       struct err *err)
 {
     struct block *block;
+    uint32_t at;
     int rc;
 
     for (;;) {
@@ -54,6 +57,8 @@ static int read_blocks(struct gathered *gathered, struct input *input,
         rc = input_next(input, block, err);
         if (rc <= 0)
             break;
+        if (splits && split_check(splits, block, &at, err))
+            return err_prefix(err, "%s", input_where(input, block->place[at]));
         gathered->examples += block->n;
         if (gathered->examples > examples_max)
             return err_set(
@@ -69,7 +74,7 @@ static int read_blocks(struct gathered *gathered, struct input *input,
 }
 
 static int read_files(struct gathered *gathered, const struct job *job,
-                      const char *files, const char *why, unsigned wanted,
+                      const char *files, const char *why, unsigned wanted, bool splits,
                       const volatile bool *stop, struct err *err)
 {
     struct input *input;
@@ -78,7 +83,7 @@ static int read_files(struct gathered *gathered, const struct job *job,
     if (rc)
         return rc;
     gathered->schema = *input_schema(input);
-    rc = read_blocks(gathered, input, stop, err);
+    rc = read_blocks(gathered, input, splits ? job : NULL, stop, err);
     bad_rows_add(&gathered->bad_rows, input_bad_rows(input));
     input_close(input);
     return rc;
@@ -129,7 +134,7 @@ static int add_files(struct gathered *gathered, const struct job *job,
 {
     uint64_t before = gathered->examples;
     uint8_t *larger;
-    int rc = read_files(gathered, job, files, why, wanted, stop, err);
+    int rc = read_files(gathered, job, files, why, wanted, false, stop, err);
 
     if (rc)
         return rc;
@@ -150,7 +155,8 @@ int gather(struct gathered *gathered, const struct job *job, unsigned wanted,
     int rc;
 
     *gathered = (struct gathered){0};
-    rc = read_files(gathered, job, job->data.train, "data.train", wanted, stop, err);
+    rc = read_files(gathered, job, job->data.train, "data.train", wanted, true, stop,
+                    err);
     if (rc == 0)
         rc = split_gathered(gathered, job, err);
     if (rc == 0 && job->data.validation[0])

@@ -22,8 +22,8 @@ struct gathered {
 /* Reads data.train and splits it (data.split.*), then data.validation and data.test,
  * whose files are those parts. `wanted` as for input_open(). `*stop` (may be NULL) set
  * by another thread or a signal ends it with -ERR_INTERRUPTED. Errors as of
- * input_open(), input_next() and split_all(); -ERR_INPUT for 2^32 - 1 examples or more;
- * gathered_release() also after an error. */
+ * input_open(), input_next(), split_check() and split_all(); -ERR_INPUT for 2^32 - 1
+ * examples or more; gathered_release() also after an error. */
 int gather(struct gathered *gathered, const struct job *job, unsigned wanted,
            const volatile bool *stop, struct err *err);
 /* Fits a preparation of gathered->schema on the training part, and only on that.

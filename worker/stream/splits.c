@@ -206,14 +206,43 @@ int split_can_stream(const struct job *job, struct err *err)
     return check_after(job, err);
 }
 
-void split_keep(const struct job *job, enum split_part part, uint32_t file,
-                const struct block *block, uint8_t *keep)
+int split_check(const struct job *job, const struct block *block, uint32_t *at,
+                struct err *err)
+{
+    const struct schema *schema = block->schema;
+    int by = job->data.split_by;
+    bool by_user = by == SPLIT_USER || by == SPLIT_LEAVE_ONE_OUT;
+    bool by_time = by == SPLIT_TIME || by == SPLIT_LEAVE_ONE_OUT;
+    const uint8_t *missing = NULL;
+    const int64_t *time = NULL;
+
+    if (by_user && schema->user != SCHEMA_NONE)
+        missing = block->column[schema->user].missing;
+    if (by_time && schema->time != SCHEMA_NONE)
+        time = block->column[schema->time].time;
+    for (*at = 0; *at < block->n; ++*at) {
+#ifndef MUTANT_SPLIT_MISSING
+        if (missing && missing[*at])
+            return err_set(err, ERR_INPUT,
+                           "the example has no user, which data.split.by goes by");
+        if (time && time[*at] == TIME_MISSING)
+            return err_set(err, ERR_INPUT,
+                           "the example has no time, which data.split.by goes by");
+#endif
+    }
+    return 0;
+}
+
+int split_keep(const struct job *job, enum split_part part, uint32_t file,
+               const struct block *block, uint8_t *keep, uint32_t *at, struct err *err)
 {
     const struct schema *schema = block->schema;
     const struct values *column = block->column;
     uint64_t seed = rng_at((uint64_t)job->data.split_seed, split_stream, file);
     int64_t after = split_after(job);
 
+    if (split_check(job, block, at, err))
+        return -err->code;
     for (uint32_t i = 0; i < block->n; i++) {
         enum split_part found;
 
@@ -226,4 +255,5 @@ void split_keep(const struct job *job, enum split_part part, uint32_t file,
                                  rng_unit(rng_at(seed, split_stream, block->place[i])));
         keep[i] = found == part;
     }
+    return 0;
 }

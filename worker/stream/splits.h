@@ -33,7 +33,7 @@ enum split_part split_random(const struct job *job, uint64_t number);
 /* What data in memory are split by, beside their numbers: what data.split.by does not
  * ask for need not be there. */
 struct split_keys {
-    const uint64_t *user; /* [n] */
+    const uint64_t *user; /* [n]; that there is one says split_check() */
     const int64_t *time;  /* [n], microseconds; TIME_MISSING is an error */
 };
 
@@ -42,11 +42,17 @@ struct split_keys {
 int split_all(const struct job *job, const struct split_keys *keys, uint64_t n,
               uint8_t *part, struct err *err);
 
+/* Has every example of a block that is to be split what data.split.by goes by?
+ * -ERR_INPUT says what example *at lacks; the caller knows where that stands. */
+int split_check(const struct job *job, const struct block *block, uint32_t *at,
+                struct err *err);
+
 /* Can the examples be split without knowing all of them? -ERR_INPUT says why not. */
 int split_can_stream(const struct job *job, struct err *err);
 /* keep[i] = is example i of the block of that part? For what split_can_stream(); `file`
- * is the number of the block's file. keep: [block->n]. */
-void split_keep(const struct job *job, enum split_part part, uint32_t file,
-                const struct block *block, uint8_t *keep);
+ * is the number of the block's file. keep: [block->n]. Errors and *at as of
+ * split_check(). */
+int split_keep(const struct job *job, enum split_part part, uint32_t file,
+               const struct block *block, uint8_t *keep, uint32_t *at, struct err *err);
 
 #endif

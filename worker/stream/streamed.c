@@ -98,20 +98,34 @@ static int take_labels(struct survey *s, const struct block *block, struct err *
     return 0;
 }
 
+/* Which examples of the block are of a part. */
+static int keep_part(struct survey *s, enum split_part part, uint32_t file,
+                     struct err *err)
+{
+    uint32_t at;
+
+    if (split_keep(s->job, part, file, &s->block, s->keep, &at, err))
+        return err_prefix(err, "%s", source_where(s->source, s->block.place[at]));
+    return 0;
+}
+
 static int take_block(struct survey *s, uint32_t file, struct err *err)
 {
-    bool prepares = prepare_changes(s->prepare);
+    bool prepares = prepare_changes(s->prepare) || prepare_checks(s->prepare);
     int rc;
 
     if (s->fits) {
-        split_keep(s->job, SPLIT_TRAIN, file, &s->block, s->keep);
-        return prepare_fit(s->prepare, &s->block, s->keep, err);
+        rc = keep_part(s, SPLIT_TRAIN, file, err);
+        return rc ? rc : prepare_fit(s->prepare, &s->block, s->keep, err);
     }
     s->examples += s->block.n;
-    split_keep(s->job, split_scored(s->job), file, &s->block, s->keep);
-    for (uint32_t i = 0; i < s->block.n; i++)
+    rc = keep_part(s, split_scored(s->job), file, err);
+    for (uint32_t i = 0; rc == 0 && i < s->block.n; i++)
         s->scored += s->keep[i] != 0;
-    split_keep(s->job, SPLIT_TRAIN, file, &s->block, s->keep);
+    if (rc == 0)
+        rc = keep_part(s, SPLIT_TRAIN, file, err);
+    if (rc)
+        return rc;
     block_filter(&s->block, s->keep);
     rc = prepares ? prepare_apply(s->prepare, &s->block, &s->ready, err) : 0;
     return rc ? rc : take_labels(s, prepares ? &s->ready : &s->block, err);

@@ -48,10 +48,17 @@ static int open_prepare(struct walk *walk, struct err *err)
     int rc;
 
     walk->out = &walk->block;
-    if (!plan->preparation)
-        return 0;
     rc = prepare_create(plan->job, plan->schema, &walk->prepare, err);
-    if (rc == 0)
+    if (rc)
+        return rc;
+    if (!plan->preparation && !prepare_checks(walk->prepare)) {
+        prepare_destroy(walk->prepare);
+        walk->prepare = NULL;
+        return 0;
+    }
+    if (!plan->preparation)
+        rc = prepare_finish(walk->prepare, err);
+    else
         rc = prepare_load(walk->prepare, plan->preparation, plan->preparation_bytes,
                           err);
     if (rc == 0)
@@ -204,6 +211,7 @@ static int read_chunk(struct walk *walk, uint32_t chunk, struct err *err)
 {
     struct block *block = &walk->block;
     int rc = source_next(walk->source, block, err);
+    uint32_t at;
 
     walk->used = 0;
     if (rc > 0 && sides_join(walk->plan.sides, block, err))
@@ -211,8 +219,10 @@ static int read_chunk(struct walk *walk, uint32_t chunk, struct err *err)
     if (rc <= 0)
         return rc;
     if (!walk->plan.whole) {
-        split_keep(walk->plan.job, walk->plan.part,
-                   walk->plan.chunks->chunk[chunk].file, block, walk->keep);
+        if (split_keep(walk->plan.job, walk->plan.part,
+                       walk->plan.chunks->chunk[chunk].file, block, walk->keep, &at,
+                       err))
+            return err_prefix(err, "%s", source_where(walk->source, block->place[at]));
         block_filter(block, walk->keep);
     }
     if (walk->prepare && prepare_apply(walk->prepare, block, &walk->ready, err))

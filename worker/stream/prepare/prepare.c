@@ -268,6 +268,11 @@ static int begin_column(struct prepare *prepare, const struct job *job, uint32_t
     column->path = from ? choose_path(&column->steps, kind) : PATH_SAME;
     if (from && from->from[0] && column->path == PATH_SAME && kind == VALUE_KEY)
         column->path = PATH_KEY; /* a side table may lack it */
+#ifndef MUTANT_PREPARE_CHECKS
+    column->checks = from && from->from[0] && column->path == PATH_SAME &&
+                     column->steps.missing == MISSING_FAIL &&
+                     (kind == VALUE_VECTOR || kind == VALUE_TIME);
+#endif
     prepared->kind = (uint8_t)prepared_kind(column->path, kind);
     prepared->may_miss = column->path == PATH_SAME && prepared->may_miss;
     column->numbers = (struct prepare_numbers){
@@ -453,6 +458,14 @@ bool prepare_changes(const struct prepare *prepare)
 {
     for (uint32_t c = 0; c < prepare->prepared.columns; c++)
         if (prepare->column[c].path != PATH_SAME)
+            return true;
+    return false;
+}
+
+bool prepare_checks(const struct prepare *prepare)
+{
+    for (uint32_t c = 0; c < prepare->prepared.columns; c++)
+        if (prepare->column[c].checks)
             return true;
     return false;
 }

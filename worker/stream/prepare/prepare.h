@@ -35,6 +35,9 @@ void prepare_destroy(struct prepare *prepare); /* NULL is fine */
 const struct schema *prepare_schema(const struct prepare *prepare);
 /* Does it change anything? Is there anything to fit? */
 bool prepare_changes(const struct prepare *prepare);
+/* Is there a column that it leaves as it is, but that side tables may lack? Then
+ * prepare_apply() is needed to find that, though there may be nothing to save. */
+bool prepare_checks(const struct prepare *prepare);
 bool prepare_fits(const struct prepare *prepare);
 
 /* Takes a block of the training part into account: of its examples those with keep[i]

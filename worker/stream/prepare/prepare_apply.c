@@ -355,7 +355,7 @@ static int apply_history(const struct prepare *prepare, const struct block *in,
         uint64_t first = items_before(column, user, INT64_MIN);
 
         first = end - first > length ? end - length : first;
-        if (time == TIME_MISSING)
+        if (time == TIME_MISSING || !prepare_has_user(prepare, in, i))
             first = end;
         if (block_key_room(out, c, used + (end - first), err))
             return -err->code;
@@ -430,6 +430,24 @@ static int copy_same(const struct block *in, struct block *out, uint32_t c,
     return 0;
 }
 
+/* Vectors and times of side tables that stay as they are. */
+static int check_same(const struct prepare *prepare, const struct block *in, uint32_t c,
+                      struct err *err)
+{
+    uint32_t dim = prepare->raw.column[c].dim;
+    bool vector = prepare->raw.column[c].kind == VALUE_VECTOR;
+
+    for (uint32_t i = 0; i < in->n; i++) {
+        bool missing = !vector && in->column[c].time[i] == TIME_MISSING;
+
+        for (uint32_t k = 0; vector && k < dim; k++)
+            missing |= isnan(in->column[c].number[(size_t)i * dim + k]) != 0;
+        if (missing)
+            return is_missing(&prepare->column[c], in, i, err);
+    }
+    return 0;
+}
+
 static int apply_column(struct prepare *prepare, const struct block *in, uint32_t c,
                         struct block *out, struct err *err)
 {
@@ -448,6 +466,8 @@ static int apply_column(struct prepare *prepare, const struct block *in, uint32_
     case PATH_HISTORY:
         return apply_history(prepare, in, c, out, err);
     default:
+        if (prepare->column[c].checks && check_same(prepare, in, c, err))
+            return -err->code;
         return copy_same(in, out, c, err);
     }
 }

@@ -149,7 +149,8 @@ static int fit_history(struct prepare *prepare, const struct block *block, uint3
     enum prepare_found found = prepare_raw_key_at(
         prepare, block, (uint32_t)column->source[0], i, &item.key);
 
-    if (item.time == TIME_MISSING || found != FOUND_VALUE)
+    if (item.time == TIME_MISSING || found != FOUND_VALUE ||
+        !prepare_has_user(prepare, block, i))
         return 0;
     return add_item(column, &item, err);
 }

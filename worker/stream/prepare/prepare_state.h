@@ -49,6 +49,7 @@ struct prepare_column {
     uint64_t rows;   /* of a dense table, 0 = none */
     double constant; /* missing: constant, of a number */
     bool fits_numbers, counts_keys, fits_history, fits_newest;
+    bool checks; /* PATH_SAME, but a side table may lack what must be there */
 
     /* While it is fitted. Owned. */
     struct tally tally;
@@ -90,6 +91,15 @@ enum prepare_found prepare_raw_key_at(const struct prepare *prepare,
 /* The same after them. */
 enum prepare_found prepare_key_at(const struct prepare *prepare, const struct block *in,
                                   uint32_t c, uint32_t i, uint64_t *key);
+
+/* Has example i of a raw block a user? A history is nobody's without. */
+static inline bool prepare_has_user(const struct prepare *prepare,
+                                    const struct block *in, uint32_t i)
+{
+    const uint8_t *missing = in->column[prepare->raw.user].missing;
+
+    return !missing || !missing[i];
+}
 
 /* The number after clipping and transforming. */
 double prepare_bent(const struct prepare_column *column, double number);
