@@ -1,5 +1,6 @@
 /* A job file to begin with, from what rowhouse describe has found. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "launch/describe.h"
 
@@ -78,13 +79,34 @@ static bool label_is_binary(const struct profile *p)
     return p->moments.min == 0 && p->moments.max == 1 && p->numbers == p->integers;
 }
 
+/* Does it come but once, so that only memory has it for another epoch? */
+static bool is_pipe(const char *path)
+{
+    struct stat status;
+
+    return strcmp(path, "-") == 0 ||
+           (stat(path, &status) == 0 && S_ISFIFO(status.st_mode));
+}
+
+/* In a list of one where a text would be taken for several, or as quoted. */
+static void print_train(FILE *out, const char *path)
+{
+    bool list = strpbrk(path, ",\"' ");
+
+    fprintf(out, "  train: %s", list ? "[" : "");
+    print_quoted(out, path);
+    fprintf(out, "%s\n", list ? "]" : "");
+    if (is_pipe(path))
+        fprintf(out, "  in_memory: true       # it is read only once\n");
+}
+
 /* How the file is laid out, where it is not the rule. */
 static void print_layout(const struct description *d, FILE *out)
 {
     const struct guess *g = &d->guess;
     bool csv = strcmp(d->format, "csv") == 0, tsv = strcmp(d->format, "tsv") == 0;
 
-    print_pair(out, "train", d->path);
+    print_train(out, d->path);
     fprintf(out, "  format: %s\n", d->format);
     if ((csv && strcmp(g->delimiter, ",") != 0) ||
         (tsv && strcmp(g->delimiter, "\t") != 0))

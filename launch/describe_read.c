@@ -147,6 +147,7 @@ struct text {
     char *buffer;
     size_t room, at, end;
     uint64_t offset; /* of buffer[0] in the file */
+    uint64_t line;   /* that buffer[at] is in, from 1 */
     bool ended;
 };
 
@@ -178,6 +179,52 @@ static int fill(struct text *t, struct err *err)
     if (t->ended && t->end > 0 && t->buffer[t->end - 1] != '\n')
         t->buffer[t->end++] = '\n';
     return 0;
+}
+
+/* As much as guesses are made from, and the first line to its end, unless that is
+ * longer than any may be. Then buffer[at] is behind a byte order mark. */
+static int fill_beginning(struct text *t, struct err *err)
+{
+    int rc = 0;
+
+    t->line = 1;
+    while (rc == 0 && !t->ended &&
+           (t->end < GUESS_BYTES ||
+            (t->end <= RECORD_MAX && !memchr(t->buffer, '\n', t->end))))
+        rc = fill(t, err);
+    if (rc == 0 && t->end >= 3 && memcmp(t->buffer, "\xef\xbb\xbf", 3) == 0)
+        t->at = 3;
+    return rc;
+}
+
+/* Goes on behind `bytes` that are read. */
+static void pass(struct text *t, size_t bytes)
+{
+    const char *end = t->buffer + t->at + bytes, *at = t->buffer + t->at;
+
+    while ((at = memchr(at, '\n', (size_t)(end - at)))) {
+        at++;
+        t->line++;
+    }
+    t->at += bytes;
+}
+
+/* Puts the place in front of a reader's sentence about the record at buffer[at]. */
+static int complain(const struct description *d, const struct text *t, struct err *err)
+{
+    char tail[ERR_TEXT_MAX];
+
+    memcpy(tail, err->text, sizeof tail);
+    return err_set(err, err->code, "%.400s line %llu%.900s", d->path,
+                   (unsigned long long)t->line, tail);
+}
+
+/* About a record that does not end in the buffer, nor would in a larger one. */
+static int complain_of_end(const struct description *d, const struct text *t,
+                           const struct reader *reader, struct err *err)
+{
+    reader_unfinished(reader, t->buffer + t->at, t->end - t->at, err);
+    return complain(d, t, err);
 }
 
 /* A job that reads the file; d->guess says how tables are laid out. */
@@ -220,22 +267,22 @@ static int read_records(struct description *d, struct text *t, struct reader *re
         rc = reader_parse(reader, &text, block, &used, &bad, err);
         if (rc && rc != -ERR_INPUT)
             return rc;
-        t->at += used;
+        pass(t, used);
         if (add_block(d, block, err))
             return -err->code;
+        if (rc && bad == 0)
+            return complain(d, t, err);
         if (rc) {
             add_bad_row(d, err, t->offset + t->at);
-            t->at += bad;
+            pass(t, bad);
             continue;
         }
         if (used > 0)
             continue;
         if (t->ended && t->at == t->end)
             return 0;
-        if (t->ended || t->end - t->at > RECORD_MAX) {
-            reader_unfinished(reader, text.text, text.length, err);
-            return err_prefix(err, "%.400s", d->path);
-        }
+        if (t->ended || t->end - t->at > RECORD_MAX)
+            return complain_of_end(d, t, reader, err);
         if (fill(t, err))
             return -err->code;
     }
@@ -245,12 +292,27 @@ static int read_records(struct description *d, struct text *t, struct reader *re
     return 0;
 }
 
+/* The header or first row; what is to be read is behind it, or begins with it. */
+static int begin_records(const struct description *d, struct text *t,
+                         struct reader *reader, struct err *err)
+{
+    bool needed = reader_needs_head(reader);
+    size_t head = needed ? reader_first(reader, t->buffer + t->at, t->end - t->at) : 0;
+    int rc;
+
+    if (needed && head == 0)
+        return complain_of_end(d, t, reader, err);
+    rc = reader_begin(reader, d->path, t->buffer + t->at, head, err);
+    if (rc == 0 && needed && !reader_head_is_example(reader))
+        pass(t, head);
+    return rc;
+}
+
 static int read_table(struct description *d, struct text *t, struct err *err)
 {
     struct job *job = calloc(1, sizeof *job);
     struct reader *reader = NULL;
     struct block block = {0};
-    size_t head = 0;
     int rc = job ? make_job(d, job, err)
                  : err_set(err, ERR_MEMORY, "no memory for a job");
 
@@ -260,14 +322,10 @@ static int read_table(struct description *d, struct text *t, struct err *err)
         rc = reader_create(job, &d->schema, &reader, err);
     if (rc == 0)
         rc = block_create(&block, &d->schema, BLOCK_EXAMPLES, err);
-    if (rc == 0 && reader_needs_head(reader))
-        head = reader_first(reader, t->buffer, t->end);
     if (rc == 0)
-        rc = reader_begin(reader, d->path, t->buffer, head, err);
-    if (rc == 0) {
-        t->at = reader_needs_head(reader) && !reader_head_is_example(reader) ? head : 0;
+        rc = begin_records(d, t, reader, err);
+    if (rc == 0)
         rc = read_records(d, t, reader, &block, err);
-    }
     for (uint32_t c = 0; c < d->schema.columns && rc == 0; c++)
         d->kind[c] = d->schema.column[c].kind == VALUE_TEXT
                          ? profile_guess(&d->profile[c], d->schema.column[c].name)
@@ -286,9 +344,11 @@ static int look_at_beginning(struct description *d, const struct text *t,
                         : strcmp(d->format, "tsv") == 0 ? "\t"
                         : strcmp(d->format, "csv") == 0 ? ","
                                                         : "";
+    const char *text = t->buffer + t->at;
+    size_t length = t->end - t->at;
     bool comma;
 
-    d->guess = guess_table(t->buffer, t->end, given);
+    d->guess = guess_table(text, length, given);
     if (t->end == 0)
         return err_set(err, ERR_INPUT, "%.400s is empty", d->path);
     if (d->guess.format == GUESS_NOT_TEXT)
@@ -305,9 +365,7 @@ static int look_at_beginning(struct description *d, const struct text *t,
                                                       : "tsv";
     else if (strcmp(d->format, "packed") == 0)
         return err_set(err, ERR_INPUT, "%.400s is not a packed file", d->path);
-    return d->guess.format == GUESS_PACKED
-               ? 0
-               : describe_columns(d, t->buffer, t->end, err);
+    return d->guess.format == GUESS_PACKED ? 0 : describe_columns(d, text, length, err);
 }
 
 static int read_text(struct description *d, struct err *err)
@@ -315,8 +373,8 @@ static int read_text(struct description *d, struct err *err)
     struct text t = {0};
     int rc = unpack_open(d->path, &t.unpack, err);
 
-    while (rc == 0 && !t.ended && t.end < GUESS_BYTES)
-        rc = fill(&t, err);
+    if (rc == 0)
+        rc = fill_beginning(&t, err);
     if (rc == 0)
         rc = look_at_beginning(d, &t, err);
     if (rc == 0 && d->guess.format != GUESS_PACKED)

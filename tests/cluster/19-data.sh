@@ -174,6 +174,36 @@ printf '1\t2\t5\t978300760\n2\t2\t3\t978300761\n' > "$T/x.rating"
 run "$ROWHOUSE" describe "$T/x.rating" --format ncf
 like "$out" $'4 columns, ncf\n.*\n  rating +integer ' 'and others by --format'
 
+# --- describe: a first line that is long, and a byte order mark in front of it
+{ printf 'user\titem\tx'; head -c 300000 /dev/zero | tr '\0' x; printf '\n1\t2\t3\n4\t2\t3\n'; } > "$T/wide.tsv"
+run "$ROWHOUSE" describe "$T/wide.tsv"
+refused 2 'a header with a name that is too long' wide.tsv 'no column x'
+{ printf '{"a": 1, "b": "'; head -c 300000 /dev/zero | tr '\0' x; printf '"}\n{"a": 2, "b": "y"}\n'; } > "$T/wide.json"
+run "$ROWHOUSE" describe "$T/wide.json"
+ended 0 'a first line of 300 KB'
+like "$out" ' 2 rows of 2 columns, jsonl' 'is read to its end'
+head -c 2000000 /dev/zero | tr '\0' x > "$T/endless.tsv"
+run "$ROWHOUSE" describe "$T/endless.tsv"
+refused 2 'a first line of 2 MB' 'endless.tsv line 1: longer than 1048576 bytes'
+{ printf '"a","b"\n1,"'; head -c 2000000 /dev/zero | tr '\0' x; } > "$T/oq.csv"
+run "$ROWHOUSE" describe "$T/oq.csv"
+refused 2 'quotes that do not end' 'oq.csv line 2: a quoted field begins'
+for file in long.tsv long.svm; do
+    if [ $file = long.tsv ]; then printf 'user\titem\n1\t2\n3\t'; else printf '1 3:1\n0 4:1\n1 '; fi > "$T/$file"
+    { head -c 1500000 /dev/zero | tr '\0' 1; printf '\n5\t6\n'; } >> "$T/$file"
+    run "$ROWHOUSE" describe "$T/$file"
+    refused 2 "a later line of 1.5 MB in $file" "$file line 3: longer than 1048576 bytes"
+done
+printf 'user,item\n7,8\n9,8\n' > "$T/plain.csv"
+for file in plain.csv lines.json s.svm; do
+    run "$ROWHOUSE" describe "$T/$file" --rows 100
+    described=$(sed 1d <<< "$out")
+    { printf '\xef\xbb\xbf'; cat "$T/$file"; } > "$T/mark.${file#*.}"
+    run "$ROWHOUSE" describe "$T/mark.${file#*.}" --rows 100
+    ended 0 "a byte order mark before $file"
+    is "$(sed 1d <<< "$out")" "$described" 'is passed over'
+done
+
 # --- describe --job: it trains at once
 sed 1d "$T/log.tsv" | sed 's/\t/::/g' > "$T/ratings.dat"
 awk -F'\t' -v OFS=, '{ print "\"" $1 "\"", $2, (NR > 1 ? ($3 > 3) + 0 : "liked"), $4 }' "$T/log.tsv" > "$T/click.csv"
@@ -187,6 +217,19 @@ for file in "$T/log.tsv" "$T/log.rhp" "$T/ratings.dat" "$T/click.csv" "$T/lines.
     like "$out" '^test (rmse 0|logloss 0)' 'on what it should'
 done
 is "$(sed -n 3,8p "$T/start.yaml" | grep -c 'movieId\|rating')" 3 'items are items, and ratings labels'
+
+mkdir "$T/a \"b, c's"
+cp "$T/log.tsv" "$T/a \"b, c's/x.tsv"
+for way in "$T/a \"b, c's/x.tsv" -; do
+    "$ROWHOUSE" describe "$way" --job < "$T/log.tsv" > "$T/start.yaml"
+    (limited '' 20 "$ROWHOUSE" train "$T/start.yaml" train.epochs=2 --quiet) \
+        < "$T/log.tsv" > "$T/.out" 2> "$T/.err"
+    is "$? $(grep -c '^test rmse' "$T/.out") $(cat "$T/.err")" '0 1 ' "a job for ${way##*/} trains, too"
+done
+mkfifo "$T/pipe"
+cat "$T/log.tsv" > "$T/pipe" &
+run "$ROWHOUSE" describe "$T/pipe" --job
+like "$out" 'in_memory: true' 'and what comes through a pipe is kept'
 
 # --- describe: what it refuses
 printf '[1]\n{"a": {}}\n' > "$T/odd.json"
