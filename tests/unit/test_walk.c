@@ -221,8 +221,8 @@ static void test_stop(void **state)
     struct err err;
 
     walk_stop_at(walk, &stop);
-    assert_int_equal(walk_to(walk, 1, (struct range){position[n / 2], UINT64_MAX}, &err),
-                     0);
+    assert_int_equal(
+        walk_to(walk, 1, (struct range){position[n / 2], UINT64_MAX}, &err), 0);
     assert_int_equal(walk_next(walk, 100, &stretch, &err), -ERR_INTERRUPTED);
     stop = false;
     assert_int_equal(go(ground, walk, 1, (struct range){position[n / 2], UINT64_MAX},
