@@ -1,10 +1,14 @@
 #include "worker/stream/walk.h"
 
 #include <stdlib.h>
+#include <time.h>
 
+#include "common/clock.h"
 #include "common/rng.h"
 #include "worker/stream/labels.h"
 #include "worker/stream/shuffle.h"
+
+enum { LOOK_AGAIN_NS = 20 * 1000 * 1000 };
 
 struct walk {
     struct walk_plan plan;
@@ -267,16 +271,35 @@ void walk_stop_at(struct walk *walk, const bool *stop)
     walk->stop = stop;
 }
 
+static bool is_stopped(const struct walk *walk)
+{
+    return walk->stop && __atomic_load_n(walk->stop, __ATOMIC_RELAXED);
+}
+
+/* A chunk that another host has just published may take a moment to be seen here. */
+static int await_chunk(struct walk *walk, uint32_t chunk, struct err *err)
+{
+    int64_t until = clock_ms() + (int64_t)(walk->plan.job->cluster.timeout * 1000);
+    const struct timespec moment = {.tv_nsec = LOOK_AGAIN_NS};
+    int rc = open_chunk(walk, chunk, err);
+
+    while (rc == -ERR_AGAIN && !is_stopped(walk) && clock_ms() < until) {
+        nanosleep(&moment, NULL);
+        rc = open_chunk(walk, chunk, err);
+    }
+    return rc;
+}
+
 /* The same of the bundle. */
 static int read_bundle(struct walk *walk, struct err *err)
 {
     while (walk->at < walk->end) {
         uint32_t chunk = walk->plan.chunks ? walk->order[walk->at] : walk->at;
-        int rc = walk->reads ? 0 : open_chunk(walk, chunk, err);
+        int rc = walk->reads ? 0 : await_chunk(walk, chunk, err);
 
         if (walk->plan.chunks) /* they have been counted before */
             source_forget_bad_rows(walk->source);
-        if (rc == 0 && walk->stop && __atomic_load_n(walk->stop, __ATOMIC_RELAXED))
+        if (rc == 0 && is_stopped(walk))
             rc = err_set(err, ERR_INTERRUPTED, "reading was stopped");
         if (rc == 0)
             rc = read_chunk(walk, chunk, err);
