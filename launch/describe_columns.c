@@ -21,16 +21,22 @@ static void add(struct schema *schema, const char *name, enum value_kind kind)
 
 /* --- tables -------------------------------------------------------------------- */
 
-/* All as texts: what they are is to be found out. */
+/* All as texts: what they are is to be found out. One without a name is left out. */
 static int table_columns(struct description *d, const char *text, size_t length,
                          struct err *err)
 {
     char name[sizeof d->schema.column[0].name];
 
     for (uint32_t c = 0; c < d->guess.columns && c < SCHEMA_COLUMNS_MAX; c++) {
+        int named = 1;
+
         if (!d->guess.header)
             snprintf(name, sizeof name, "%u", c + 1);
-        else if (guess_name(&d->guess, text, length, c, name, sizeof name) <= 0)
+        else
+            named = guess_name(&d->guess, text, length, c, name, sizeof name);
+        if (named == 0)
+            continue;
+        if (named < 0)
             return err_set(err, ERR_INPUT,
                            "%.400s line 1: column %u has no name under which it could "
                            "be described",
@@ -40,8 +46,10 @@ static int table_columns(struct description *d, const char *text, size_t length,
                            "%.400s line 1: two columns are called %.64s", d->path,
                            name);
         add(&d->schema, name, VALUE_TEXT);
-        d->schema.column[c].optional = false;
+        d->schema.column[d->schema.columns - 1].optional = false;
     }
+    if (d->schema.columns == 0)
+        return err_set(err, ERR_INPUT, "%.400s line 1: no column has a name", d->path);
     return 0;
 }
 

@@ -204,6 +204,12 @@ for file in plain.csv lines.json s.svm; do
     is "$(sed 1d <<< "$out")" "$described" 'is passed over'
 done
 
+printf ',user,item,rating\n0,7,8,5\n1,9,8,4\n' > "$T/pandas.csv"
+run "$ROWHOUSE" describe "$T/pandas.csv"
+ended 0 'a header with an empty name'
+like "$out" ' 2 rows of 3 columns' 'whose column is left out'
+like "$out" $'\n  rating +integer ' 'and no other'
+
 # --- describe --job: it trains at once
 sed 1d "$T/log.tsv" | sed 's/\t/::/g' > "$T/ratings.dat"
 awk -F'\t' -v OFS=, '{ print "\"" $1 "\"", $2, (NR > 1 ? ($3 > 3) + 0 : "liked"), $4 }' "$T/log.tsv" > "$T/click.csv"

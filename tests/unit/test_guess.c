@@ -34,6 +34,8 @@ static const struct {
     {"Paris,France\nRome,Italy\nLyon,France\n", ",", 2, false, false},
     {"\xef\xbb\xbfuser,item\r\n1,2\r\n3,4\r\n", ",", 2, false, true},
     {"1,2", ",", 2, false, false},
+    {",user,rating\n0,7,5\n1,8,4\n", ",", 3, false, true},
+    {"Paris,,France\nRome,x,Italy\nLyon,,France\n", ",", 3, false, false},
     {"", "\t", 1, false, false},
     {"\n", "\t", 1, false, false},
 };

@@ -192,8 +192,10 @@ static int vote(const struct guess *guess, struct span text, struct span first,
     struct span line, name, field;
     uint32_t lines = 0, numbers = 0;
 
-    if (!nth_field(guess, first, column, &name) || name.length == 0)
+    if (!nth_field(guess, first, column, &name))
         return -1;
+    if (name.length == 0)
+        return 0; /* as over a table's numbers of rows */
     while (lines < GUESS_LINES / 4 && next_line(&text, guess->quotes, &line)) {
         if (!nth_field(guess, line, column, &field))
             continue;
@@ -209,24 +211,26 @@ static int vote(const struct guess *guess, struct span text, struct span first,
 }
 
 /* Only if no field of the first line is a value. Where all are texts, a line that never
- * comes up again and has no digits is one of names. */
+ * comes up again and has neither digits nor empty fields is one of names. */
 static bool guess_header(const struct guess *guess, struct span text)
 {
     struct span first, rest = text;
-    bool names = false, digits = false;
+    bool names = false, other = false;
 
     if (!next_line(&rest, guess->quotes, &first))
         return false;
     for (uint32_t c = 0; c < guess->columns && c < 256; c++) {
         int says = vote(guess, rest, first, c);
+        struct span name = {0};
 
         if (says < 0)
             return false;
         names |= says > 0;
+        other |= nth_field(guess, first, c, &name) && name.length == 0;
     }
     for (size_t i = 0; i < first.length; i++)
-        digits |= first.text[i] >= '0' && first.text[i] <= '9';
-    return names || (!digits && guess->columns > 1);
+        other |= first.text[i] >= '0' && first.text[i] <= '9';
+    return names || (!other && guess->columns > 1);
 }
 
 /* --- letters ------------------------------------------------------------------- */
