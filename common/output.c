@@ -47,8 +47,10 @@ static int open_path(struct output *output, const char *path, struct err *err)
     bool is_link = lstat(path, &link) == 0 && S_ISLNK(link.st_mode);
     bool there = stat(path, &info) == 0;
 
+    bool has_name = there && S_ISREG(info.st_mode) && info.st_nlink > 0;
+
     memcpy(output->path, path, strlen(path) + 1);
-    if (there ? !S_ISREG(info.st_mode) || is_standard_output(&info) : is_link)
+    if (there ? !has_name || is_standard_output(&info) : is_link)
         output->fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
     else if (is_link && !realpath(path, output->path))
         return err_system(err, "cannot write %s", path);
