@@ -46,7 +46,6 @@ static int open_path(struct output *output, const char *path, struct err *err)
     struct stat link, info;
     bool is_link = lstat(path, &link) == 0 && S_ISLNK(link.st_mode);
     bool there = stat(path, &info) == 0;
-
     bool has_name = there && S_ISREG(info.st_mode) && info.st_nlink > 0;
 
     memcpy(output->path, path, strlen(path) + 1);

@@ -48,7 +48,8 @@ static void add_example(struct block *block, uint32_t i)
     v[2].number[n] = (float)i / 2;
     for (uint32_t d = 0; d < DIM; d++)
         v[3].number[n * DIM + d] = (float)(i * DIM + d);
-    memset(v[4].text + v[4].offset[n], 'A' + (int)(i % 26), letters);
+    for (uint32_t k = 0; k < letters; k++)
+        v[4].text[v[4].offset[n] + k] = (char)('A' + i % 26);
     v[4].offset[n + 1] = v[4].offset[n] + letters;
     v[5].time[n] = i;
     block->place[n] = 10 * i;

@@ -352,7 +352,8 @@ static int level_room(struct quantiles *quantiles, uint32_t level, uint64_t want
 int quantiles_create(struct quantiles *quantiles, uint32_t size, struct err *err)
 {
     *quantiles = (struct quantiles){.size = size, .levels = 1, .lowest = size};
-    return level_room(quantiles, 0, size, err);
+    return level_room(quantiles, 0,
+                      size > QUANTILES_LEVEL_MIN ? size : QUANTILES_LEVEL_MIN, err);
 }
 
 void quantiles_release(struct quantiles *quantiles)
