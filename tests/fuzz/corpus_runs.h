@@ -16,7 +16,7 @@
 
 #include "common/rng.h"
 
-enum { CORPUS_FILES_MAX = 64, CORPUS_FILE_BYTES = 256 * 1024 };
+enum { CORPUS_FILES_MAX = 256, CORPUS_FILE_BYTES = 256 * 1024 };
 
 struct corpus {
     uint8_t *bytes[CORPUS_FILES_MAX];
@@ -48,10 +48,12 @@ static inline void corpus_read(struct corpus *corpus, const char *dir)
         snprintf(path, sizeof path, "%s/%s", dir, entry[i]->d_name);
         file = entry[i]->d_name[0] == '.' ? NULL : fopen(path, "rb");
         free(entry[i]);
-        if (!file || corpus->files == CORPUS_FILES_MAX) {
+        if (!file) {
             free(bytes);
             continue;
         }
+        if (corpus->files == CORPUS_FILES_MAX)
+            fail_msg("%s has more than %d files", dir, CORPUS_FILES_MAX);
         corpus->size[corpus->files] = fread(bytes, 1, CORPUS_FILE_BYTES, file);
         corpus->bytes[corpus->files++] = bytes;
         fclose(file);
