@@ -2,14 +2,9 @@
  *
  * The first byte of an input chooses how the rest is read (bit 0: CSV, bit 1: without
  * labels). Plain: every file of tests/fuzz/corpus/examples, then seeded mutations of
- * them (run from the project's directory). As a fuzzer:
- *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_examples.c worker/stream/[!d]*.c \
- *       common/{unpack,textfile,number,wording,key,job,job_check,settings}.c \
- *       common/{settings_value,settings_print,yaml,file,err,metrics}.c -lyaml -lz
- * -lzstd -lxxhash -lm -o /tmp/fuzz mkdir /tmp/found && /tmp/fuzz /tmp/found
- * tests/fuzz/corpus/examples A file that it finds joins the corpus together with the
- * fix. */
+ * them (run from the project's directory).
+ * With a fuzzer: make fuzz FUZZ=examples; a file that it finds joins the corpus
+ * together with the fix. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>

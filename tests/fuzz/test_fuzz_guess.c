@@ -3,13 +3,9 @@
  * nothing, or a delimiter.
  *
  * Plain: every file of tests/fuzz/corpus/guess, then seeded mutations of them (run from
- * the project's directory). As a fuzzer:
- *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_guess.c worker/stream/{guess,profile,skew,sketch}.c \
- *       build/release/librowhouse.a -lz -lzstd \
- *       -lxxhash -lm -o /tmp/fuzz_guess
- *   mkdir /tmp/found && /tmp/fuzz_guess /tmp/found tests/fuzz/corpus/guess
- * A file that it finds joins the corpus together with the fix. */
+ * the project's directory).
+ * With a fuzzer: make fuzz FUZZ=guess; a file that it finds joins the corpus together
+ * with the fix. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,12 +1,9 @@
 /* Job files and settings lines from hostile hands.
  *
  * Plain: every file of tests/fuzz/corpus/job, then seeded mutations of them (run from
- * the project's directory). As a fuzzer:
- *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_job.c common/{job,job_check,settings,settings_value}.c \
- *       common/{settings_print,yaml,file,err,metrics}.c -lyaml -lm -o /tmp/fuzz_job
- *   mkdir /tmp/found && /tmp/fuzz_job /tmp/found tests/fuzz/corpus/job
- * A file that it finds joins the corpus together with the fix. */
+ * the project's directory).
+ * With a fuzzer: make fuzz FUZZ=job; a file that it finds joins the corpus together
+ * with the fix. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -3,12 +3,9 @@
  *
  * Plain: every file of tests/fuzz/corpus/manifest, then seeded mutations of them (run
  * from the project's directory). `test_fuzz_manifest.t --write` makes the corpus anew.
- * As a fuzzer, with the message's decoder instrumented, too:
- *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       -Ibuild/release/gen tests/fuzz/test_fuzz_manifest.c server/manifest.c \
- *       build/release/gen/proto/manifest.pb-c.c build/release/librowhouse.a \
- *       -lprotobuf-c -lxxhash -lm -o /tmp/fuzz_manifest
- *   mkdir /tmp/found && /tmp/fuzz_manifest /tmp/found tests/fuzz/corpus/manifest */
+ *
+ * With a fuzzer: make fuzz FUZZ=manifest; a file that it finds joins the corpus
+ * together with the fix. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>

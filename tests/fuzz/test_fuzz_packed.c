@@ -3,14 +3,9 @@
  * as a stream, too.
  *
  * Plain: every file of tests/fuzz/corpus/packed, then seeded mutations of them (run
- * from the project's directory). `test_fuzz_packed.t --write` makes the corpus anew. As
- * a fuzzer:
- *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_packed.c worker/stream/packed{,_decode,_runs,_write}.c \
- *       worker/stream/{block,schema}.c build/release/librowhouse.a -lz -lzstd \
- *       -lxxhash -lm -o /tmp/fuzz_packed
- *   mkdir /tmp/found && /tmp/fuzz_packed /tmp/found tests/fuzz/corpus/packed
- * A file that it finds joins the corpus together with the fix. */
+ * from the project's directory). `test_fuzz_packed.t --write` makes the corpus anew.
+ * With a fuzzer: make fuzz FUZZ=packed; a file that it finds joins the corpus together
+ * with the fix. */
 #include <fcntl.h>
 #include <math.h>
 #include <stdint.h>

@@ -2,12 +2,9 @@
  * is accepted must come back the same and be fit for use.
  *
  * Plain: every file of tests/fuzz/corpus/prepare, then seeded mutations of them (run
- * from the project's directory). As a fuzzer:
- *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_prepare.c build/release/librowhouse.a -lcmocka -lyaml \
- *       -lutf8proc -lxxhash -lm -o /tmp/fuzz_prepare
- *   mkdir /tmp/found && /tmp/fuzz_prepare /tmp/found tests/fuzz/corpus/prepare
- * A file that it finds joins the corpus together with the fix. */
+ * from the project's directory).
+ * With a fuzzer: make fuzz FUZZ=prepare; a file that it finds joins the corpus together
+ * with the fix. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

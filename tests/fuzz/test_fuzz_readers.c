@@ -5,13 +5,9 @@
  * must hold: no crash; every value is one that its column may have; a file in pieces
  * has the same examples as the whole, and the same complaint; all processor levels
  * agree. Plain: every file of tests/fuzz/corpus/readers, then seeded mutations of them
- * (run from the project's directory). As a fuzzer:
- *   make SAN=address && clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined \
- *       -D_GNU_SOURCE -I. tests/fuzz/test_fuzz_readers.c build/address/librowhouse.a \
- *       -lzmq -lprotobuf-c -lopenblas -lyaml -lz -lzstd -llz4 -lxxhash -ljansson \
- *       -lutf8proc -lm -o /tmp/fuzz_readers
- *   mkdir /tmp/found && /tmp/fuzz_readers /tmp/found tests/fuzz/corpus/readers
- * A file that it finds joins the corpus together with the fix. */
+ * (run from the project's directory).
+ * With a fuzzer: make fuzz FUZZ=readers; a file that it finds joins the corpus together
+ * with the fix. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,13 +2,9 @@
  * with its checksums put right, or nothing behind them would ever be reached.
  *
  * Plain: every file of tests/fuzz/corpus/shard, then seeded mutations of them (run from
- * the project's directory). `test_fuzz_shard.t --write` makes the corpus anew. As a
- * fuzzer:
- *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_shard.c server/shard.c build/release/librowhouse.a \
- *       -lxxhash -lm -o /tmp/fuzz_shard
- *   mkdir /tmp/found && /tmp/fuzz_shard /tmp/found tests/fuzz/corpus/shard
- * A file that it finds joins the corpus together with the fix. */
+ * the project's directory). `test_fuzz_shard.t --write` makes the corpus anew.
+ * With a fuzzer: make fuzz FUZZ=shard; a file that it finds joins the corpus together
+ * with the fix. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,13 +4,9 @@
  * segment-0; the other files are good. With 4 added, every 64 bytes get their right
  * checksum, so that what is behind it is tried. Plain: every file of
  * tests/fuzz/corpus/spool, then seeded mutations of them (run from the project's
- * directory). As a fuzzer:
- *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_spool.c worker/stream/spool{,_format,_writer,_recover}.c \
- *       common/{file,log,err}.c -lxxhash -o /tmp/fuzz_spool
- *   mkdir /tmp/found && /tmp/fuzz_spool /tmp/found tests/fuzz/corpus/spool
- * A file that it finds joins the corpus together with the fix. `--write` writes those
- * of the corpus that are good. */
+ * directory).
+ * With a fuzzer: make fuzz FUZZ=spool; a file that it finds joins the corpus together
+ * with the fix. `--write` writes those of the corpus that are good. */
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,13 +2,9 @@
  *
  * The first byte of an input is the dim. Plain: every file of
  * tests/fuzz/corpus/vectors, then seeded mutations of them (run from the project's
- * directory). As a fuzzer:
- *   clang -g -O1 -DFUZZER -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. \
- *       tests/fuzz/test_fuzz_vectors.c server/vectors.c \
- *       common/{vectors_npy,unpack,textfile,number,wording,key,err}.c -lz -lzstd
- * -lxxhash -lm \ -o /tmp/fuzz_vectors mkdir /tmp/found && /tmp/fuzz_vectors /tmp/found
- * tests/fuzz/corpus/vectors A file that it finds joins the corpus together with the
- * fix. */
+ * directory).
+ * With a fuzzer: make fuzz FUZZ=vectors; a file that it finds joins the corpus together
+ * with the fix. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,7 @@
  * An input is two bytes that choose the size of the body, then a header. Decoding must
  * never crash, and what it accepts must come back from encoding and decoding once more.
  * As a test (without a fuzzer) it runs tests/fuzz/corpus/wire and mutations of good
- * messages; with one:
- *   clang -DFUZZER -fsanitize=fuzzer,address ... tests/fuzz/test_fuzz_wire.c
+ * messages; with one: make fuzz FUZZ=wire.
  * `test_fuzz_wire --write` writes the corpus of good messages. */
 #include <dirent.h>
 #include <setjmp.h>
