@@ -31,28 +31,17 @@ static int make_ready(struct filling *filling, struct prepare *prepare,
                       const struct saved_preparation *saved, struct err *err)
 {
     struct dataset *dataset = filling->dataset;
-    size_t size;
     int rc;
 
     if (!prepare_changes(prepare))
         return prepare_finish(prepare, err);
 #ifndef MUTANT_PREPARATION_SAVED
-    if (saved && !saved->bytes)
-        return err_set(err, ERR_INPUT,
-                       "the job prepares columns, but its checkpoint has no "
-                       "preparation: it was made without");
     if (saved)
-        rc = prepare_load(prepare, saved->bytes, saved->size, err);
+        rc = prepare_take(prepare, saved, err);
     else
 #endif
         rc = gathered_fit(gathered, prepare, err);
-    if (rc == 0)
-        rc = prepare_save(prepare, &dataset->preparation, &size, err);
-    if (rc)
-        return rc;
-    dataset->facts.preparation_bytes = size;
-    dataset->facts.preparation_digest = XXH3_64bits(dataset->preparation, size);
-    return 0;
+    return rc ? rc : prepare_keep(prepare, &dataset->preparation, &dataset->facts, err);
 }
 
 /* --- examples -------------------------------------------------------------------- */

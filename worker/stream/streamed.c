@@ -183,31 +183,21 @@ static int make_ready(struct survey *s, const struct saved_preparation *saved,
 {
     struct streamed *streamed = s->streamed;
     uint64_t ignored = 0;
-    size_t size;
-    int rc = 0;
+    int rc;
 
     if (!prepare_changes(s->prepare))
         return prepare_finish(s->prepare, err);
-    if (saved && !saved->bytes)
-        return err_set(err, ERR_INPUT,
-                       "the job prepares columns, but its checkpoint has no "
-                       "preparation: it was made without");
     s->fits = !saved;
     if (saved)
-        rc = prepare_load(s->prepare, saved->bytes, saved->size, err);
+        rc = prepare_take(s->prepare, saved, err);
     else
         rc = look_through(s, SPLIT_TRAIN, &ignored, err);
     if (rc == 0 && !saved)
         rc = prepare_finish(s->prepare, err);
     s->fits = false;
     source_forget_bad_rows(s->source); /* we shall meet them again */
-    if (rc == 0)
-        rc = prepare_save(s->prepare, &streamed->preparation, &size, err);
-    if (rc)
-        return rc;
-    streamed->facts.preparation_bytes = size;
-    streamed->facts.preparation_digest = XXH3_64bits(streamed->preparation, size);
-    return 0;
+    return rc ? rc
+              : prepare_keep(s->prepare, &streamed->preparation, &streamed->facts, err);
 }
 
 static int look_at_all(struct survey *s, const struct saved_preparation *saved,

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+#include "common/facts.h"
 #include "worker/stream/block.h"
 
 enum { PREPARE_BYTES_MAX = 1 << 30 }; /* of what prepare_save() writes */
@@ -82,6 +83,15 @@ struct saved_preparation {
     const unsigned char *bytes; /* borrowed; NULL: the checkpoint has none */
     size_t size;
 };
+
+/* Takes it in place of fitting. -ERR_INPUT: the checkpoint has none; and the errors of
+ * prepare_load(). */
+int prepare_take(struct prepare *prepare, const struct saved_preparation *saved,
+                 struct err *err);
+/* prepare_save(), for checkpoints: *bytes is the caller's to free, their number and
+ * digest go into the facts. -ERR_MEMORY. */
+int prepare_keep(const struct prepare *prepare, unsigned char **bytes,
+                 struct data_facts *facts, struct err *err);
 
 /* Keys of their own in tables without numbered keys: what key_of_text() makes of
  * "<missing>", and of "<unseen 0>", "<unseen 1>", ... */

@@ -461,3 +461,28 @@ int prepare_load(struct prepare *prepare, const unsigned char *bytes, size_t siz
                        format, FORMAT);
     return load_columns(prepare, &r, err);
 }
+
+/* --- checkpoints ----------------------------------------------------------------- */
+
+int prepare_take(struct prepare *prepare, const struct saved_preparation *saved,
+                 struct err *err)
+{
+    if (!saved->bytes)
+        return err_set(err, ERR_INPUT,
+                       "the job prepares columns, but its checkpoint has no "
+                       "preparation: it was made without");
+    return prepare_load(prepare, saved->bytes, saved->size, err);
+}
+
+int prepare_keep(const struct prepare *prepare, unsigned char **bytes,
+                 struct data_facts *facts, struct err *err)
+{
+    size_t size;
+    int rc = prepare_save(prepare, bytes, &size, err);
+
+    if (rc)
+        return rc;
+    facts->preparation_bytes = size;
+    facts->preparation_digest = XXH3_64bits(*bytes, size);
+    return 0;
+}
