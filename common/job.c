@@ -24,6 +24,9 @@
     .offset = offsetof(struct job_side, field),                                        \
     .size = sizeof(((struct job_side *)0)->field)
 #define AT_STEP(field) AT_COLUMN(steps.field)
+#define AT_LAYER(field)                                                                \
+    .offset = offsetof(struct job_layer, field),                                       \
+    .size = sizeof(((struct job_layer *)0)->field)
 
 /* clang-format off */
 static const struct setting rows[] = {
@@ -247,7 +250,7 @@ static const struct setting rows[] = {
             "its first bytes, has none: the number of a row is its key, and its one column "
             "is a vector."},
 
-    {"tables.*.dim", SETTING_INTEGER, AT_TABLE(dim), .min = 1, .max = 16384,
+    {"tables.*.dim", SETTING_INTEGER, AT_TABLE(dim), .min = 1, .max = 65535,
      .preset = "32",
      .doc = "Numbers in the embedding of a key (the factors of matrix factorisation)."},
     {"tables.*.init", SETTING_CHOICE, AT_TABLE(init),
@@ -275,6 +278,10 @@ static const struct setting rows[] = {
             "and what is pushed to it is dropped; a warning says so once, and the "
             "report counts it. Each server makes its share, by the keys that it owns, "
             "so that one may be full a little before the others."},
+    {"tables.*.bias", SETTING_BOOLEAN, AT_TABLE(bias), .preset = "false",
+     .doc = "Gives each row one number more, behind its embedding, that begins as 0: the "
+            "linear weight of a factorisation machine. (The tables of mf have one by "
+            "model.bias.)"},
     {"tables.*.vectors", SETTING_PATH, AT_TABLE(vectors), .may_change = true,
      .doc = "A file of vectors, whose rows are all made when a run begins; rows that it "
             "does not have start as tables.NAME.init says. Text as word2vec and GloVe "
@@ -288,22 +295,79 @@ static const struct setting rows[] = {
      .like = "optimizer." #field, __VA_ARGS__},
 #include "common/job_optimizer.h"
 
-    {"model.kind", SETTING_CHOICE, AT(model.kind), .choices = "mf", .preset = "mf",
-     .doc = "The model: mf, matrix factorisation."},
+    {"model.kind", SETTING_CHOICE, AT(model.kind), .choices = "mf|graph", .preset = "mf",
+     .doc = "The model: mf, matrix factorisation; graph, the layers of model.layers."},
     {"model.bias", SETTING_BOOLEAN, AT(model.bias), .preset = "true",
      .doc = "Give each user and each item a bias besides its embedding."},
     {"model.bias_rate", SETTING_REAL, AT(model.bias_rate), .min = 0, .max = 1000,
      .preset = "1",
      .doc = "With train.update: delta, what share of optimizer.rate biases learn with. "
             "They have larger gradients than factors: less than 1 is usual."},
-    {"model.loss", SETTING_CHOICE, AT(model.loss), .choices = "squared|logistic",
+    {"model.loss", SETTING_CHOICE, AT(model.loss),
+     .choices = "squared|logistic|absolute|huber|hinge|squared_hinge",
      .preset = "squared",
-     .doc = "What training makes small: squared for ratings, logistic for labels 0 and "
-            "1."},
+     .doc = "What training makes small. Of ratings and other numbers: squared, absolute, "
+            "or huber, which is squared for small errors and absolute for large ones. Of "
+            "labels 0 and 1: logistic, which gives probabilities, hinge and "
+            "squared_hinge (support vector machines). mf has squared and logistic."},
+    {"model.delta", SETTING_REAL, AT(model.delta), .min = 1e-9, .max = 1e9, .preset = "1",
+     .doc = "With model.loss huber: up to which error it is squared."},
     {"model.user", SETTING_TEXT, AT(model.user), .preset = "user",
      .doc = "The table of those who rate."},
     {"model.item", SETTING_TEXT, AT(model.item), .preset = "item",
      .doc = "The table of what is rated and recommended."},
+    {"model.output", SETTING_LIST, AT(model.output), .unit = "layers",
+     .doc = "With graph: the layer whose one number is the score; or two of equal width, "
+            "whose inner product it is (user and item, in this order). If empty, the "
+            "last layer."},
+    {"model.layers.*.kind", SETTING_CHOICE, AT_LAYER(kind),
+     .choices = "rows|bag|numbers|dense|cross|bias|activation|concat|stack|flatten|add|"
+                "multiply|dot|pairs|fm|pool|layer_norm|batch_norm|dropout",
+     .preset = "dense",
+     .doc = "What the layer NAME computes. Inputs: rows, the embeddings of keys below each "
+            "other; bag, the sum or mean of the embeddings of lists of keys; numbers. "
+            "docs/models.md has all of them, with their shapes."},
+    {"model.layers.*.inputs", SETTING_LIST, AT_LAYER(inputs), .unit = "layers",
+     .doc = "The layers whose values it takes. If empty, the layer before it, unless it is "
+            "an input."},
+    {"model.layers.*.columns", SETTING_LIST, AT_LAYER(columns), .unit = "columns",
+     .doc = "Of an input: which of data.columns it takes, in this order: keys of one table "
+            "(rows), one list of keys (rows, bag), or numbers and vectors (numbers)."},
+    {"model.layers.*.table", SETTING_TEXT, AT_LAYER(table),
+     .doc = "Of rows and bag: the table that their keys have their rows in. If empty, the "
+            "table of the columns; one of its own gives the same keys other rows."},
+    {"model.layers.*.width", SETTING_INTEGER, AT_LAYER(width), .min = 0, .max = 65536,
+     .preset = "0", .unit = "numbers",
+     .doc = "Of dense: the numbers that it makes of each example. Of rows and bag: how "
+            "many numbers of a row are used; 0: those from model.layers.NAME.first to "
+            "the end."},
+    {"model.layers.*.first", SETTING_INTEGER, AT_LAYER(first), .min = 0, .max = 16384,
+     .preset = "0", .unit = "numbers",
+     .doc = "Of rows and bag: how many numbers at the beginning of a row are left out, so "
+            "that two layers can share a table."},
+    {"model.layers.*.length", SETTING_INTEGER, AT_LAYER(length), .min = 0, .max = 1048576,
+     .preset = "0", .unit = "keys",
+     .doc = "Of rows and bag of a column that is a list: how many keys of it are used, "
+            "from its beginning. rows need it, and short lists are filled up with zeros; "
+            "0 with bag: 64."},
+    {"model.layers.*.pool", SETTING_CHOICE, AT_LAYER(pool), .choices = "sum|mean",
+     .preset = "sum",
+     .doc = "Of bag and pool: what becomes of the rows. Those of a bag count with the "
+            "weights that its keys have."},
+    {"model.layers.*.activation", SETTING_CHOICE, AT_LAYER(activation),
+     .choices = "linear|relu|leaky_relu|gelu|sigmoid|tanh|softmax", .preset = "linear",
+     .doc = "Of dense and activation: the function at its end."},
+    {"model.layers.*.slope", SETTING_REAL, AT_LAYER(slope), .min = 1e-6, .max = 1,
+     .preset = "0.01", .doc = "Of leaky_relu: its slope below 0."},
+    {"model.layers.*.drop", SETTING_REAL, AT_LAYER(drop), .min = 0, .max = 0.99,
+     .preset = "0.5",
+     .doc = "Of dropout: the share of numbers that are left out in training."},
+    {"model.layers.*.epsilon", SETTING_REAL, AT_LAYER(epsilon), .min = 1e-12, .max = 1,
+     .preset = "1e-05", .doc = "Of layer_norm and batch_norm: keeps divisors from 0."},
+    {"model.layers.*.momentum", SETTING_REAL, AT_LAYER(momentum), .min = 1e-6, .max = 1,
+     .preset = "0.01",
+     .doc = "Of batch_norm: the share of each worker's batch in the means that are used "
+            "after training."},
 
 #define ROW(field, kind, value, ...) \
     {"optimizer." #field, SETTING_##kind, AT(optimizer.field), .preset = value, __VA_ARGS__},
@@ -427,6 +491,15 @@ static const struct settings_group groups[] = {
      .max = JOB_SIDES_MAX,
      .name_size = JOB_NAME_MAX,
      .plain_names = true},
+    {.prefix = "model.layers.",
+     .word = "layer",
+     .offset = offsetof(struct job, model.layer),
+     .stride = sizeof(struct job_layer),
+     .count_offset = offsetof(struct job, model.layers),
+     .max = JOB_LAYERS_MAX,
+     .name_size = JOB_NAME_MAX,
+     .plain_names = true,
+     .ordered = true},
 };
 
 static const struct settings_section sections[] = {
@@ -449,7 +522,8 @@ static const struct settings job_settings = {
 
 static_assert(offsetof(struct job_table, name) == 0 &&
                   offsetof(struct job_column, name) == 0 &&
-                  offsetof(struct job_side, name) == 0,
+                  offsetof(struct job_side, name) == 0 &&
+                  offsetof(struct job_layer, name) == 0,
               "an element starts with its name");
 static_assert((int)EVERY_EPOCH == (int)SETTING_EVERY_EPOCH &&
                   (int)EVERY_SECOND == (int)SETTING_EVERY_SECOND,
@@ -546,6 +620,16 @@ int job_key_columns(const struct job *job, int *column)
         if (job_column_is_key(&job->data.column[i]))
             column[n++] = i;
     return n;
+}
+
+uint32_t job_row_width(const struct job *job, int table)
+{
+    const struct job_table *t = &job->table[table];
+    bool is_factors = job->model.kind == MODEL_MF &&
+                      (strcmp(t->name, job->model.user) == 0 ||
+                       strcmp(t->name, job->model.item) == 0);
+
+    return (uint32_t)t->dim + (is_factors ? job->model.bias : t->bias);
 }
 
 int job_table_index(const struct job *job, const char *name)

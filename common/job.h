@@ -23,6 +23,8 @@ enum {
     JOB_COLUMNS_MAX = 64,
     JOB_SOURCES_MAX = 8, /* columns that one is made of */
     JOB_SIDES_MAX = 8,
+    JOB_LAYERS_MAX = 64,
+    JOB_FORK_MAX = 16, /* layers that one layer takes */
 };
 
 /* What becomes of a column's values (docs/preparation.md). */
@@ -82,8 +84,77 @@ enum init_kind {
     INIT_XAVIER,
     INIT_HE,
 };
-enum model_kind { MODEL_MF };
-enum loss_kind { LOSS_SQUARED, LOSS_LOGISTIC };
+/* MODEL_MF has code of its own; the others are graphs of layers, MODEL_GRAPH as the job
+ * says, the rest are presets (worker/preset.h). */
+enum model_kind {
+    MODEL_MF,
+    MODEL_GRAPH,
+    MODEL_POPULARITY,
+    MODEL_LINEAR,
+    MODEL_GMF,
+    MODEL_MLP,
+    MODEL_NEUMF,
+    MODEL_FM,
+    MODEL_DEEPFM,
+    MODEL_WIDEDEEP,
+    MODEL_DCN,
+    MODEL_DLRM,
+    MODEL_TWOTOWER,
+    MODEL_AUTOENCODER,
+    MODEL_MULTDAE,
+};
+enum loss_kind {
+    LOSS_SQUARED,
+    LOSS_LOGISTIC,
+    LOSS_ABSOLUTE,
+    LOSS_HUBER,
+    LOSS_HINGE,
+    LOSS_SQUARED_HINGE,
+    LOSS_SOFTMAX,
+    LOSS_SAMPLED_SOFTMAX,
+    LOSS_BPR,
+    LOSS_WARP,
+};
+enum layer_kind {
+    LAYER_ROWS,       /* input: `steps` keys an example, their rows: [steps][width] */
+    LAYER_BAG,        /* input: any number of keys, the sum or mean of rows: [width] */
+    LAYER_NUMBERS,    /* input: [steps][width] numbers, which have no gradient */
+    LAYER_DENSE,      /* f(x W + b), step by step: [s][w] -> [s][width] */
+    LAYER_CROSS,      /* x0, x -> x0 * (x W + b) + x; x may be left out: x0 */
+    LAYER_BIAS,       /* x + b, the same b for each example and step */
+    LAYER_ACTIVATION, /* f(x) */
+    LAYER_CONCAT,     /* side by side: [s][a], [s][b], .. -> [s][a + b + ..] */
+    LAYER_STACK,      /* below each other: [a][w], [b][w], .. -> [a + b + ..][w] */
+    LAYER_FLATTEN,    /* [s][w] -> [1][s w] */
+    LAYER_ADD,        /* of equal shapes; a residual connection is one */
+    LAYER_MULTIPLY,   /* of two equal shapes, number by number */
+    LAYER_DOT,        /* of two equal shapes, step by step: [s][w] -> [s][1] */
+    LAYER_PAIRS,      /* inner products of all pairs of steps: -> [1][s (s - 1) / 2] */
+    LAYER_FM,         /* their sum (Rendle 2010): -> [1][1] */
+    LAYER_POOL,       /* the sum or mean of the steps: -> [1][w] */
+    LAYER_LAYER_NORM, /* over each step */
+    LAYER_BATCH_NORM, /* over all examples and steps, column by column */
+    LAYER_DROPOUT,    /* in training only */
+    LAYER_KINDS,
+};
+enum activation {
+    ACTIVATION_LINEAR,
+    ACTIVATION_RELU,
+    ACTIVATION_LEAKY_RELU, /* slope * x below 0; slope > 0 */
+    ACTIVATION_GELU,       /* x s(2 u), s = sigmoid, u = sqrt(2/pi)(x + 0.044715 x^3):
+                              the form with tanh of Hendrycks and Gimpel 2016 */
+    ACTIVATION_SIGMOID,
+    ACTIVATION_TANH,
+    ACTIVATION_SOFTMAX, /* over a row */
+};
+enum pool_kind { POOL_SUM, POOL_MEAN };
+enum negatives_by { NEGATIVES_UNIFORM, NEGATIVES_POPULARITY, NEGATIVES_BATCH };
+/* Where an item stands among those with the same score. */
+enum ranking_ties {
+    TIES_EXPECTED, /* the mean over all orders of the equals */
+    TIES_BEHIND,   /* the item stands behind them */
+    TIES_AHEAD,
+};
 enum optimizer_kind {
     OPTIMIZER_SGD,
     OPTIMIZER_ADAGRAD,
@@ -140,6 +211,7 @@ struct job_table {
     double scale;     /* of the initialiser: half width, deviation or constant */
     int64_t rows_max; /* over all servers; 0 = none */
     int64_t rows;     /* of a dense table; 0 = it is sparse */
+    bool bias;        /* a number behind the embedding that begins as 0 */
     struct job_optimizer optimizer; /* its own settings: see job_table_optimizer() */
     char vectors[JOB_PATH_MAX];     /* a file of first values; "" = none */
     char vectors_digest[17];        /* of that file: hexadecimal digits */
@@ -189,6 +261,24 @@ struct job_side {
     char id[JOB_NAME_MAX * 2];  /* its own column with that key */
 };
 
+/* A layer of a graph. What a kind does not have is not used. */
+struct job_layer {
+    char name[JOB_NAME_MAX];
+    int kind;                                 /* enum layer_kind */
+    char inputs[JOB_FORK_MAX * JOB_NAME_MAX]; /* a list of layers */
+    char columns[JOB_LIST_MAX / 4];           /* of inputs: a list of data.columns */
+    char table[JOB_NAME_MAX]; /* of rows and bags; "" = that of the columns */
+    int64_t width;            /* dense; rows, bag: 0 = from `first` to the row's end */
+    int64_t first;            /* rows, bag: the first number of a row that is used */
+    int64_t length;           /* most keys of a list that are used */
+    int pool;                 /* enum pool_kind: bag, pool */
+    int activation;           /* enum activation: dense, activation */
+    double slope;             /* of leaky_relu */
+    double drop;              /* of dropout */
+    double epsilon;           /* of norms */
+    double momentum;          /* of batch norm */
+};
+
 struct job {
     char name[JOB_NAME_MAX];
     struct {
@@ -232,6 +322,12 @@ struct job {
         int loss;                /* enum loss_kind */
         char user[JOB_NAME_MAX]; /* tables of the two sides */
         char item[JOB_NAME_MAX];
+        struct job_layer layer[JOB_LAYERS_MAX];
+        int layers;
+        char output[2 * JOB_NAME_MAX]; /* a list: a layer with the score, or two whose
+                                          product it is; "" = the last layer */
+        char target[JOB_NAME_MAX * 2]; /* the column of classes; "" = data.label */
+        double delta;                  /* of the Huber loss */
     } model;
     struct job_optimizer optimizer;
     struct {
@@ -308,6 +404,9 @@ bool job_column_is_key(const struct job_column *column);
 /* The places of those columns among the job's, in its order: column[JOB_COLUMNS_MAX].
  * Returns how many there are. */
 int job_key_columns(const struct job *job, int *column);
+
+/* Floats of a table's row: its embedding, and its bias if it has one. */
+uint32_t job_row_width(const struct job *job, int table);
 
 /* Index of a table by name, or -1. */
 int job_table_index(const struct job *job, const char *name);

@@ -295,7 +295,7 @@ static int check_tables(const struct job *job, struct err *err)
     return 0;
 }
 
-static int check_model(const struct job *job, struct err *err)
+static int check_factors(const struct job *job, struct err *err)
 {
     const struct job_table *user, *item;
     int rc = check_side(job, "model.user", job->model.user, err);
@@ -304,6 +304,10 @@ static int check_model(const struct job *job, struct err *err)
         rc = check_side(job, "model.item", job->model.item, err);
     if (rc)
         return rc;
+    if (job->model.loss != LOSS_SQUARED && job->model.loss != LOSS_LOGISTIC)
+        return err_set(err, ERR_INPUT,
+                       "model.loss is not squared or logistic, which are those that "
+                       "model.kind mf has");
     if (!strcmp(job->model.user, job->model.item))
         return err_set(err, ERR_INPUT,
                        "model.user and model.item are both '%s', expected two tables",
@@ -316,6 +320,16 @@ static int check_model(const struct job *job, struct err *err)
                        "same",
                        user->name, (long long)user->dim, item->name,
                        (long long)item->dim);
+    return 0;
+}
+
+static int check_model(const struct job *job, struct err *err)
+{
+    if (job->model.kind == MODEL_MF)
+        return check_factors(job, err);
+    if (job->train.update == UPDATE_DELTA)
+        return err_set(err, ERR_INPUT,
+                       "train.update is delta, but it needs model.kind mf");
     return 0;
 }
 

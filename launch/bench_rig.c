@@ -342,8 +342,9 @@ static int worker_memory(struct bench_worker *w, struct err *err)
 static int outbox_make(struct bench_worker *w, struct err *err)
 {
     const struct rig_options *o = &w->seat->rig->options;
-    uint64_t bytes = client_outbox_bytes((uint32_t)o->batch, &w->width, 1,
-                                         (uint32_t)o->servers, w->slots + 1);
+    uint64_t rows = (uint64_t)o->batch;
+    uint64_t bytes = client_outbox_bytes(&rows, &w->width, 1, (uint32_t)o->servers,
+                                         w->slots + 1);
 
     w->seat->outbox_memory = calloc(1, bytes);
     if (!w->seat->outbox_memory)

@@ -52,8 +52,10 @@ static int map_memory(struct child *child, struct err *err)
     struct plan *plan = &child->plan;
 
     if (plan->role == ROLE_WORKER) {
-        uint64_t bytes = worker_outbox_bytes(&plan->request.job, plan->roster.servers);
+        uint64_t bytes;
 
+        if (worker_outbox_bytes(&plan->request.job, plan->roster.servers, &bytes, err))
+            return -err->code;
         child->outbox_memory = map_fd(plan->memory_fd, bytes);
         if (!child->outbox_memory)
             return err_system(err, "cannot map the outbox of %llu bytes",

@@ -100,7 +100,8 @@ static int set_up_member(struct local *local, uint32_t i, struct err *err)
 
     m->is_worker = i >= local->roster.servers;
     if (m->is_worker) {
-        m->outbox_bytes = worker_outbox_bytes(job, local->roster.servers);
+        if (worker_outbox_bytes(job, local->roster.servers, &m->outbox_bytes, err))
+            return -err->code;
         m->outbox_memory = map(m->outbox_bytes);
         if (!m->outbox_memory)
             return err_system(err, "cannot map %llu bytes for a worker",

@@ -160,6 +160,7 @@ static int make_memories(struct rank *rank, struct err *err)
 {
     const struct job *job = &rank->request->job;
     struct plan *plan = rank->plan;
+    uint64_t bytes;
 
     if (rank->mpi.rank == 0 &&
         make_memory("the coordinator's state", sizeof(struct coordinator_memory),
@@ -167,9 +168,9 @@ static int make_memories(struct rank *rank, struct err *err)
         return -err->code;
     if (is_server(rank))
         return make_memory("the region", core_region_bytes(job), &plan->memory_fd, err);
-    return make_memory("the outbox",
-                       worker_outbox_bytes(job, (uint32_t)job->cluster.servers),
-                       &plan->memory_fd, err);
+    if (worker_outbox_bytes(job, (uint32_t)job->cluster.servers, &bytes, err))
+        return -err->code;
+    return make_memory("the outbox", bytes, &plan->memory_fd, err);
 }
 
 static int leave_probes(const struct rank *rank, struct err *err)

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "launch/bootstrap.h"
 #include "launch/command.h"
+#include "launch/jobfile.h"
 #include "launch/run.h"
 #include "launch/streams.h"
 #include "server/checkpoint.h"
@@ -216,8 +217,7 @@ static int run(const struct arguments *arguments, prepare_fn *prepare)
     }
     request->quiet = arguments->quiet;
     request->terminal = isatty(STDERR_FILENO);
-    if (job_load(&request->job, arguments->operand, (char *const *)arguments->override,
-                 arguments->overrides, &err) == 0)
+    if (jobfile_load(arguments, &request->job, &err) == 0)
         prepare(arguments, request, &err);
     if (bootstrap_launched(&rank)) {
         const char *terminal = getenv("ROWHOUSE_TERMINAL");

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "launch/jobfile.h"
 #include "server/preparation.h"
 #include "worker/model/blas.h"
 
@@ -75,8 +76,7 @@ int trained_open(const struct arguments *arguments, struct trained **out,
     if (!t)
         return err_set(err, ERR_MEMORY, "no memory for a model");
     blas_init();
-    rc = job_load(&t->job, arguments->operand, (char *const *)arguments->override,
-                  arguments->overrides, err);
+    rc = jobfile_load(arguments, &t->job, err);
     if (rc == 0)
         rc = open_checkpoint(arguments, t, err);
     if (rc == 0)

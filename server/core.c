@@ -9,14 +9,12 @@ void core_table_spec(const struct job *job, uint32_t table, struct table_spec *s
 {
     const struct job_table *t = &job->table[table];
     struct optimizer optimizer;
-    bool has_bias = job->model.bias && (strcmp(t->name, job->model.user) == 0 ||
-                                        strcmp(t->name, job->model.item) == 0);
 
     optimizer_init(&optimizer, job, table);
     *spec = (struct table_spec){
         .id = table,
         .dim = (uint32_t)t->dim,
-        .width = (uint32_t)t->dim + has_bias,
+        .width = job_row_width(job, (int)table),
         .state_initial = optimizer.initial,
         .init = t->init,
         .scale = (float)t->scale,

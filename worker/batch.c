@@ -11,16 +11,23 @@ static int no_memory(uint32_t capacity, struct err *err)
     return err_set(err, ERR_MEMORY, "no memory for batches of %u examples", capacity);
 }
 
-/* What belongs to one table; made whole or not at all. */
-static int create_table(struct batch *batch, uint32_t t, struct err *err)
+/* What belongs to one table with at most `rows` rows of a batch; made whole or not at
+ * all. */
+static int create_table(struct batch *batch, uint32_t t, uint64_t rows, struct err *err)
 {
-    size_t bytes = (size_t)batch->capacity * batch->width[t] * sizeof(float);
-    int rc = keyset_create(&batch->set[t], t, batch->capacity, batch->servers, err);
+    size_t bytes = rows * batch->width[t] * sizeof(float);
+    int rc;
 
+    if (rows > KEYSET_CAPACITY_MAX)
+        return err_set(err, ERR_INPUT,
+                       "a batch may use %llu rows of a table, at most %d are possible; "
+                       "a smaller train.batch helps",
+                       (unsigned long long)rows, KEYSET_CAPACITY_MAX);
+    rc = keyset_create(&batch->set[t], t, (uint32_t)rows, batch->servers, err);
     if (rc)
         return rc;
-    batch->rows[t] = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    batch->missing[t] = malloc(((size_t)batch->capacity + 1) * sizeof(uint32_t));
+    batch->rows[t] = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    batch->missing[t] = malloc((rows + 1) * sizeof(uint32_t));
     if (batch->rows[t] && batch->missing[t])
         return 0;
     free(batch->rows[t]);
@@ -29,26 +36,73 @@ static int create_table(struct batch *batch, uint32_t t, struct err *err)
     return no_memory(batch->capacity, err);
 }
 
-int batch_create(struct batch *batch, const uint32_t *width, uint32_t tables,
-                 uint32_t servers, uint32_t capacity, struct err *err)
+/* What an example has for an input; made whole or not at all. */
+static int create_input(struct batch *batch, uint32_t i, struct err *err)
 {
-    int rc = 0;
+    const struct blueprint_input *in = &batch->blueprint->input[i];
+    struct batch_input *input = &batch->input[i];
+    size_t keys = in->kind == LAYER_BAG ? in->length : in->steps;
+    size_t numbers = in->kind == LAYER_NUMBERS ? in->width
+                     : in->kind == LAYER_BAG   ? in->length
+                                               : 0;
 
-    memset(batch, 0, sizeof *batch);
-    batch->width = width;
+    input->pos = malloc((batch->capacity * keys + 1) * sizeof *input->pos);
+    input->offset = malloc(((size_t)batch->capacity + 1) * sizeof *input->offset);
+    input->number = malloc((batch->capacity * numbers + 1) * sizeof *input->number);
+    return input->pos && input->offset && input->number
+               ? 0
+               : no_memory(batch->capacity, err);
+}
+
+static int create(struct batch *batch, uint32_t servers, uint32_t capacity,
+                  struct err *err)
+{
     batch->servers = servers;
     batch->capacity = capacity;
+    batch->group = 1;
     batch->label = malloc(capacity * sizeof *batch->label);
     batch->weight = malloc(capacity * sizeof *batch->weight);
     batch->parts_capacity = servers + PARTS_MORE;
     batch->part = malloc(batch->parts_capacity * sizeof *batch->part);
-    if (!batch->label || !batch->weight || !batch->part)
-        rc = no_memory(capacity, err);
+    return batch->label && batch->weight && batch->part ? 0 : no_memory(capacity, err);
+}
+
+int batch_create(struct batch *batch, const uint32_t *width, uint32_t tables,
+                 uint32_t servers, uint32_t capacity, struct err *err)
+{
+    int rc;
+
+    memset(batch, 0, sizeof *batch);
+    memcpy(batch->width, width, tables * sizeof *width);
+    rc = create(batch, servers, capacity, err);
     for (; rc == 0 && batch->tables < tables; batch->tables++) {
-        rc = create_table(batch, batch->tables, err);
+        rc = create_table(batch, batch->tables, capacity, err);
         if (rc)
             break;
     }
+    if (rc)
+        batch_release(batch);
+    return rc;
+}
+
+int batch_create_for(struct batch *batch, const struct blueprint *blueprint,
+                     uint32_t servers, uint32_t capacity, struct err *err)
+{
+    const struct job *job = blueprint->job;
+    int rc;
+
+    memset(batch, 0, sizeof *batch);
+    batch->blueprint = blueprint;
+    rc = create(batch, servers, capacity, err);
+    for (int t = 0; rc == 0 && t < job->tables; t++) {
+        batch->width[t] = job_row_width(job, t);
+        rc = create_table(batch, (uint32_t)t, blueprint_rows(blueprint, t, capacity),
+                          err);
+        batch->set[t].dense = (uint64_t)job->table[t].rows;
+        batch->tables += rc == 0;
+    }
+    for (uint32_t i = 0; rc == 0 && blueprint->layers && i < blueprint->inputs; i++)
+        rc = create_input(batch, i, err);
     if (rc)
         batch_release(batch);
     return rc;
@@ -60,6 +114,11 @@ void batch_release(struct batch *batch)
         keyset_release(&batch->set[t]);
         free(batch->rows[t]);
         free(batch->missing[t]);
+    }
+    for (uint32_t i = 0; i < JOB_LAYERS_MAX; i++) {
+        free(batch->input[i].pos);
+        free(batch->input[i].offset);
+        free(batch->input[i].number);
     }
     free(batch->label);
     free(batch->weight);

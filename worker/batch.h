@@ -6,6 +6,7 @@
 
 #include "common/job.h"
 #include "common/net/message.h"
+#include "worker/blueprint.h"
 #include "worker/keyset.h"
 
 /* A run of one table's rows within a part. */
@@ -23,10 +24,22 @@ struct batch_part {
     bool sent, answered; /* the pull */
 };
 
+/* What its examples have for one input of the model (struct blueprint_input). */
+struct batch_input {
+    uint32_t *pos;    /* rows: [n][steps], bags: [offset[n]]; LAYER_NO_ROW: none */
+    uint32_t *offset; /* bags: [n + 1] */
+    float *number;    /* numbers: [n][width]; bags, each key's weight: [offset[n]] */
+};
+
 struct batch {
-    const uint32_t *width; /* floats a row, by table; borrowed */
+    const struct blueprint *blueprint; /* borrowed; NULL: it has no inputs */
+    uint32_t width[JOB_TABLES_MAX];    /* floats a row */
     uint32_t tables, servers, capacity;
-    uint32_t n;    /* examples */
+    uint32_t n; /* examples */
+    /* Examples come in groups of so many: one of the data, and behind it others that
+     * differ from it in what belongs to the item; 1: all are of the data. */
+    uint32_t group;
+    struct batch_input input[JOB_LAYERS_MAX];
     float *label;  /* [n] */
     float *weight; /* [n], if it is `weighted` */
     bool weighted;
@@ -47,9 +60,12 @@ struct batch {
 };
 
 /* For at most `capacity` examples, one key column for each of `tables` tables whose
- * rows have width[t] floats. `width` is borrowed. */
+ * rows have width[t] floats; without inputs. */
 int batch_create(struct batch *batch, const uint32_t *width, uint32_t tables,
                  uint32_t servers, uint32_t capacity, struct err *err);
+/* For at most `capacity` examples of a model (borrowed), with its inputs. */
+int batch_create_for(struct batch *batch, const struct blueprint *blueprint,
+                     uint32_t servers, uint32_t capacity, struct err *err);
 void batch_release(struct batch *batch); /* zeroed is fine */
 
 /* After label, n and the key sets are filled: cuts the batch into parts. Fails without

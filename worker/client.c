@@ -12,13 +12,13 @@ enum {
     TICK_MS = 50,
 };
 
-uint64_t client_outbox_bytes(uint32_t examples, const uint32_t *width, uint32_t tables,
-                             uint32_t servers, uint32_t window)
+uint64_t client_outbox_bytes(const uint64_t *rows, const uint32_t *width,
+                             uint32_t tables, uint32_t servers, uint32_t window)
 {
     uint64_t body = 0, parts = servers;
 
     for (uint32_t t = 0; t < tables; t++) {
-        uint64_t bytes = (uint64_t)examples *
+        uint64_t bytes = rows[t] *
                          (sizeof(uint64_t) + sizeof(float) + width[t] * sizeof(float));
 
         body += bytes + (uint64_t)servers * 8;

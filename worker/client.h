@@ -33,10 +33,10 @@ struct client_counts {
     uint64_t pushes_sent, pushes_resent; /* one for each (server, clock) */
 };
 
-/* Bytes of outbox that a client needs for batches of at most `examples` examples whose
- * tables' rows have width[t] floats, with `window` of them unacknowledged. */
-uint64_t client_outbox_bytes(uint32_t examples, const uint32_t *width, uint32_t tables,
-                             uint32_t servers, uint32_t window);
+/* Bytes of outbox that a client needs for batches of at most rows[t] rows of
+ * width[t] floats of each table, with `window` of them unacknowledged. */
+uint64_t client_outbox_bytes(const uint64_t *rows, const uint32_t *width,
+                             uint32_t tables, uint32_t servers, uint32_t window);
 
 /* `window`: batches whose pushes may be unacknowledged. Everything is borrowed. What
  * the outbox holds from an earlier process is sent again. */

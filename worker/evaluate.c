@@ -6,11 +6,10 @@
 
 static void score(struct worker *worker, struct batch *batch, float *scores)
 {
-    struct mf_batch model = worker_model_batch(worker, batch);
-
-    mf_predict(&worker->mf, &model, scores);
+    learner_score(worker->learner, batch, scores);
+    learner_link(worker->learner, scores, batch->n);
     metrics_add(worker->status.metric, scores, batch->label, batch->n,
-                worker->mf.loss == LOSS_LOGISTIC);
+                worker->setup->job->model.loss == LOSS_LOGISTIC);
     feeder_return(worker->feeder, batch);
 }
 
@@ -34,7 +33,8 @@ int worker_evaluate(struct worker *worker, struct err *err)
     const struct worker_setup *setup = worker->setup;
     enum split_part part = split_scored(setup->job);
     struct range all = {0, data_end(worker->data, setup->job, part)}, share[1];
-    float *scores = malloc((size_t)setup->job->train.batch * sizeof *scores);
+    float *scores = malloc((size_t)blueprint_capacity(worker->blueprint) *
+                           sizeof *scores);
     struct batch *batch;
     struct err ignored;
     struct pass pass;

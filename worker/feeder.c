@@ -51,8 +51,8 @@ struct feeder {
     struct err err;      /* the reader's; code 0 = none */
 };
 
-int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers,
-                  uint32_t ahead, struct feeder **out, struct err *err)
+int feeder_create(const struct blueprint *blueprint, uint32_t servers, uint32_t ahead,
+                  struct feeder **out, struct err *err)
 {
     struct feeder *feeder = calloc(1, sizeof *feeder);
     uint32_t wanted = ahead + QUEUE + 1;
@@ -71,16 +71,12 @@ int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers
         err_set(err, ERR_MEMORY, "no memory for %u batches", wanted);
         goto fail;
     }
-    if (supply_create(job, servers, &feeder->supply, err))
+    if (supply_create(blueprint, servers, &feeder->supply, err))
         goto fail;
     for (; feeder->batches < wanted; feeder->batches++) {
-        struct batch *batch = &feeder->batch[feeder->batches];
-
-        if (batch_create(batch, width, (uint32_t)job->tables, servers,
-                         (uint32_t)job->train.batch, err))
+        if (batch_create_for(&feeder->batch[feeder->batches], blueprint, servers,
+                             blueprint_capacity(blueprint), err))
             goto fail;
-        for (int t = 0; t < job->tables; t++)
-            batch->set[t].dense = (uint64_t)job->table[t].rows;
     }
     *out = feeder;
     return 0;

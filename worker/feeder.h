@@ -26,9 +26,9 @@ struct pass {
 };
 
 /* `ahead`: batches that may be outside with the trainer; a few more are being filled.
- * `job` and `width` (floats a row, by table) are borrowed. */
-int feeder_create(const struct job *job, const uint32_t *width, uint32_t servers,
-                  uint32_t ahead, struct feeder **feeder, struct err *err);
+ * `blueprint` is borrowed. */
+int feeder_create(const struct blueprint *blueprint, uint32_t servers, uint32_t ahead,
+                  struct feeder **feeder, struct err *err);
 void feeder_destroy(struct feeder *feeder); /* ends a pass; NULL is fine */
 
 /* Reads ahead for the pass that will probably begin next. If another one begins, what

@@ -216,6 +216,22 @@ void keyset_build(struct keyset *keyset, const uint64_t *key, uint32_t n,
     place(keyset, n, servers);
 }
 
+void keyset_build_all(struct keyset *keyset, float uses, uint32_t servers)
+{
+    uint32_t rows = (uint32_t)keyset->dense;
+
+    assert(rows <= keyset->capacity && servers <= keyset->scratch->servers);
+    for (uint32_t row = keyset->rows; row < rows; row++)
+        keyset->key[row] = row;
+    keyset->rows = rows;
+    for (uint32_t server = 0; server <= servers; server++)
+        keyset->part[server] = (uint32_t)row_first(rows, server, servers);
+    if (rows && keyset->weight[0] == uses)
+        return;
+    for (uint32_t row = 0; row < rows; row++)
+        keyset->weight[row] = uses;
+}
+
 int keyset_marks_init(struct keyset_marks *marks, uint32_t ids, struct err *err)
 {
     if (marks->mark && ids <= marks->ids)

@@ -43,6 +43,10 @@ void keyset_release(struct keyset *keyset); /* zeroed is fine */
 void keyset_build(struct keyset *keyset, const uint64_t *key, uint32_t n,
                   uint32_t stride, uint32_t servers);
 
+/* All rows of a dense table, each used by `uses` examples; no pos. The capacity must be
+ * `dense`. */
+void keyset_build_all(struct keyset *keyset, float uses, uint32_t servers);
+
 /* For ids 0 .. ids-1; marks that are there already are made larger or kept.
  * -ERR_MEMORY. */
 int keyset_marks_init(struct keyset_marks *marks, uint32_t ids, struct err *err);

@@ -5,8 +5,8 @@
 #include "worker/client.h"
 #include "worker/delta.h"
 #include "worker/feeder.h"
+#include "worker/learner.h"
 #include "worker/lines.h"
-#include "worker/model/mf.h"
 #include "worker/worker.h"
 
 struct worker {
@@ -17,11 +17,11 @@ struct worker {
     struct client *client;
     struct row_cache *cache; /* NULL without train.cache */
     struct feeder *feeder;
-    struct mf mf;
+    struct blueprint *blueprint;
+    struct learner *learner;
     struct delta delta; /* train.update: delta */
-    int user, item;     /* table indices */
     uint32_t width[JOB_TABLES_MAX];
-    float *gradient[JOB_TABLES_MAX]; /* [batch][width] */
+    float *gradient[JOB_TABLES_MAX]; /* [rows of a batch][width] */
     struct status status;
     struct client_counts before; /* counts of earlier incarnations */
     bool met;                    /* the servers know us */
@@ -48,10 +48,6 @@ int worker_stop(struct worker *worker, const struct order *order, struct err *er
 /* Adds up metric sums over this worker's share of the test part, with read-only pulls.
  */
 int worker_evaluate(struct worker *worker, struct err *err);
-
-/* Runs the model forward on a finished batch. */
-struct mf_batch worker_model_batch(const struct worker *worker,
-                                   const struct batch *batch);
 
 /* Sends the status to the coordinator, at once or with the next tick. */
 void worker_report(struct worker *worker, bool now);

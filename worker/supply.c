@@ -11,9 +11,10 @@ enum {
 
 struct supply {
     const struct job *job;
+    const struct blueprint *blueprint;
     uint32_t servers;
-    int column[JOB_COLUMNS_MAX]; /* [key_columns]: of the job */
-    int table_of_column[JOB_COLUMNS_MAX];
+    int column[JOB_COLUMNS_MAX];          /* [key_columns]: of the job */
+    int table_of_column[JOB_COLUMNS_MAX]; /* -1: the model does without it */
     uint32_t key_columns;
 
     /* What is supplied from. */
@@ -40,14 +41,17 @@ static void map_columns(struct supply *supply)
     const struct job *job = supply->job;
 
     supply->key_columns = (uint32_t)job_key_columns(job, supply->column);
-    for (uint32_t c = 0; c < supply->key_columns; c++)
-        supply->table_of_column[c] = job_table_index(
-            job, job->data.column[supply->column[c]].table);
+    for (uint32_t c = 0; c < supply->key_columns; c++) {
+        int table = job_table_index(job, job->data.column[supply->column[c]].table);
+
+        supply->table_of_column[c] = supply->blueprint->keys[table] ? table : -1;
+    }
 }
 
-int supply_create(const struct job *job, uint32_t servers, struct supply **out,
-                  struct err *err)
+int supply_create(const struct blueprint *blueprint, uint32_t servers,
+                  struct supply **out, struct err *err)
 {
+    const struct job *job = blueprint->job;
     struct supply *supply = calloc(1, sizeof *supply);
     size_t batch = (size_t)job->train.batch;
     bool no_memory = false;
@@ -55,6 +59,7 @@ int supply_create(const struct job *job, uint32_t servers, struct supply **out,
     if (!supply)
         return err_set(err, ERR_MEMORY, "no memory for a reader");
     supply->job = job;
+    supply->blueprint = blueprint;
     supply->servers = servers;
     map_columns(supply);
     for (uint32_t c = 0; c < supply->key_columns; c++) {
@@ -264,8 +269,11 @@ void supply_build(struct supply *supply, struct batch *batch)
     for (uint32_t t = 0; t < batch->tables; t++)
         keyset_build(&batch->set[t], NULL, 0, 1, supply->servers);
     for (uint32_t c = 0; c < supply->key_columns; c++) {
-        struct keyset *set = &batch->set[supply->table_of_column[c]];
+        int table = supply->table_of_column[c];
+        struct keyset *set = &batch->set[table < 0 ? 0 : table];
 
+        if (table < 0)
+            continue;
         if (supply->data->is_streamed)
             keyset_build(set, supply->key[c], batch->n, 1, supply->servers);
         else

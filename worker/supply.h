@@ -8,9 +8,9 @@
 
 struct supply;
 
-/* For batches of at most job->train.batch examples; `job` is borrowed. -ERR_MEMORY. */
-int supply_create(const struct job *job, uint32_t servers, struct supply **supply,
-                  struct err *err);
+/* For batches of batch_create_for(); `blueprint` is borrowed. -ERR_MEMORY. */
+int supply_create(const struct blueprint *blueprint, uint32_t servers,
+                  struct supply **supply, struct err *err);
 void supply_destroy(struct supply *supply); /* NULL is fine */
 
 /* Gets ready for a part of the data (borrowed until the next call) in the order of an

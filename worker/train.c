@@ -80,17 +80,6 @@ static void report(struct training *t, bool now)
     worker_report(worker, now);
 }
 
-static double compute_gradient(struct worker *worker, struct batch *batch)
-{
-    struct mf_batch model = worker_model_batch(worker, batch);
-
-    for (uint32_t i = 0; i < batch->tables; i++)
-        memset(worker->gradient[i], 0,
-               (size_t)batch->set[i].rows * worker->width[i] * sizeof(float));
-    return mf_forward_backward(&worker->mf, &model, worker->gradient[worker->user],
-                               worker->gradient[worker->item]);
-}
-
 static int compute(struct training *t, struct batch *batch, double *loss,
                    struct err *err)
 {
@@ -98,7 +87,10 @@ static int compute(struct training *t, struct batch *batch, double *loss,
 
     *loss = worker->setup->job->train.update == UPDATE_DELTA
                 ? delta_steps(&worker->delta, batch, worker->gradient)
-                : compute_gradient(worker, batch);
+                : learner_step(worker->learner, batch,
+                               graph_seed((uint64_t)worker->setup->job->train.seed,
+                                          worker->setup->index, batch->clock),
+                               worker->gradient);
 #ifndef MUTANT_FINITE
     if (worker->setup->job->train.check_finite && !isfinite(*loss))
         return err_set(

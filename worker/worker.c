@@ -44,59 +44,29 @@ void worker_report(struct worker *worker, bool now)
     member_report(worker->member, &worker->status, now);
 }
 
-struct mf_batch worker_model_batch(const struct worker *worker,
-                                   const struct batch *batch)
-{
-    return (struct mf_batch){
-        .n = batch->n,
-        .user_pos = batch->set[worker->user].pos,
-        .item_pos = batch->set[worker->item].pos,
-        .label = batch->label,
-        .user = batch->rows[worker->user],
-        .item = batch->rows[worker->item],
-        .weight = batch->weighted ? batch->weight : NULL,
-    };
-}
-
-/* Floats of a row, by table. */
-static uint32_t row_width(const struct job *job, int table)
-{
-    const char *name = job->table[table].name;
-
-    return (uint32_t)job->table[table].dim +
-           (job->model.bias &&
-            (strcmp(name, job->model.user) == 0 || strcmp(name, job->model.item) == 0));
-}
-
 static uint32_t window(const struct job *job)
 {
     return (uint32_t)job->train.inflight + 2;
 }
 
-uint64_t worker_outbox_bytes(const struct job *job, uint32_t servers)
+int worker_outbox_bytes(const struct job *job, uint32_t servers, uint64_t *bytes,
+                        struct err *err)
 {
+    uint64_t rows[JOB_TABLES_MAX];
     uint32_t width[JOB_TABLES_MAX];
+    struct blueprint *blueprint;
+    int rc = blueprint_make(job, &blueprint, err);
 
-    for (int t = 0; t < job->tables; t++)
-        width[t] = row_width(job, t);
-    return client_outbox_bytes((uint32_t)job->train.batch, width, (uint32_t)job->tables,
-                               servers, window(job));
-}
-
-static void set_model(struct worker *worker)
-{
-    const struct job *job = worker->setup->job;
-
-    worker->user = job_table_index(job, job->model.user);
-    worker->item = job_table_index(job, job->model.item);
-    for (int t = 0; t < job->tables; t++)
-        worker->width[t] = row_width(job, t);
-    worker->mf = (struct mf){
-        .dim = (uint32_t)job->table[worker->user].dim,
-        .width = worker->width[worker->user],
-        .bias = job->model.bias,
-        .loss = job->model.loss,
-    };
+    if (rc)
+        return rc;
+    for (int t = 0; t < job->tables; t++) {
+        width[t] = job_row_width(job, t);
+        rows[t] = blueprint_rows(blueprint, t, blueprint_capacity(blueprint));
+    }
+    *bytes = client_outbox_bytes(rows, width, (uint32_t)job->tables, servers,
+                                 window(job));
+    blueprint_destroy(blueprint);
+    return 0;
 }
 
 /* The servers answer whoever asks, but for the time that they restore or save. */
@@ -122,7 +92,7 @@ static int ready(struct worker *worker, const struct order *order, struct err *e
             "worker %u on %s reads other data than the others: data.train must "
             "be the same everywhere",
             worker->setup->index, worker->status.host);
-    mf_set_mean(&worker->mf, order->data.label_mean);
+    learner_set_mean(worker->learner, order->data.label_mean);
     return 0;
 }
 
@@ -234,6 +204,26 @@ static int open_cache(struct worker *worker, struct err *err)
     return rc;
 }
 
+static int open_model(struct worker *worker, struct err *err)
+{
+    const struct blueprint *blueprint = worker->blueprint;
+    const struct job *job = worker->setup->job;
+    uint32_t capacity = blueprint_capacity(blueprint);
+    int rc = learner_create(blueprint, capacity, true, &worker->learner, err);
+
+    if (rc == 0 && job->train.update == UPDATE_DELTA)
+        rc = delta_init(&worker->delta, job, learner_mf(worker->learner),
+                        (uint32_t)blueprint->input[0].table,
+                        (uint32_t)blueprint->input[1].table, err);
+    for (int t = 0; rc == 0 && t < job->tables; t++) {
+        worker->gradient[t] = malloc((blueprint_rows(blueprint, t, capacity) + 1) *
+                                     worker->width[t] * sizeof(float));
+        if (!worker->gradient[t])
+            rc = err_set(err, ERR_MEMORY, "no memory for gradients");
+    }
+    return rc;
+}
+
 static int open_all(struct worker *worker, struct err *err)
 {
     const struct worker_setup *setup = worker->setup;
@@ -262,18 +252,9 @@ static int open_all(struct worker *worker, struct err *err)
     if (rc == 0)
         rc = open_cache(worker, err);
     if (rc == 0)
-        rc = feeder_create(setup->job, worker->width, setup->roster->servers,
-                           inflight + 1, &worker->feeder, err);
-    if (rc == 0 && setup->job->train.update == UPDATE_DELTA)
-        rc = delta_init(&worker->delta, setup->job, &worker->mf, (uint32_t)worker->user,
-                        (uint32_t)worker->item, err);
-    for (int t = 0; rc == 0 && t < setup->job->tables; t++) {
-        worker->gradient[t] = malloc((size_t)setup->job->train.batch *
-                                     worker->width[t] * sizeof(float));
-        if (!worker->gradient[t])
-            rc = err_set(err, ERR_MEMORY, "no memory for gradients");
-    }
-    return rc;
+        rc = feeder_create(worker->blueprint, setup->roster->servers, inflight + 1,
+                           &worker->feeder, err);
+    return rc ? rc : open_model(worker, err);
 }
 
 int worker_run(const struct worker_setup *setup, int *exit_status, struct err *err)
@@ -284,20 +265,25 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
     if (!worker)
         return err_set(err, ERR_MEMORY, "no memory for worker %u", setup->index);
     worker->setup = setup;
-    set_model(worker);
-    rc = open_all(worker, err);
+    for (int t = 0; t < setup->job->tables; t++)
+        worker->width[t] = job_row_width(setup->job, t);
+    rc = blueprint_make(setup->job, &worker->blueprint, err);
+    if (rc == 0)
+        rc = open_all(worker, err);
     if (rc == 0)
         rc = loop(worker, exit_status, err);
     if (rc)
         confess(worker, err, exit_status);
     feeder_destroy(worker->feeder);
     delta_release(&worker->delta);
+    learner_destroy(worker->learner);
     client_destroy(worker->client);
     row_cache_destroy(worker->cache);
     lines_destroy(worker->lines);
     member_destroy(worker->member);
     for (int t = 0; t < JOB_TABLES_MAX; t++)
         free(worker->gradient[t]);
+    blueprint_destroy(worker->blueprint);
     free(worker);
     return rc;
 }

@@ -33,8 +33,9 @@ struct worker_setup {
 };
 
 /* The bytes of memory that the outbox of a worker needs, in a job with so many servers
- * (sparse). */
-uint64_t worker_outbox_bytes(const struct job *job, uint32_t servers);
+ * (sparse). Errors as of blueprint_make(). */
+int worker_outbox_bytes(const struct job *job, uint32_t servers, uint64_t *bytes,
+                        struct err *err);
 
 /* Works until the coordinator says to end; *exit_status is what it said. Fails with a
  * sentence that the coordinator has been told, too. One thread, which starts a reader.

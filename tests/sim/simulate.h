@@ -455,6 +455,7 @@ static void start_worker(struct sim *sim, uint32_t w)
 static void make_worker(struct sim *sim, uint32_t w)
 {
     struct sim_worker *worker = &sim->worker[w];
+    uint64_t rows[JOB_TABLES_MAX];
     struct err err;
 
     worker->sim = sim;
@@ -462,8 +463,10 @@ static void make_worker(struct sim *sim, uint32_t w)
     worker->stack = malloc(STACK_BYTES);
     for (uint32_t t = 0; t < sim->tables; t++)
         worker->gradient[t] = calloc(sim->setup->batch * sim->width[t], sizeof(float));
-    worker->outbox_bytes = client_outbox_bytes(
-        sim->setup->batch, sim->width, sim->tables, sim->setup->servers, WINDOW);
+    for (uint32_t t = 0; t < sim->tables; t++)
+        rows[t] = sim->setup->batch;
+    worker->outbox_bytes = client_outbox_bytes(rows, sim->width, sim->tables,
+                                               sim->setup->servers, WINDOW);
     worker->outbox_memory = calloc(1, worker->outbox_bytes);
     for (int i = 0; i < AHEAD; i++) {
         if (batch_create(&worker->batch[i], sim->width, sim->tables,

@@ -186,7 +186,8 @@ static inline struct net_kit *net_kit_create(uint32_t window)
         snprintf(kit->roster.server[s].host, 64, "tower%u", s);
     }
     kit->width[0] = WIDTH;
-    kit->memory_bytes = client_outbox_bytes(EXAMPLES_MOST, kit->width, 1, SERVERS, 4);
+    kit->memory_bytes = client_outbox_bytes(&(uint64_t){EXAMPLES_MOST}, kit->width, 1,
+                                            SERVERS, 4);
     kit->memory = calloc(1, kit->memory_bytes);
     kit->pool = buffer_pool_create(64 << 20);
     kit->now_ms = 1000;

@@ -22,7 +22,7 @@ enum { EXAMPLES = 5000, BATCH = 64, AHEAD = 3, SERVERS = 2 };
 struct kit {
     struct job job;
     struct data data;
-    uint32_t width[2];
+    struct blueprint *blueprint;
     struct feeder *feeder;
     uint32_t seen[EXAMPLES];
 };
@@ -51,7 +51,7 @@ static struct kit *kit_create(uint32_t ahead)
     add_column(&kit->job, "title", "item", COLUMN_TITLE);
     add_column(&kit->job, "person", "user", COLUMN_KEY);
     kit->job.train.batch = BATCH;
-    kit->width[0] = kit->width[1] = 3;
+    kit->job.table[0].dim = kit->job.table[1].dim = 2; /* and a bias */
     kit->data.memory.train.examples = EXAMPLES;
     kit->data.memory.key_columns = 2;
     kit->data.memory.train.record = malloc(EXAMPLES * 3 *
@@ -67,7 +67,8 @@ static struct kit *kit_create(uint32_t ahead)
                          0);
         memcpy(&id[2], &label, sizeof label);
     }
-    if (feeder_create(&kit->job, kit->width, SERVERS, ahead, &kit->feeder, &err))
+    if (blueprint_make(&kit->job, &kit->blueprint, &err) ||
+        feeder_create(kit->blueprint, SERVERS, ahead, &kit->feeder, &err))
         fail_msg("%s", err.text);
     return kit;
 }
@@ -76,6 +77,7 @@ static void kit_destroy(struct kit *kit)
 {
     feeder_destroy(kit->feeder);
     data_release(&kit->data);
+    blueprint_destroy(kit->blueprint);
     free(kit);
 }
 
@@ -534,7 +536,7 @@ static void test_too_large(void **state)
 
     (void)state;
     kit->job.train.batch = (int64_t)KEYSET_CAPACITY_MAX + 1;
-    assert_int_equal(feeder_create(&kit->job, kit->width, SERVERS, 0, &feeder, &err),
+    assert_int_equal(feeder_create(kit->blueprint, SERVERS, 0, &feeder, &err),
                      -ERR_INPUT);
     assert_non_null(strstr(err.text, "16777216"));
     kit_destroy(kit);

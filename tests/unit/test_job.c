@@ -286,7 +286,7 @@ static void sentences_name_file_and_line(void **state)
         " line 3: train.epochs is 'many', expected a whole number from 1 to 1000000");
     refuses(
         f, "name: x\ntables: {user: {dim: 3.5}}\n",
-        " line 2: tables.user.dim is '3.5', expected a whole number from 1 to 16384");
+        " line 2: tables.user.dim is '3.5', expected a whole number from 1 to 65535");
     refuses(f, "train: 20\n",
             " line 1: train is '20', expected settings below it, such as train.epochs");
     refuses(f, "train:\n  epochs:\n",
@@ -318,10 +318,10 @@ static void choices_are_listed(void **state)
                      "command line: train.consistency is 'eventual', expected "
                      "async, ssp or bsp");
     refuses_override(f, "model.kind=deepfm",
-                     "command line: model.kind is 'deepfm', expected mf");
-    refuses_override(
-        f, "model.loss=hinge",
-        "command line: model.loss is 'hinge', expected squared or logistic");
+                     "command line: model.kind is 'deepfm', expected mf or graph");
+    refuses_override(f, "model.loss=log",
+                     "command line: model.loss is 'log', expected squared, logistic, "
+                     "absolute, huber, hinge or squared_hinge");
     refuses_override(f, "optimizer.kind=lion",
                      "command line: optimizer.kind is 'lion', expected sgd, adagrad, "
                      "momentum, nesterov, rowwise_adagrad, adadelta, rmsprop, adam, "

@@ -18,6 +18,7 @@ struct kit {
     struct job job;
     struct data data;
     struct batch batch;
+    struct blueprint *blueprint;
     struct supply *supply;
     bool stop;
     uint32_t seen[EXAMPLES];
@@ -67,6 +68,7 @@ static int tear_down(void **state)
 
     supply_destroy(kit->supply);
     batch_release(&kit->batch);
+    blueprint_destroy(kit->blueprint);
     data_release(&kit->data);
     scratch_release(&kit->scratch);
     free(kit);
@@ -75,13 +77,13 @@ static int tear_down(void **state)
 
 static void load(struct kit *kit, const char *in_memory)
 {
-    static const uint32_t width[] = {2, 2};
     struct err err;
 
     set(kit, "data.in_memory", in_memory);
     if (data_load(&kit->data, &kit->job, NULL, NULL, NULL, &err) ||
-        supply_create(&kit->job, SERVERS, &kit->supply, &err) ||
-        batch_create(&kit->batch, width, 2, SERVERS, BATCH, &err))
+        blueprint_make(&kit->job, &kit->blueprint, &err) ||
+        supply_create(kit->blueprint, SERVERS, &kit->supply, &err) ||
+        batch_create_for(&kit->batch, kit->blueprint, SERVERS, BATCH, &err))
         fail_msg("%s", err.text);
 }
 

@@ -24,29 +24,6 @@ enum {
     GRAPH_CAPACITY_MAX = 1 << 24, /* examples of a batch */
 };
 
-enum layer_kind {
-    LAYER_ROWS,       /* input: `steps` keys an example, their rows: [steps][width] */
-    LAYER_BAG,        /* input: any number of keys, the sum or mean of rows: [width] */
-    LAYER_NUMBERS,    /* input: [steps][width] numbers, which have no gradient */
-    LAYER_DENSE,      /* f(x W + b), step by step: [s][w] -> [s][width] */
-    LAYER_CROSS,      /* x0, x -> x0 * (x W + b) + x; x may be left out: x0 */
-    LAYER_BIAS,       /* x + b, the same b for each example and step */
-    LAYER_ACTIVATION, /* f(x) */
-    LAYER_CONCAT,     /* side by side: [s][a], [s][b], .. -> [s][a + b + ..] */
-    LAYER_STACK,      /* below each other: [a][w], [b][w], .. -> [a + b + ..][w] */
-    LAYER_FLATTEN,    /* [s][w] -> [1][s w] */
-    LAYER_ADD,        /* of equal shapes; a residual connection is one */
-    LAYER_MULTIPLY,   /* of two equal shapes, number by number */
-    LAYER_DOT,        /* of two equal shapes, step by step: [s][w] -> [s][1] */
-    LAYER_PAIRS,      /* inner products of all pairs of steps: -> [1][s (s - 1) / 2] */
-    LAYER_FM,         /* their sum (Rendle 2010): -> [1][1] */
-    LAYER_POOL,       /* the sum or mean of the steps: -> [1][w] */
-    LAYER_LAYER_NORM, /* over each step */
-    LAYER_BATCH_NORM, /* over all examples and steps, column by column */
-    LAYER_DROPOUT,    /* in training only */
-    LAYER_KINDS,
-};
-
 /* "dense"; the kind of a name or -1. */
 const char *layer_kind_name(enum layer_kind kind);
 int layer_kind_of(const char *name);

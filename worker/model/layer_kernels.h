@@ -14,17 +14,7 @@
 #include <stdint.h>
 
 #include "common/cpu.h"
-
-enum activation {
-    ACTIVATION_LINEAR,
-    ACTIVATION_RELU,
-    ACTIVATION_LEAKY_RELU, /* slope * x below 0; slope > 0 */
-    ACTIVATION_GELU,       /* x s(2 u), s = sigmoid, u = sqrt(2/pi)(x + 0.044715 x^3):
-                              the form with tanh of Hendrycks and Gimpel 2016 */
-    ACTIVATION_SIGMOID,
-    ACTIVATION_TANH,
-    ACTIVATION_SOFTMAX, /* over a row */
-};
+#include "common/job.h"
 
 /* A key without a row, and what fills short lists up: it reads as zeros. */
 #define LAYER_NO_ROW UINT32_MAX

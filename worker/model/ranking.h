@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/job.h"
+
 /* --- two classes: labels from 1/2 on are positive -----------------------------------
  */
 
@@ -55,12 +57,6 @@ double class_calibration(const struct class_sums *sums);
 
 /* --- lists of items, of which the first k count -------------------------------------
  */
-
-enum ranking_ties {
-    TIES_EXPECTED, /* the mean over all orders of the equals */
-    TIES_BEHIND,   /* the item stands behind them */
-    TIES_AHEAD,
-};
 
 /* An item among others: how many have a higher score, and how many an equal one. */
 struct ranking_place {

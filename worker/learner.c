@@ -1,0 +1,272 @@
+#include "worker/learner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/model/loss.h"
+
+enum { SLICE = 256 }; /* examples that go through a graph at a time, if they may */
+
+struct learner {
+    const struct blueprint *blueprint;
+    struct mf mf; /* of MODEL_MF */
+    /* Of graphs. */
+    struct graph *graph;
+    const struct layer_kernels *k;
+    uint32_t slice;
+    bool training;
+    float mean; /* what scores start from */
+    struct graph_input input[JOB_LAYERS_MAX], sliced[JOB_LAYERS_MAX];
+    const float *parameter[JOB_TABLES_MAX];
+    float *parameter_gradient[JOB_TABLES_MAX];
+    float *score, *slope; /* [slice] */
+};
+
+static bool is_mf(const struct learner *learner)
+{
+    return learner->blueprint->job->model.kind == MODEL_MF;
+}
+
+static void set_mf(struct learner *learner)
+{
+    const struct job *job = learner->blueprint->job;
+    int user = learner->blueprint->input[0].table;
+
+    learner->mf = (struct mf){
+        .dim = (uint32_t)job->table[user].dim,
+        .width = job_row_width(job, user),
+        .bias = job->model.bias,
+        .loss = job->model.loss,
+    };
+}
+
+static int create_graph(struct learner *learner, uint32_t capacity, struct err *err)
+{
+    uint32_t slice = capacity < SLICE ? capacity : SLICE;
+    int rc = blueprint_graph(learner->blueprint, slice, learner->training,
+                             &learner->graph, err);
+
+    if (rc == 0 && learner->training && slice < capacity &&
+        !graph_may_slice(learner->graph)) {
+        graph_destroy(learner->graph);
+        learner->graph = NULL;
+        slice = capacity;
+        rc = blueprint_graph(learner->blueprint, slice, true, &learner->graph, err);
+    }
+    if (rc)
+        return rc;
+    learner->slice = slice;
+    learner->score = malloc(slice * sizeof(float));
+    learner->slope = malloc(slice * sizeof(float));
+    if (!learner->score || !learner->slope)
+        return err_set(err, ERR_MEMORY, "no memory for scores");
+    return 0;
+}
+
+int learner_create(const struct blueprint *blueprint, uint32_t capacity, bool training,
+                   struct learner **out, struct err *err)
+{
+    struct learner *learner = calloc(1, sizeof *learner);
+    int rc = 0;
+
+    if (!learner)
+        return err_set(err, ERR_MEMORY, "no memory for a model");
+    learner->blueprint = blueprint;
+    learner->training = training;
+    learner->k = layer_kernels(cpu_level());
+    if (is_mf(learner))
+        set_mf(learner);
+    else
+        rc = create_graph(learner, capacity, err);
+    if (rc) {
+        learner_destroy(learner);
+        return rc;
+    }
+    *out = learner;
+    return 0;
+}
+
+void learner_destroy(struct learner *learner)
+{
+    if (!learner)
+        return;
+    graph_destroy(learner->graph);
+    free(learner->score);
+    free(learner->slope);
+    free(learner);
+}
+
+void learner_set_mean(struct learner *learner, double label_mean)
+{
+    int loss = learner->blueprint->job->model.loss;
+    struct mf start = {.loss = loss};
+
+    mf_set_mean(&start, label_mean);
+    if (is_mf(learner))
+        learner->mf.mean = start.mean;
+    else if (loss == LOSS_SQUARED || loss == LOSS_LOGISTIC || loss == LOSS_ABSOLUTE ||
+             loss == LOSS_HUBER)
+        learner->mean = start.mean;
+}
+
+const struct mf *learner_mf(const struct learner *learner)
+{
+    return is_mf(learner) ? &learner->mf : NULL;
+}
+
+/* --- matrix factorisation ----------------------------------------------------------
+ */
+
+static struct mf_batch mf_batch_of(const struct learner *learner,
+                                   const struct batch *batch)
+{
+    const struct blueprint_input *input = learner->blueprint->input;
+
+    return (struct mf_batch){
+        .n = batch->n,
+        .user_pos = batch->set[input[0].table].pos,
+        .item_pos = batch->set[input[1].table].pos,
+        .label = batch->label,
+        .user = batch->rows[input[0].table],
+        .item = batch->rows[input[1].table],
+        .weight = batch->weighted ? batch->weight : NULL,
+    };
+}
+
+/* --- graphs ------------------------------------------------------------------------
+ */
+
+/* The whole batch as a graph takes it; it is gone through slice by slice. */
+static struct graph_batch graph_batch_of(struct learner *learner,
+                                         const struct batch *batch, uint64_t seed,
+                                         float *const *gradient)
+{
+    const struct blueprint *b = learner->blueprint;
+
+    for (uint32_t i = 0; i < b->inputs; i++) {
+        const struct blueprint_input *in = &b->input[i];
+        const struct batch_input *from = &batch->input[i];
+        bool numbers = in->kind == LAYER_NUMBERS;
+
+        learner->input[i] = (struct graph_input){
+            .value = numbers ? from->number : batch->rows[in->table],
+            .gradient = numbers || !gradient ? NULL : gradient[in->table],
+            .stride = numbers ? 0 : batch->width[in->table],
+            .pos = from->pos,
+            .offset = from->offset,
+            .weight = numbers ? NULL : from->number,
+        };
+    }
+    for (uint32_t p = 0; p < b->parameters; p++) {
+        learner->parameter[p] = batch->rows[b->parameter_table[p]];
+        if (gradient)
+            learner->parameter_gradient[p] = gradient[b->parameter_table[p]];
+    }
+    return (struct graph_batch){
+        .n = batch->n,
+        .seed = seed,
+        .input = learner->input,
+        .parameter = learner->parameter,
+        .gradient = gradient ? learner->parameter_gradient : NULL,
+    };
+}
+
+static double loss_of(const struct learner *learner, const float *label,
+                      const float *weight, uint32_t n)
+{
+    const float *score = learner->score;
+    float *slope = learner->slope;
+
+    switch (learner->blueprint->job->model.loss) {
+    case LOSS_LOGISTIC:
+        return loss_logistic(score, label, weight, n, slope);
+    case LOSS_ABSOLUTE:
+        return loss_absolute(score, label, weight, n, slope);
+    case LOSS_HUBER:
+        return loss_huber(score, label, weight, n,
+                          (float)learner->blueprint->job->model.delta, slope);
+    case LOSS_HINGE:
+        return loss_hinge(score, label, weight, n, slope);
+    case LOSS_SQUARED_HINGE:
+        return loss_squared_hinge(score, label, weight, n, slope);
+    default:
+        return loss_squared(score, label, weight, n, slope);
+    }
+}
+
+/* Numbers first .. first + n - 1 of the batch go forward; their scores. */
+static struct graph_batch forward(struct learner *learner,
+                                  const struct graph_batch *whole, uint32_t first,
+                                  bool training, float *score)
+{
+    uint32_t n = whole->n - first < learner->slice ? whole->n - first : learner->slice;
+    struct graph_batch slice = graph_slice(learner->graph, whole, first, n,
+                                           learner->sliced);
+
+    graph_forward(learner->graph, &slice, training);
+    for (uint32_t i = 0; i < n; i++)
+        score[i] = learner->mean;
+    learner->k->add(graph_value(learner->graph, &slice, 0), n, score);
+    return slice;
+}
+
+static double step_graph(struct learner *learner, const struct batch *batch,
+                         uint64_t seed, float *const *gradient)
+{
+    struct graph_batch whole = graph_batch_of(learner, batch, seed, gradient);
+    double loss = 0;
+
+    for (uint32_t first = 0; first < batch->n; first += learner->slice) {
+        struct graph_batch slice = forward(learner, &whole, first, true,
+                                           learner->score);
+
+        memset(learner->slope, 0, slice.n * sizeof(float));
+        loss += loss_of(learner, batch->label + first,
+                        batch->weighted ? batch->weight + first : NULL, slice.n);
+        learner->k->add(learner->slope, slice.n, graph_gradient(learner->graph, 0));
+        graph_backward(learner->graph, &slice);
+    }
+    return loss;
+}
+
+/* --- either ------------------------------------------------------------------------
+ */
+
+double learner_step(struct learner *learner, const struct batch *batch, uint64_t seed,
+                    float *const *gradient)
+{
+    const struct blueprint_input *input = learner->blueprint->input;
+    struct mf_batch model;
+
+    for (uint32_t t = 0; t < batch->tables; t++)
+        memset(gradient[t], 0,
+               (size_t)batch->set[t].rows * batch->width[t] * sizeof(float));
+    if (!is_mf(learner))
+        return step_graph(learner, batch, seed, gradient);
+    model = mf_batch_of(learner, batch);
+    return mf_forward_backward(&learner->mf, &model, gradient[input[0].table],
+                               gradient[input[1].table]);
+}
+
+void learner_score(struct learner *learner, const struct batch *batch, float *score)
+{
+    struct graph_batch whole;
+    struct mf_batch model;
+
+    if (is_mf(learner)) {
+        model = mf_batch_of(learner, batch);
+        mf_predict_linear(&learner->mf, &model, score);
+        return;
+    }
+    whole = graph_batch_of(learner, batch, 0, NULL);
+    for (uint32_t first = 0; first < batch->n; first += learner->slice)
+        forward(learner, &whole, first, false, score + first);
+}
+
+void learner_link(const struct learner *learner, float *score, uint32_t n)
+{
+    struct mf link = {.loss = learner->blueprint->job->model.loss};
+
+    mf_link(&link, score, n);
+}

@@ -1,0 +1,38 @@
+/* What a model makes of a batch whose rows are there: losses and gradients, scores,
+ * values of layers. Matrix factorisation or a graph; nobody else needs to know which.
+ * One thread. */
+#ifndef ROWHOUSE_WORKER_LEARNER_H
+#define ROWHOUSE_WORKER_LEARNER_H
+
+#include "worker/batch.h"
+#include "worker/blueprint.h"
+#include "worker/model/mf.h"
+
+struct learner;
+
+/* For batches of at most `capacity` examples; one that is not for training has room for
+ * values only. `blueprint` is borrowed. Errors as of graph_create(). */
+int learner_create(const struct blueprint *blueprint, uint32_t capacity, bool training,
+                   struct learner **learner, struct err *err);
+void learner_destroy(struct learner *learner); /* NULL is fine */
+
+/* The mean label of the training part: scores of squared, absolute and Huber losses
+ * start from it, those of the logistic loss from its log-odds. Before the first step or
+ * score. */
+void learner_set_mean(struct learner *learner, double label_mean);
+
+/* Forward and backward: writes gradient[t] ([set.rows][width]) of the summed loss for
+ * all tables, and returns that loss. `seed` is that of dropout (graph_seed()). */
+double learner_step(struct learner *learner, const struct batch *batch, uint64_t seed,
+                    float *const *gradient);
+
+/* Scores of the batch's examples before the link: predicted numbers; with the logistic
+ * loss log-odds, which keep apart what is 1 as a float probability. score: [n].
+ * learner_link() makes probabilities of them. */
+void learner_score(struct learner *learner, const struct batch *batch, float *score);
+void learner_link(const struct learner *learner, float *score, uint32_t n);
+
+/* Matrix factorisation's numbers, or NULL: for what is done to its rows directly. */
+const struct mf *learner_mf(const struct learner *learner);
+
+#endif
