@@ -104,6 +104,7 @@ static int predict_blocks(struct prediction *p, struct input *input,
 {
     const struct schema *schema = prepare_schema(prepare);
     struct block raw = {0}, ready = {0};
+    uint32_t at;
     int rc = block_create(&raw, input_schema(input), BATCH, err);
 
     p->user_place = schema_find(schema, p->trained->user_name);
@@ -111,8 +112,9 @@ static int predict_blocks(struct prediction *p, struct input *input,
     if (rc == 0)
         rc = block_create(&ready, schema, BATCH, err);
     while (rc == 0 && (rc = input_next(input, &raw, err)) > 0) {
-        rc = prepare_apply(prepare, &raw, &ready, err);
-        if (rc == 0)
+        if (prepare_apply(prepare, &raw, &ready, &at, err))
+            rc = err_prefix(err, "%s", input_where(input, raw.place[at]));
+        else
             rc = take_block(p, &ready, err);
     }
     if (rc == 0)

@@ -201,10 +201,9 @@ static int put_example(struct preparing *p, const struct block *block, uint32_t 
     return rc ? rc : put(p, err, "%s\n", p->json ? "}" : "");
 }
 
-static int put_block(struct preparing *p, const struct block *raw, struct block *ready,
-                     struct err *err)
+static int put_block(struct preparing *p, const struct block *ready, struct err *err)
 {
-    int rc = prepare_apply(p->prepare, raw, ready, err);
+    int rc = 0;
 
     for (uint32_t i = 0; rc == 0 && i < ready->n; i++)
         rc = put_example(p, ready, i, err);
@@ -245,7 +244,8 @@ static int prepare_gathered(struct preparing *p, struct err *err)
     if (rc == 0)
         rc = block_create(&ready, prepare_schema(p->prepare), GATHER_EXAMPLES, err);
     for (uint32_t b = 0; rc == 0 && b < gathered->blocks; b++)
-        rc = put_block(p, &gathered->block[b], &ready, err);
+        if (!(rc = gathered_apply(gathered, &p->job, b, p->prepare, &ready, err)))
+            rc = put_block(p, &ready, err);
     if (rc == 0)
         warn_of_bad_rows(&gathered->bad_rows);
     if (ready.schema)
@@ -294,6 +294,7 @@ static int prepare_files(struct preparing *p, const char *files, const char *why
 {
     struct block raw = {0}, ready = {0};
     struct input *input;
+    uint32_t at;
     int rc = input_open(&p->job, files, why, 0, &input, err);
 
     if (rc)
@@ -305,8 +306,12 @@ static int prepare_files(struct preparing *p, const char *files, const char *why
         rc = block_create(&raw, input_schema(input), BLOCK_EXAMPLES, err);
     if (rc == 0)
         rc = block_create(&ready, prepare_schema(p->prepare), BLOCK_EXAMPLES, err);
-    while (rc == 0 && (rc = input_next(input, &raw, err)) > 0)
-        rc = put_block(p, &raw, &ready, err);
+    while (rc == 0 && (rc = input_next(input, &raw, err)) > 0) {
+        if (prepare_apply(p->prepare, &raw, &ready, &at, err))
+            rc = err_prefix(err, "%s", input_where(input, raw.place[at]));
+        else
+            rc = put_block(p, &ready, err);
+    }
     if (raw.schema)
         block_release(&raw);
     if (ready.schema)

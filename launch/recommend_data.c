@@ -125,6 +125,7 @@ static int read_blocks(struct recommend_data *data, const struct trained *traine
 {
     const struct schema *raw = input_schema(input);
     struct blocks blocks = {.at = {0}};
+    uint32_t at;
     int rc = trained_prepare(trained, raw, &data->prepare, err);
 
     if (rc == 0)
@@ -137,8 +138,9 @@ static int read_blocks(struct recommend_data *data, const struct trained *traine
     if (rc == 0)
         data->some_items = prepare_changes(data->prepare);
     while (rc == 0 && (rc = input_next(input, &blocks.raw, err)) > 0) {
-        rc = prepare_apply(data->prepare, &blocks.raw, &blocks.ready, err);
-        if (rc == 0)
+        if (prepare_apply(data->prepare, &blocks.raw, &blocks.ready, &at, err))
+            rc = err_prefix(err, "%s", input_where(input, blocks.raw.place[at]));
+        else
             rc = take_block(data, &blocks, columns, others, err);
     }
     if (blocks.raw.schema)

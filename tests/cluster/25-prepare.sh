@@ -227,6 +227,35 @@ sed -n 3p "$T/items.dat" >> "$T/items.dat"
 run "$ROWHOUSE" train "$T/sides.yaml" --fresh
 refused 2 'a key that is there twice' 'items.dat line 3 and [^ ]*items.dat line 7 have the same id'
 
+# --- what cannot be prepared is named by file and line ----------------------------------
+sed -e 's/at: {as: time}/at: {as: time, missing: category}/' -e '/make: cross/d; /make: history/d' \
+    -e 's/, by: time}/}/' -e 's/of: .at./&, table: both/' -e "s|$T/run|$T/gaps|" "$T/job.yaml" > "$T/gaps.yaml"
+run "$ROWHOUSE" train "$T/gaps.yaml" --quiet
+ended 0 'a column made of others is as complete as they are'
+{ cat "$T/some.tsv"; printf '1\t2\t3\t4\t50\t\tNo time\n'; } > "$T/gap.tsv"
+gzip -k "$T/gap.tsv"
+gap() {
+    refused 2 "$1" "$2: column hour has no value .data.columns.hour.missing"
+}
+run "$ROWHOUSE" predict "$T/gaps.yaml" --data "$T/gap.tsv" --out -
+gap 'of what is predicted' 'gap.tsv line 52'
+run "$ROWHOUSE" prepare "$T/gaps.yaml" --data "$T/gap.tsv.gz" --out -
+gap 'or shown' 'gap.tsv.gz line 52'
+run "$ROWHOUSE" prepare "$T/gaps.yaml" data.train="$T/gap.tsv.gz" --out -
+gap 'after all was read' 'gap.tsv.gz line 52'
+mkfifo "$T/pipe"
+timeout 30 cp "$T/gap.tsv" "$T/pipe" &
+run "$ROWHOUSE" prepare "$T/gaps.yaml" data.train="$T/pipe" --out -
+gap 'from a pipe it is a byte' "pipe byte $(head -51 "$T/gap.tsv" | wc -c)"
+for memory in true false; do
+    run "$ROWHOUSE" train "$T/gaps.yaml" --fresh --quiet checkpoint.dir= data.in_memory=$memory data.train="$T/gap.tsv.gz"
+    gap "of what is trained, in memory: $memory" 'gap.tsv.gz line 52'
+    run "$ROWHOUSE" train "$T/gaps.yaml" --fresh --quiet checkpoint.dir= data.in_memory=$memory data.test="$T/gap.tsv" data.split.test=0
+    gap "and tested, in memory: $memory" 'gap.tsv line 52'
+done
+run "$ROWHOUSE" recommend "$T/gaps.yaml" --user 7 data.train="$T/gap.tsv"
+gap 'and of what is recommended by' 'gap.tsv line 52'
+
 # --- splits ------------------------------------------------------------------------------
 for by in user leave_one_out random; do
     share=0.2

@@ -32,7 +32,7 @@ static void use(struct kit *kit, struct prepare *prepare)
 
     must(block_create(&out, prepare_schema(prepare), SAMPLE_EXAMPLES, &kit->err) == 0,
          "no block", "");
-    if (prepare_apply(prepare, &kit->block, &out, &kit->err) == 0)
+    if (prepare_apply(prepare, &kit->block, &out, &kit->at, &kit->err) == 0)
         must(out.n == SAMPLE_EXAMPLES, "examples are missing", "");
     block_release(&out);
 }

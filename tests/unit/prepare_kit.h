@@ -12,6 +12,7 @@ struct kit {
     struct job job;
     struct schema raw;
     struct block block;
+    uint32_t at; /* of prepare_apply() */
     struct err err;
 };
 
@@ -128,7 +129,7 @@ static inline struct prepare *kit_fitted(struct kit *kit, struct block *out)
         fail_msg("%s", kit->err.text);
     assert_int_equal(
         block_create(out, prepare_schema(prepare), kit->block.n + 1, &kit->err), 0);
-    if (prepare_apply(prepare, &kit->block, out, &kit->err))
+    if (prepare_apply(prepare, &kit->block, out, &kit->at, &kit->err))
         fail_msg("%s", kit->err.text);
     return prepare;
 }

@@ -202,7 +202,7 @@ static void test_examples_have_weights(void **state)
     assert_non_null(strstr(err.text, "the weight 0"));
     scratch_text(&scratch, "log.tsv", "user\titem\trating\tw\n1\t2\t3\t-1\n");
     assert_int_equal(dataset_load(&dataset, job, NULL, NULL, &err), -ERR_INPUT);
-    assert_non_null(strstr(err.text, "example 1: column w: the weight is -1"));
+    assert_non_null(strstr(err.text, "log.tsv line 2: column w: the weight is -1"));
     free(job);
     scratch_release(&scratch);
 }
@@ -276,6 +276,43 @@ static void test_who_and_when_must_be_known(void **state)
     }
 }
 
+/* What only a preparation finds, and what is wrong once something is prepared: in the
+ * first file or another, in memory or streamed. */
+static void test_complaints_name_file_and_line(void **state)
+{
+    static const char head[] = "user\titem\trating\tat\n";
+    struct scratch scratch;
+    struct streamed streamed;
+    struct dataset dataset;
+    char text[256];
+    struct job *job;
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(write_log(&scratch, "log.tsv", 0));
+    snprintf(text, sizeof text, "%s1\t2\t3\t4\n1\t2\t3\t\n", head);
+    snprintf(job->data.validation, sizeof job->data.validation, "%s",
+             scratch_text(&scratch, "late.tsv", text));
+    set(job, "data.columns.at.as", "time");
+    set(job, "data.columns.at.missing", "category");
+    set(job, "data.columns.hour.make", "hour");
+    set(job, "data.columns.hour.of", "at");
+    set(job, "data.columns.hour.table", "item");
+    assert_int_equal(dataset_load(&dataset, job, NULL, NULL, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "late.tsv line 3: column hour has no value"));
+    snprintf(job->data.train, sizeof job->data.train, "%s", job->data.validation);
+    job->data.validation[0] = '\0';
+    set(job, "data.columns.hour.missing", "fail");
+    assert_int_equal(streamed_open(&streamed, job, NULL, NULL, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "late.tsv line 3: column hour has no value"));
+    set(job, "data.columns.hour.missing", "category");
+    set(job, "model.loss", "logistic");
+    assert_int_equal(dataset_load(&dataset, job, NULL, NULL, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "late.tsv line 2, column rating: "));
+    free(job);
+    scratch_release(&scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_keys_may_be_made),
         cmocka_unit_test(test_who_and_when_must_be_known),
         cmocka_unit_test(test_examples_have_weights),
+        cmocka_unit_test(test_complaints_name_file_and_line),
     };
 
     return cmocka_run_group_tests_name("dataset_prepared", tests, NULL, NULL);

@@ -216,8 +216,10 @@ static void test_a_missing_number_that_may_not_is_found(void **state)
     prepare = kit_prepare(kit);
     assert_int_equal(prepare_finish(prepare, &kit->err), 0);
     assert_int_equal(block_create(&out, prepare_schema(prepare), 2, &kit->err), 0);
-    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->err), -ERR_INPUT);
+    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->at, &kit->err),
+                     -ERR_INPUT);
     assert_non_null(strstr(kit->err.text, "data.columns.x.missing"));
+    assert_int_equal(kit->at, 1);
     block_release(&out);
     prepare_destroy(prepare);
     kit_destroy(kit);

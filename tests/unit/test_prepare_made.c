@@ -69,7 +69,7 @@ static void test_texts_become_tfidf_weights(void **state)
                      white / sqrt(white * white + wine * wine)) < 1e-6);
     /* A word that training never saw is rarer than any. */
     kit_texts(kit, c, (const char *const[]){"rose wine", "", ""});
-    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->err), 0);
+    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->at, &kit->err), 0);
     assert_true(fabs(weight_of(&out, c, 0, "rose") / weight_of(&out, c, 0, "wine") -
                      (log(4.0) + 1)) < 1e-6);
     block_release(&out);
@@ -239,7 +239,7 @@ static void test_histories_are_what_was_before(void **state)
     kit_keys(kit, u, user);
     kit_keys(kit, v, item);
     kit->block.column[t].time[0] = 100 * day;
-    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->err), 0);
+    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->at, &kit->err), 0);
     assert_int_equal(out.column[3].offset[1], 2);
     assert_true(out.column[3].key[0] == 12 && out.column[3].key[1] == 13);
     block_release(&out);
@@ -303,10 +303,12 @@ static void check_side(enum value_kind kind)
     assert_true(prepare_checks(prepare));
     assert_int_equal(prepare_finish(prepare, &kit->err), 0);
     assert_int_equal(block_create(&out, prepare_schema(prepare), 2, &kit->err), 0);
-    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->err), -ERR_INPUT);
+    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->at, &kit->err),
+                     -ERR_INPUT);
     assert_non_null(strstr(kit->err.text, "data.columns.x.missing"));
+    assert_int_equal(kit->at, 1);
     kit->block.n = 1; /* the first has it */
-    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->err), 0);
+    assert_int_equal(prepare_apply(prepare, &kit->block, &out, &kit->at, &kit->err), 0);
     block_release(&out);
     prepare_destroy(prepare);
     kit_set(kit, "x", "missing", "category"); /* stays missing */

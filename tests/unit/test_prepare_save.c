@@ -128,13 +128,14 @@ static void test_loaded_is_as_good_as_fitted(void **state)
     assert_int_equal(block_create(&a, prepare_schema(fitted), 12, &kit->err), 0);
     assert_int_equal(block_create(&b, prepare_schema(loaded), 12, &kit->err), 0);
     sample_block(kit, 7, 12);
-    assert_int_equal(prepare_apply(fitted, &kit->block, &a, &kit->err), 0);
-    assert_int_equal(prepare_apply(loaded, &kit->block, &b, &kit->err), 0);
+    assert_int_equal(prepare_apply(fitted, &kit->block, &a, &kit->at, &kit->err), 0);
+    assert_int_equal(prepare_apply(loaded, &kit->block, &b, &kit->at, &kit->err), 0);
     assert_int_equal(b.n, 12);
     check_same_block(&a, &b);
     for (uint32_t i = 0; i < 12; i++) {
         sample_block(kit, 7 + i, 1);
-        assert_int_equal(prepare_apply(loaded, &kit->block, &b, &kit->err), 0);
+        assert_int_equal(prepare_apply(loaded, &kit->block, &b, &kit->at, &kit->err),
+                         0);
         assert_true(b.column[2].number[0] == a.column[2].number[i]);
         assert_true(b.column[0].key[0] == a.column[0].key[i]);
     }

@@ -58,10 +58,12 @@ static void digest_example(struct filling *filling, const struct block *raw, uin
     filling_digest(filling, key, keys, raw->column[schema->label].number[i]);
 }
 
-static int add_block(struct filling *filling, const struct block *raw,
+/* Adds the examples of block b, as they are and prepared. */
+static int add_block(struct filling *filling, struct gathered *gathered, uint32_t b,
                      const struct block *ready, const struct key_places *keys,
                      const uint8_t *part, struct err *err)
 {
+    const struct block *raw = &gathered->block[b];
     int label_place = ready->schema->label, rc = 0;
     uint64_t key[JOB_COLUMNS_MAX];
 
@@ -72,16 +74,15 @@ static int add_block(struct filling *filling, const struct block *raw,
         for (uint32_t k = 0; k < keys->keys; k++)
             key[k] = ready->column[keys->place[k]].key[i];
         if (label_as_trained(filling->job, &label, err))
-            return err_prefix(err, "example %llu, column %s",
-                              (unsigned long long)filling->number + 1,
+            return err_prefix(err, "%s, column %s",
+                              gathered_where(gathered, filling->job, b, i),
                               filling->job->data.label);
         rc = weight_at(ready, i, &weight, err);
         if (rc == 0)
             rc = filling_add(filling, (enum split_part)part[i], key, label, weight,
                              err);
         else
-            rc = err_prefix(err, "example %llu",
-                            (unsigned long long)filling->number + 1);
+            rc = err_prefix(err, "%s", gathered_where(gathered, filling->job, b, i));
     }
     return rc;
 }
@@ -108,9 +109,10 @@ static int add_all(struct filling *filling, struct prepare *prepare,
         struct block *raw = &gathered->block[b];
         uint32_t n = raw->n;
 
-        rc = prepare_apply(prepare, raw, &ready, err);
+        rc = gathered_apply(gathered, filling->job, b, prepare, &ready, err);
         if (rc == 0)
-            rc = add_block(filling, raw, &ready, &keys, gathered->part + at, err);
+            rc = add_block(filling, gathered, b, &ready, &keys, gathered->part + at,
+                           err);
         at += n;
         block_release(raw);
     }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { BLOCKS_FIRST = 64 };
 
@@ -12,6 +13,9 @@ void gathered_release(struct gathered *gathered)
 {
     for (uint32_t b = 0; b < gathered->blocks; b++)
         block_release(&gathered->block[b]);
+    for (uint32_t f = 0; f < gathered->files; f++)
+        free(gathered->file[f].path);
+    free(gathered->file);
     free(gathered->block);
     free(gathered->part);
     *gathered = (struct gathered){0};
@@ -41,6 +45,25 @@ static struct block *add_block(struct gathered *gathered, struct err *err)
     return made;
 }
 
+/* Notes which file the last block is of. */
+static int note_file(struct gathered *gathered, const char *path, struct err *err)
+{
+    uint32_t files = gathered->files;
+    struct gathered_file *larger;
+    char *copy;
+
+    if (files && strcmp(gathered->file[files - 1].path, path) == 0)
+        return 0;
+    larger = realloc(gathered->file, (files + 1) * sizeof *larger);
+    copy = larger ? strdup(path) : NULL;
+    gathered->file = larger ? larger : gathered->file;
+    if (!copy)
+        return err_set(err, ERR_MEMORY, "%s: no memory to read examples", path);
+    larger[files] = (struct gathered_file){copy, gathered->blocks - 1};
+    gathered->files++;
+    return 0;
+}
+
 /* `splits`: the job whose split goes by what must be there; NULL: none does. */
 static int read_blocks(struct gathered *gathered, struct input *input,
                        const struct job *splits, const volatile bool *stop,
@@ -57,6 +80,8 @@ static int read_blocks(struct gathered *gathered, struct input *input,
         rc = input_next(input, block, err);
         if (rc <= 0)
             break;
+        if (note_file(gathered, input_path(input), err))
+            return -err->code;
         if (splits && split_check(splits, block, &at, err))
             return err_prefix(err, "%s", input_where(input, block->place[at]));
         gathered->examples += block->n;
@@ -154,7 +179,7 @@ int gather(struct gathered *gathered, const struct job *job, unsigned wanted,
 {
     int rc;
 
-    *gathered = (struct gathered){0};
+    *gathered = (struct gathered){.wanted = wanted};
     rc = read_files(gathered, job, job->data.train, "data.train", wanted, true, stop,
                     err);
     if (rc == 0)
@@ -185,4 +210,66 @@ int gathered_fit(const struct gathered *gathered, struct prepare *prepare,
     }
     free(keep);
     return rc ? rc : prepare_finish(prepare, err);
+}
+
+/* --- where ----------------------------------------------------------------------- */
+
+/* Reads a piece up to the example at `place`: 1 if it is there. */
+static int read_to(struct source *source, const struct piece *piece,
+                   struct block *block, uint64_t place, struct err *err)
+{
+    int rc = source_open(source, piece, err);
+
+    while (rc == 0 && (rc = source_next(source, block, err)) > 0)
+        rc = block->place[block->n - 1] >= place;
+    return rc;
+}
+
+/* Writes down where an example of a regular file stands; false: it cannot be read
+ * again. */
+static bool find_again(struct gathered *gathered, const struct job *job,
+                       const char *path, uint64_t place)
+{
+    const struct piece piece = {.path = path, .end = PIECE_END};
+    struct source *source = NULL;
+    struct block block = {0};
+    struct schema schema;
+    struct stat status;
+    struct err none;
+    bool found = stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
+                 schema_of_job(job, gathered->wanted, &schema, &none) == 0 &&
+                 source_create(job, &schema, &source, &none) == 0 &&
+                 block_create(&block, &schema, GATHER_EXAMPLES, &none) == 0 &&
+                 read_to(source, &piece, &block, place, &none) > 0;
+
+    if (found)
+        snprintf(gathered->where, sizeof gathered->where, "%s",
+                 source_where(source, place));
+    block_release(&block);
+    source_destroy(source);
+    return found;
+}
+
+const char *gathered_where(struct gathered *gathered, const struct job *job, uint32_t b,
+                           uint32_t i)
+{
+    const struct gathered_file *file = &gathered->file[gathered->files - 1];
+    unsigned long long place = gathered->block[b].place[i];
+
+    while (file->first > b)
+        file--;
+    if (!find_again(gathered, job, file->path, place))
+        snprintf(gathered->where, sizeof gathered->where, "%s %s %llu", file->path,
+                 job->data.format == DATA_PACKED ? "example" : "byte", place);
+    return gathered->where;
+}
+
+int gathered_apply(struct gathered *gathered, const struct job *job, uint32_t b,
+                   struct prepare *prepare, struct block *out, struct err *err)
+{
+    uint32_t at;
+
+    if (prepare_apply(prepare, &gathered->block[b], out, &at, err))
+        return err_prefix(err, "%s", gathered_where(gathered, job, b, at));
+    return 0;
 }

@@ -109,6 +109,11 @@ uint32_t input_file(const struct input *input)
     return (uint32_t)input->file;
 }
 
+const char *input_path(const struct input *input)
+{
+    return input->list.path[input->file];
+}
+
 const char *input_where(struct input *input, uint64_t place)
 {
     return source_where(input->source, place);

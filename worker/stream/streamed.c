@@ -112,6 +112,7 @@ static int keep_part(struct survey *s, enum split_part part, uint32_t file,
 static int take_block(struct survey *s, uint32_t file, struct err *err)
 {
     bool prepares = prepare_changes(s->prepare) || prepare_checks(s->prepare);
+    uint32_t at;
     int rc;
 
     if (s->fits) {
@@ -127,8 +128,9 @@ static int take_block(struct survey *s, uint32_t file, struct err *err)
     if (rc)
         return rc;
     block_filter(&s->block, s->keep);
-    rc = prepares ? prepare_apply(s->prepare, &s->block, &s->ready, err) : 0;
-    return rc ? rc : take_labels(s, prepares ? &s->ready : &s->block, err);
+    if (prepares && prepare_apply(s->prepare, &s->block, &s->ready, &at, err))
+        return err_prefix(err, "%s", source_where(s->source, s->block.place[at]));
+    return take_labels(s, prepares ? &s->ready : &s->block, err);
 }
 
 /* Reads all chunks of a part's own files. */

@@ -229,8 +229,8 @@ static int read_chunk(struct walk *walk, uint32_t chunk, struct err *err)
             return err_prefix(err, "%s", source_where(walk->source, block->place[at]));
         block_filter(block, walk->keep);
     }
-    if (walk->prepare && prepare_apply(walk->prepare, block, &walk->ready, err))
-        return -err->code;
+    if (walk->prepare && prepare_apply(walk->prepare, block, &walk->ready, &at, err))
+        return err_prefix(err, "%s", source_where(walk->source, block->place[at]));
     rc = take_labels(walk, walk->prepare ? &walk->ready : block, err);
     return rc ? rc : 1;
 }

@@ -58,10 +58,11 @@ int prepare_merge(struct prepare *prepare, const struct prepare *other,
 int prepare_finish(struct prepare *prepare, struct err *err);
 
 /* Fills `out`, a block of the prepared schema with room for in->n examples. After
- * prepare_finish() or prepare_load(). -ERR_INPUT: a value is missing that may not;
- * -ERR_MEMORY. */
+ * prepare_finish() or prepare_load(). -ERR_INPUT: example *at of `in` lacks a value
+ * that must be there; the caller, who knows where that stands, puts it before the
+ * sentence. -ERR_MEMORY; *at is an example of `in` then, too. */
 int prepare_apply(struct prepare *prepare, const struct block *in, struct block *out,
-                  struct err *err);
+                  uint32_t *at, struct err *err);
 
 /* A column's key as it is after preparation, for looking it up: `column` is its place
  * in the schema. False: the vocabulary does not have it. Keys that are made of several

@@ -181,17 +181,16 @@ bool prepare_key(const struct prepare *prepare, uint32_t c, uint64_t key,
 
 /* --- a column of a block --------------------------------------------------------- */
 
-static int is_missing(const struct prepare_column *column, const struct block *in,
-                      uint32_t i, struct err *err)
+static int is_missing(const struct prepare_column *column, struct err *err)
 {
     return err_set(err, ERR_INPUT,
-                   "column %s has no value for the example at place %llu of its file "
-                   "(data.columns.%s.missing says what to do about it)",
-                   column->name, (unsigned long long)in->place[i], column->name);
+                   "column %s has no value (data.columns.%s.missing says what to do "
+                   "about it)",
+                   column->name, column->name);
 }
 
 static int apply_number(const struct prepare *prepare, const struct block *in,
-                        uint32_t c, struct values *to, struct err *err)
+                        uint32_t c, struct values *to, uint32_t *at, struct err *err)
 {
     const struct prepare_column *column = &prepare->column[c];
     const struct prepare_numbers *numbers = &column->numbers;
@@ -199,8 +198,9 @@ static int apply_number(const struct prepare *prepare, const struct block *in,
 
     for (uint32_t i = 0; i < in->n; i++) {
         if (prepare_number_at(prepare, in, c, i, &number) == FOUND_MISSING) {
+            *at = i;
             if (column->steps.missing == MISSING_FAIL)
-                return is_missing(column, in, i, err);
+                return is_missing(column, err);
             number = numbers->fill;
         }
         number = prepare_bent(column, number);
@@ -210,11 +210,13 @@ static int apply_number(const struct prepare *prepare, const struct block *in,
 }
 
 static int apply_key(const struct prepare *prepare, const struct block *in, uint32_t c,
-                     struct values *to, struct err *err)
+                     struct values *to, uint32_t *at, struct err *err)
 {
     for (uint32_t i = 0; i < in->n; i++)
-        if (prepare_key_at(prepare, in, c, i, &to->key[i]) == FOUND_MISSING)
-            return is_missing(&prepare->column[c], in, i, err);
+        if (prepare_key_at(prepare, in, c, i, &to->key[i]) == FOUND_MISSING) {
+            *at = i;
+            return is_missing(&prepare->column[c], err);
+        }
     return 0;
 }
 
@@ -278,7 +280,7 @@ static void add_words(const struct prepare *prepare,
 }
 
 static int apply_words(struct prepare *prepare, const struct block *in, uint32_t c,
-                       struct block *out, struct err *err)
+                       struct block *out, uint32_t *at, struct err *err)
 {
     const struct prepare_column *column = &prepare->column[c];
     const struct values *from = &in->column[c];
@@ -287,6 +289,7 @@ static int apply_words(struct prepare *prepare, const struct block *in, uint32_t
     for (uint32_t i = 0; i < in->n; i++) {
         uint32_t begin = from->offset[i], length = from->offset[i + 1] - begin;
 
+        *at = i;
         if (words_find(&prepare->words, length ? from->text + begin : "", length,
                        (uint32_t)column->steps.words_max, err) ||
             block_key_room(out, c, (uint64_t)used + prepare->words.n, err))
@@ -298,7 +301,7 @@ static int apply_words(struct prepare *prepare, const struct block *in, uint32_t
 }
 
 static int apply_vector(const struct prepare *prepare, const struct block *in,
-                        uint32_t c, struct values *to, struct err *err)
+                        uint32_t c, struct values *to, uint32_t *at, struct err *err)
 {
     const struct prepare_column *column = &prepare->column[c];
     uint32_t dim = prepare->raw.column[c].dim;
@@ -310,8 +313,9 @@ static int apply_vector(const struct prepare *prepare, const struct block *in,
 
         for (uint32_t k = 0; k < dim; k++)
             square += (double)from[k] * (double)from[k];
+        *at = i;
         if (isnan(square) && column->steps.missing == MISSING_FAIL)
-            return is_missing(column, in, i, err);
+            return is_missing(column, err);
         for (uint32_t k = 0; k < dim; k++) {
             vector[k] = isnan(square) ? 0 : from[k];
             if (column->steps.scale == SCALE_UNIT && square > 0)
@@ -432,7 +436,7 @@ static int copy_same(const struct block *in, struct block *out, uint32_t c,
 
 /* Vectors and times of side tables that stay as they are. */
 static int check_same(const struct prepare *prepare, const struct block *in, uint32_t c,
-                      struct err *err)
+                      uint32_t *at, struct err *err)
 {
     uint32_t dim = prepare->raw.column[c].dim;
     bool vector = prepare->raw.column[c].kind == VALUE_VECTOR;
@@ -442,47 +446,49 @@ static int check_same(const struct prepare *prepare, const struct block *in, uin
 
         for (uint32_t k = 0; vector && k < dim; k++)
             missing |= isnan(in->column[c].number[(size_t)i * dim + k]) != 0;
+        *at = i;
         if (missing)
-            return is_missing(&prepare->column[c], in, i, err);
+            return is_missing(&prepare->column[c], err);
     }
     return 0;
 }
 
 static int apply_column(struct prepare *prepare, const struct block *in, uint32_t c,
-                        struct block *out, struct err *err)
+                        struct block *out, uint32_t *at, struct err *err)
 {
     switch (prepare->column[c].path) {
     case PATH_NUMBER:
-        return apply_number(prepare, in, c, &out->column[c], err);
+        return apply_number(prepare, in, c, &out->column[c], at, err);
     case PATH_BUCKETS:
     case PATH_KEY:
-        return apply_key(prepare, in, c, &out->column[c], err);
+        return apply_key(prepare, in, c, &out->column[c], at, err);
     case PATH_KEYS:
         return apply_keys(prepare, in, c, out, err);
     case PATH_WORDS:
-        return apply_words(prepare, in, c, out, err);
+        return apply_words(prepare, in, c, out, at, err);
     case PATH_VECTOR:
-        return apply_vector(prepare, in, c, &out->column[c], err);
+        return apply_vector(prepare, in, c, &out->column[c], at, err);
     case PATH_HISTORY:
         return apply_history(prepare, in, c, out, err);
     default:
-        if (prepare->column[c].checks && check_same(prepare, in, c, err))
+        if (prepare->column[c].checks && check_same(prepare, in, c, at, err))
             return -err->code;
         return copy_same(in, out, c, err);
     }
 }
 
 int prepare_apply(struct prepare *prepare, const struct block *in, struct block *out,
-                  struct err *err)
+                  uint32_t *at, struct err *err)
 {
     int rc = 0;
 
+    *at = 0;
     block_clear(out);
     for (uint32_t c = 0; rc == 0 && c < prepare->prepared.columns; c++) {
         bool text = c < prepare->raw.columns && prepare->raw.column[c].keep_text &&
                     prepare->raw.column[c].kind == VALUE_KEY;
 
-        rc = apply_column(prepare, in, c, out, err);
+        rc = apply_column(prepare, in, c, out, at, err);
         if (rc == 0 && text)
             rc = copy_text(&in->column[c], in->n, out, c, err);
     }
