@@ -19,7 +19,7 @@ enum {
     JOB_NAME_MAX = 64,
     JOB_PATH_MAX = 1024,
     JOB_LIST_MAX = 8192, /* a list: its items separated by '\n' */
-    JOB_TABLES_MAX = 16,
+    JOB_TABLES_MAX = 64,
     JOB_COLUMNS_MAX = 64,
     JOB_SOURCES_MAX = 8, /* columns that one is made of */
     JOB_SIDES_MAX = 8,

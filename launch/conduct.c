@@ -87,12 +87,12 @@ static void say_full(const struct conduct *conduct, const struct job_table *tabl
 static void warn_of_full_tables(struct showing *showing, const struct run_view *view)
 {
     const struct conduct *conduct = showing->conduct;
-    uint32_t *warned = &conduct->memory->warned;
+    uint64_t *warned = &conduct->memory->warned;
 
     for (uint32_t t = 0; t < view->tables; t++) {
         if (view->table[t].full == FULL_NOT || *warned >> t & 1)
             continue;
-        *warned |= 1u << t;
+        *warned |= UINT64_C(1) << t;
         progress_clear(&showing->progress);
         say_full(conduct, &conduct->request->job.table[t], &view->table[t]);
     }

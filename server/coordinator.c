@@ -522,7 +522,7 @@ static int take(struct coordinator *c, struct peer from, const struct status *st
     m->known = true;
     *m->incarnation = from.incarnation;
     m->heard_ms = now_ms;
-    m->status = *status;
+    status_copy(&m->status, status);
     if (status->error && c->state->stage != STAGE_END) {
         fail(c, (int)status->error, status->text, now_ms);
         return 0;

@@ -105,7 +105,7 @@ struct coordinator_memory {
     uint64_t dealing_current; /* which one counts */
     int64_t alive_ms; /* when it last looked around; the supervisor watches it */
     uint64_t floor;   /* positions of data that grow below it will not be read again */
-    uint32_t warned;  /* a bit for each table that the user knows to be full */
+    uint64_t warned;  /* a bit for each table that the user knows to be full */
     /* Where the run stood when it ended: members that have gone do not say it again. */
     struct run_view view;
 };

@@ -16,6 +16,8 @@ enum {
     ROOT_TABLES = 8, /* and the ones after it */
 };
 
+_Static_assert(ROOT_TABLES + JOB_TABLES_MAX <= REGION_ROOTS, "every table has a root");
+
 /* How far a worker's pushes have been applied; written as a whole. */
 struct standing {
     uint64_t applied;       /* the last clock applied in full */
@@ -101,7 +103,7 @@ struct parked {
 struct reply {
     uint64_t order, clock;
     uint64_t keys;     /* their hash */
-    uint32_t statuses; /* a bit for each section that has them */
+    uint64_t statuses; /* a bit for each section that has them */
     struct buffer *body;
 };
 

@@ -28,7 +28,7 @@ struct region {
                             back; -1 = anonymous */
 };
 
-enum { REGION_ROOTS = 64, REGION_PAGE = 4096, REGION_CHUNK = 2 << 20 };
+enum { REGION_ROOTS = 128, REGION_PAGE = 4096, REGION_CHUNK = 2 << 20 };
 
 /* Maps region->size bytes at a multiple of REGION_CHUNK and sets region->base: of
  * region->fd, or anonymous memory. Gives it back with munmap(). -ERR_SYSTEM. */

@@ -115,12 +115,12 @@ static bool name_is_fine(const char *name)
 const char *shard_tables_fault(const struct shard_table *table, uint32_t tables)
 {
     if (tables == 0 || tables > SHARD_TABLES_MAX)
-        return "the number of tables is not 1 to 16";
+        return "the number of tables is not 1 to 64";
     for (uint32_t i = 0; i < tables; i++) {
         if (!name_is_fine(table[i].name))
             return "a table's name is empty, too long or not printable";
         if (table[i].id >= SHARD_TABLES_MAX)
-            return "a table's id is not 0 to 15";
+            return "a table's id is not 0 to 63";
         if (table[i].width == 0 || table[i].width > SHARD_WIDTH_MAX)
             return "a table's width is not 1 to 65536";
         if (table[i].dim > table[i].width)

@@ -13,7 +13,7 @@
 
 enum {
     SHARD_FORMAT = 1, /* the version that is written; all from 1 on are read */
-    SHARD_TABLES_MAX = 16,
+    SHARD_TABLES_MAX = 64,
     SHARD_NAME_MAX = 64,
     SHARD_BLOCK_BYTES = 65536,
     SHARD_WIDTH_MAX = 65536,               /* floats of weights in a row */

@@ -172,7 +172,7 @@ static struct reply *place(struct replies *replies)
 }
 
 static void keep(struct core *core, uint32_t worker, const struct pull *pull,
-                 uint64_t keys, uint32_t statuses, struct buffer *body)
+                 uint64_t keys, uint64_t statuses, struct buffer *body)
 {
     struct replies *replies = &core->replies[worker];
     struct reply *reply = find(core, worker, pull->clock, keys);
@@ -212,12 +212,12 @@ void stale_note_answer(struct core *core, uint32_t worker, const struct pull *pu
                        const struct section *section, uint32_t sections,
                        const unsigned char *keys, struct buffer *body)
 {
-    uint32_t statuses = 0;
+    uint64_t statuses = 0;
 
     if (pull->read_only)
         return;
     for (uint32_t i = 0; i < sections; i++)
-        statuses |= (uint32_t)section[i].has_status << i;
+        statuses |= (uint64_t)section[i].has_status << i;
     if (core->answered)
         note_answered(answered_at(core, worker, pull->clock), pull->clock,
                       core->pushes);

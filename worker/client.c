@@ -15,18 +15,17 @@ enum {
 uint64_t client_outbox_bytes(const uint64_t *rows, const uint32_t *width,
                              uint32_t tables, uint32_t servers, uint32_t window)
 {
-    uint64_t body = 0, parts = servers;
+    uint64_t body = 0, parts, sections;
 
-    for (uint32_t t = 0; t < tables; t++) {
-        uint64_t bytes = rows[t] *
-                         (sizeof(uint64_t) + sizeof(float) + width[t] * sizeof(float));
-
-        body += bytes + (uint64_t)servers * 8;
-        /* A part is full but for less than a row, and a row may be most of a part. */
-        parts += 2 * bytes / PART_BYTES + servers;
-    }
-    body += parts * 8 * tables; /* padding */
-    return outbox_bytes(body, (uint32_t)parts, window + 1);
+    for (uint32_t t = 0; t < tables; t++)
+        body += rows[t] * (sizeof(uint64_t) + sizeof(float) + width[t] * sizeof(float));
+    /* A part ends where the next row does not fit, so two parts of a server that follow
+     * each other are more than PART_BYTES. */
+    parts = servers + 2 * body / PART_BYTES;
+    /* A server's sections of a table are one and one more for each part that ends in
+     * the middle of them. Each is padded to 8 bytes. */
+    sections = parts + (uint64_t)tables * servers;
+    return outbox_bytes(body + 8 * sections, (uint32_t)parts, window + 1);
 }
 
 /* Puts the parts of one outbox entry before their servers. */

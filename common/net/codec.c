@@ -16,6 +16,12 @@ _Static_assert((int)WIRE__ORDER_KIND__ORDER_END == ORDER_END, "and orders");
 _Static_assert(sizeof(struct range) == 2 * sizeof(uint64_t),
                "a list of ranges is a list of numbers, too");
 
+void status_copy(struct status *to, const struct status *from)
+{
+    memcpy(to, from,
+           offsetof(struct status, table) + from->tables * sizeof from->table[0]);
+}
+
 /* ---- sizes ---- */
 
 static size_t padded(size_t bytes, size_t to)

@@ -291,7 +291,7 @@ void member_report(struct member *member, const struct status *status, bool now)
 
     pthread_mutex_lock(&member->lock);
     number = member->status.number;
-    member->status = *status;
+    status_copy(&member->status, status);
     member->status.number = number;
     member->reported = true;
     member->now = member->now || now;

@@ -22,7 +22,7 @@
 #include "common/range.h"
 
 enum {
-    MESSAGE_SECTIONS_MAX = 16,
+    MESSAGE_SECTIONS_MAX = 64,
     MESSAGE_HEADER_MAX = 64 * 1024,
     MESSAGE_BODY_MAX = 64 * 1024 * 1024, /* ZMQ_MAXMSGSIZE follows from it */
     MESSAGE_WIDTH_MAX = 65536,
@@ -31,7 +31,7 @@ enum {
     STALENESS_BUCKETS = 64,    /* the last one counts all above */
     METRIC_SUMS = 16,
     SHARE_RANGES_MAX = 1024,
-    STATUS_TABLES_MAX = 16,
+    STATUS_TABLES_MAX = 64,
 };
 
 enum role { ROLE_SERVER = 1, ROLE_WORKER = 2, ROLE_COORDINATOR = 3 };
@@ -152,10 +152,10 @@ struct status {
     struct data_facts data;  /* worker, once loaded */
     double metric[METRIC_SUMS]; /* worker: sums of an evaluation (common/metrics.h) */
     uint64_t shard_bytes, shard_rows, shard_checksum; /* server, once saved */
-    uint32_t tables;                                  /* server; worker with a cache */
-    struct table_facts table[STATUS_TABLES_MAX];
     uint32_t error;          /* enum err_code: this member has failed */
     char text[ERR_TEXT_MAX]; /* why; without an error, what to warn of */
+    uint32_t tables;         /* server; worker with a cache */
+    struct table_facts table[STATUS_TABLES_MAX]; /* last: see status_copy() */
 };
 
 enum order_kind {
@@ -208,6 +208,9 @@ struct message {
     const unsigned char *body; /* borrowed, 8-byte aligned */
     size_t body_bytes;
 };
+
+/* Copies a status, of its tables only those that it has: the rest of `to` stays. */
+void status_copy(struct status *to, const struct status *from);
 
 /* Offsets of a section's arrays from the body's start, each aligned for its type; 0 for
  * an array that the kind does not have. */

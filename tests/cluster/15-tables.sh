@@ -147,6 +147,23 @@ is "$(json "$T/.out" 'all(0 < int(i["key"]) <= 200 for i in d["items"])')" True 
 run "$ROWHOUSE" recommend "$T/job.yaml" $dense checkpoint.dir="$T/dense1" --user 0 --json
 is "$(json "$T/.out" 'd["known"]')" False 'a row that nobody has trained is no known user'
 
+# More tables than the model uses: each is there, and none changes anything.
+before=$(bits "$T/dense2")
+many=$(seq -f 'tables.layer%g.rows=3' 62)
+for servers in 1 2; do
+    train checkpoint.dir="$T/many$servers" $dense $bsp $many cluster.servers=$servers
+    is "$status $(bits "$T/many$servers")" "0 $before" "64 tables on $servers servers"
+done
+is "$(table layer62 rows)" '[3]' 'and all their rows'
+train checkpoint.dir="$T/many2" $dense $bsp $many cluster.servers=3 --resume train.epochs=3
+ended 0 'which go on on three'
+like "$("$ROWHOUSE" inspect "$T/many2")" 'layer62' 'inspect has them all'
+mpi 5 train "$T/job.yaml" checkpoint.dir="$T/many-mpi" $dense $bsp $many cluster.servers=3
+run "${mpi[@]}"
+is "$status $(bits "$T/many-mpi")" "0 $(bits "$T/many1")" 'and as processes'
+train checkpoint.dir="$T/none" $dense $many tables.layer63.rows=3
+refused 2 'one more' 'more than 64 tables'
+
 # Bad keys, and too little memory.
 train --fresh checkpoint.dir="$T/none" tables.item.rows=200
 refused 2 'a key that a dense table lacks' "$T/d.tsv line [0-9]+, column item: the key '200' is no row" \

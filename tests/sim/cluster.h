@@ -38,7 +38,7 @@ struct sim_result {
     char text[512]; /* what a client complained of, or "" */
 };
 
-/* Sees what servers take and give, and what workers read. */
+/* Sees what servers take and give, and what workers read. Each may be NULL. */
 struct sim_watch {
     /* After a server has taken a message, before its answers. */
     void (*taken)(void *context, uint32_t server, const struct message *message);
@@ -49,7 +49,7 @@ struct sim_watch {
     void (*ended)(void *context, uint32_t server, const struct core *core);
     void *context;
     /* Of a batch that is pulled; may put other gradients [rows][dim] in the place of
-     * those that are there. NULL is fine. */
+     * those that are there. */
     void (*computed)(void *context, uint32_t worker, const struct batch *batch,
                      float *gradient);
 };
@@ -70,7 +70,7 @@ struct sim_setup {
     const struct sim_watch *watch; /* borrowed; NULL: nobody watches */
     uint32_t rows_max;
     bool dense;      /* all keys have a row from the start */
-    uint32_t tables; /* 1 or 2; 0: 1. The second has 2 columns more */
+    uint32_t tables; /* 0: 1. Each has 2 columns more than the one before */
     /* So many positions are dealt to the workers in leases, instead of `batches`. With
      * grow_ms they are not all there from the start. Not with bsp. */
     uint64_t positions;

@@ -23,11 +23,11 @@
 #include <ucontext.h>
 
 enum {
-    STACK_BYTES = 256 * 1024,
+    STACK_BYTES = 512 * 1024,
     REGION_BYTES = 64 << 20,
     WORKERS = 4,
     SERVERS = 7,
-    TABLES = 2,
+    TABLES = JOB_TABLES_MAX,
     PACKETS_MAX = 4096,
     TIME_MAX_MS = 10 * 60 * 1000,
     WINDOW = 4,
@@ -180,7 +180,7 @@ static void send_answers(struct sim *sim, uint32_t s)
     struct peer to;
 
     while (core_next(sim->core[s], &to, &sim->answer, &body)) {
-        if (sim->setup->watch)
+        if (sim->setup->watch && sim->setup->watch->answered)
             sim->setup->watch->answered(sim->setup->watch->context, s, to, &sim->answer,
                                         body);
         put_packet(sim, false, s, to, &sim->answer, body);
@@ -233,7 +233,7 @@ static void serve(struct sim *sim, const struct packet *p)
         /* It dies with the message in hand; another goes on over the same region. */
         sim->result->deaths++;
         note_staleness(sim, p->server);
-        if (sim->setup->watch)
+        if (sim->setup->watch && sim->setup->watch->died)
             sim->setup->watch->died(sim->setup->watch->context, p->server);
         core_destroy(sim->core[p->server]);
         sim->incarnation[p->server]++;
@@ -246,7 +246,7 @@ static void serve(struct sim *sim, const struct packet *p)
     sim->message.body_bytes = p->body_bytes;
     if (core_handle(sim->core[p->server], &sim->message, &err))
         fail_msg("server %u: %s", p->server, err.text);
-    if (sim->setup->watch)
+    if (sim->setup->watch && sim->setup->watch->taken)
         sim->setup->watch->taken(sim->setup->watch->context, p->server, &sim->message);
     send_answers(sim, p->server);
 }
@@ -455,16 +455,16 @@ static void start_worker(struct sim *sim, uint32_t w)
 static void make_worker(struct sim *sim, uint32_t w)
 {
     struct sim_worker *worker = &sim->worker[w];
-    uint64_t rows[JOB_TABLES_MAX];
+    uint64_t rows[TABLES];
     struct err err;
 
     worker->sim = sim;
     worker->index = w;
     worker->stack = malloc(STACK_BYTES);
-    for (uint32_t t = 0; t < sim->tables; t++)
+    for (uint32_t t = 0; t < sim->tables; t++) {
         worker->gradient[t] = calloc(sim->setup->batch * sim->width[t], sizeof(float));
-    for (uint32_t t = 0; t < sim->tables; t++)
         rows[t] = sim->setup->batch;
+    }
     worker->outbox_bytes = client_outbox_bytes(rows, sim->width, sim->tables,
                                                sim->setup->servers, WINDOW);
     worker->outbox_memory = calloc(1, worker->outbox_bytes);
@@ -642,7 +642,7 @@ static void count(struct sim *sim)
         static struct status status;
 
         note_staleness(sim, s);
-        if (sim->setup->watch)
+        if (sim->setup->watch && sim->setup->watch->ended)
             sim->setup->watch->ended(sim->setup->watch->context, s, sim->core[s]);
         core_fill_status(sim->core[s], &status);
         sim->result->pushes_applied += status.pushes_applied;

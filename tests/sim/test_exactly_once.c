@@ -194,6 +194,40 @@ static void test_dense_tables(void **state)
     assert_int_equal(total.rows_refused, 0);
 }
 
+/* The most sections that a pull and a push have had. */
+static void note_sections(void *context, uint32_t server, const struct message *message)
+{
+    uint32_t *most = context;
+
+    (void)server;
+    if (message->sections > most[message->kind])
+        most[message->kind] = message->sections;
+}
+
+/* Each layer of a model has a table or more; a push has them all. */
+static void test_many_tables(void **state)
+{
+    uint32_t most[MESSAGE_CLOCK + 1] = {0};
+    struct sim_watch watch = {.taken = note_sections, .context = most};
+    struct sim_result total = {0};
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++)
+        for (int consistency = CONSISTENCY_ASYNC; consistency <= CONSISTENCY_BSP;
+             consistency++) {
+            struct sim_setup setup = setup_of(seed, consistency, bad_machines);
+
+            setup.tables = 60;
+            setup.keys = 40;
+            setup.dense = seed % 2;
+            setup.watch = &watch;
+            check_setup(&setup, &total);
+        }
+    assert_int_equal(most[MESSAGE_PULL], 60);
+    assert_int_equal(most[MESSAGE_PUSH], 60);
+    assert_true(total.deaths > 10 && total.duplicates > 10);
+}
+
 /* With one slow worker, ssp k reaches staleness k and never passes it; async does. */
 static void test_slow_worker(void **state)
 {
@@ -299,6 +333,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_bad_machines_bsp),
         cmocka_unit_test(test_full_tables),
         cmocka_unit_test(test_dense_tables),
+        cmocka_unit_test(test_many_tables),
         cmocka_unit_test(test_slow_worker),
         cmocka_unit_test(test_very_slow_worker),
         cmocka_unit_test(test_bsp_is_deterministic),

@@ -10,6 +10,8 @@
 
 #include "common/rng.h"
 #include "worker/batch.h"
+#include "worker/client.h"
+#include "worker/outbox.h"
 
 static size_t row_bytes(const struct batch *batch, uint32_t table)
 {
@@ -134,6 +136,89 @@ static void test_wide_rows(void **state)
     }
 }
 
+/* Of a push of all parts. */
+static uint64_t body_bytes(const struct batch *batch)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t p = 0; p < batch->parts; p++) {
+        const struct batch_part *part = &batch->part[p];
+        struct section section[MESSAGE_SECTIONS_MAX];
+
+        for (uint32_t i = 0; i < part->sections; i++)
+            section[i] = (struct section){
+                .table = part->section[i].table,
+                .rows = part->section[i].rows,
+                .width = batch->width[part->section[i].table],
+            };
+        bytes += message_layout(MESSAGE_PUSH, section, part->sections, NULL);
+    }
+    return bytes;
+}
+
+/* Does an outbox of the size that is asked for hold as many pushes as were asked for?
+ */
+static void check_outbox(const struct batch *batch, const uint64_t *rows)
+{
+    const uint32_t window = 3;
+    uint64_t bytes = client_outbox_bytes(rows, batch->width, batch->tables,
+                                         batch->servers, window);
+    struct journal_entry standing = {0};
+    struct outbox *outbox;
+    struct err err;
+    void *memory = calloc(1, bytes);
+
+    assert_int_equal(outbox_open(memory, bytes, &outbox, &err), 0);
+    for (uint32_t clock = 1; clock <= window; clock++) {
+        assert_int_equal(outbox_begin(outbox, batch->parts, body_bytes(batch), &err),
+                         0);
+        assert_int_equal(outbox_commit(outbox, clock, &standing, &err), 0);
+    }
+    outbox_close(outbox);
+    free(memory);
+}
+
+/* As many tables as a job may have: their sections fill parts together, and an outbox
+ * has room for them, but none for tables that batches have no rows of. */
+static void test_many_tables(void **state)
+{
+    static const struct {
+        uint32_t servers, n, width, more; /* floats, of the first table and by table */
+        uint64_t keys;
+    } cases[] = {
+        {1, 12, 1, 2, 40},     {7, 300, 8, 0, 200},       {256, 300, 1, 1, 1000},
+        {3, 900, 400, 0, 900}, {2, 40, 140000, 1000, 30}, {1, 3, 262142, 0, 3},
+    };
+    uint32_t width[JOB_TABLES_MAX];
+    uint64_t rows[JOB_TABLES_MAX], few;
+    struct batch batch;
+    struct err err;
+
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        for (uint32_t t = 0; t < JOB_TABLES_MAX; t++)
+            width[t] = cases[c].width + t * cases[c].more;
+        assert_int_equal(batch_create(&batch, width, JOB_TABLES_MAX, cases[c].servers,
+                                      cases[c].n, &err),
+                         0);
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            fill(&batch, seed, cases[c].n, cases[c].keys);
+            for (uint32_t t = 0; t < JOB_TABLES_MAX; t++)
+                rows[t] = batch.set[t].rows;
+            check_parts(&batch);
+            check_outbox(&batch, rows);
+        }
+        if (c == 0)
+            assert_int_equal(batch.part[0].sections, JOB_TABLES_MAX);
+        memset(rows + 2, 0, sizeof rows - 2 * sizeof rows[0]);
+        few = client_outbox_bytes(rows, width, 2, cases[c].servers, 3);
+        assert_in_range(
+            client_outbox_bytes(rows, width, JOB_TABLES_MAX, cases[c].servers, 3), few,
+            2 * few);
+        batch_release(&batch);
+    }
+}
+
 /* The memory of parts stays from batch to batch. */
 static void test_reuse(void **state)
 {
@@ -173,9 +258,8 @@ static void test_too_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_shapes),
-        cmocka_unit_test(test_wide_rows),
-        cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_many_shapes), cmocka_unit_test(test_wide_rows),
+        cmocka_unit_test(test_many_tables), cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_too_large),
     };
 

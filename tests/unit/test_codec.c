@@ -202,7 +202,7 @@ static void test_largest_status_comes_back(void **state)
                             sizeof found.status.table);
         assert_memory_equal(found.status.metric, message.status.metric,
                             sizeof found.status.metric);
-        assert_in_range(size, 10000, 16384);
+        assert_in_range(size, 40000, MESSAGE_HEADER_MAX);
     }
 }
 
@@ -354,7 +354,7 @@ static void test_sections_are_bounded(void **state)
     (void)state;
     wire_sample(MESSAGE_PUSH, &message);
     message.section[1].table = STATUS_TABLES_MAX;
-    refused(&message, "a section's table is 16, expected 0 to 15");
+    refused(&message, "a section's table is 64, expected 0 to 63");
     wire_sample(MESSAGE_PUSH, &message);
     message.section[1].width = MESSAGE_WIDTH_MAX + 1;
     refused(&message, "a section's width is 65537, expected 1 to 65536");
@@ -498,7 +498,7 @@ static void test_counts_are_bounded(void **state)
     put_header(&header, FIELD_ROWS, NULL);
     for (int i = 0; i <= MESSAGE_SECTIONS_MAX; i++)
         put_bytes(&header, FIELD_SECTION, "\x18\x01", 2); /* width 1 */
-    refused_bytes(header.at, header.size, 0, "the number of sections is 17");
+    refused_bytes(header.at, header.size, 0, "the number of sections is 65");
     put_header(&header, FIELD_ACK, NULL);
     put_bytes(&header, FIELD_SECTION, "\x18\x01", 2);
     refused_bytes(header.at, header.size, 0,
@@ -521,7 +521,7 @@ static void test_counts_are_bounded(void **state)
     for (int i = 0; i <= STATUS_TABLES_MAX; i++)
         put_bytes(&body, 23, NULL, 0);
     put_header(&header, FIELD_STATUS, &body);
-    refused_bytes(header.at, header.size, 0, "number of tables is 17");
+    refused_bytes(header.at, header.size, 0, "number of tables is 65");
 }
 
 static void test_histograms_and_texts_are_bounded(void **state)

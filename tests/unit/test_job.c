@@ -415,7 +415,7 @@ static void limits_are_kept(void **state)
         assert_int_equal(job_set(&f->job, name, NULL, "here", &err), 0);
     }
     assert_int_equal(job_set(&f->job, "tables.more", NULL, "here", &err), -ERR_INPUT);
-    assert_string_equal(err.text, "here: more than 16 tables");
+    assert_string_equal(err.text, "here: more than 64 tables");
 }
 
 static void limits_of_the_cache(void **state)

@@ -144,13 +144,13 @@ static void test_largest(void **context)
     for (uint32_t i = 0; i < big->tables; i++) {
         struct shard_table *table = &big->table[i];
 
-        memset(table->name, 'a' + (int)i, sizeof table->name - 1);
+        memset(table->name, 0x80 + (int)i, sizeof table->name - 1);
         *table = (struct shard_table){.id = i,
                                       .dim = 65536,
                                       .width = 65536,
                                       .state_width = 524288,
-                                      .rows = 1ull << 40};
-        memset(table->name, 'a' + (int)i, sizeof table->name - 1);
+                                      .rows = 1ull << 38};
+        memset(table->name, 0x80 + (int)i, sizeof table->name - 1);
     }
     big->shards = SERVERS_MAX;
     for (uint32_t i = 0; i < big->shards; i++) {
@@ -265,7 +265,7 @@ static void test_refused_contents(void **context)
     REFUSES((m->range[0] = (struct range){0, 60}, m->range[1] = (struct range){0, 60}),
             "more positions");
     REFUSES(m->tables = 0, "number of tables");
-    REFUSES(m->tables = 17, "number of tables");
+    REFUSES(m->tables = SHARD_TABLES_MAX + 1, "number of tables");
     REFUSES(m->table[1].name[0] = '\0', "name is empty");
     REFUSES(strcpy(m->table[1].name, "user"), "same name");
     REFUSES(m->table[0].width = 0, "width");

@@ -151,7 +151,7 @@ static void test_room(void **state)
 /* Room is not used again while a copy is still on its way out. */
 static void test_still_being_sent(void **state)
 {
-    uint64_t size = outbox_bytes(BODY, 1, 2);
+    uint64_t size = outbox_bytes(BODY, PARTS, 2);
     void *memory = calloc(1, size);
     struct outbox *outbox;
     struct buffer *sent;

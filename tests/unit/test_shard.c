@@ -331,7 +331,7 @@ static void test_forged_header(void **context)
         {32, 8, 9, "the tables' rows are not 9"},
         {40, 1, 0, "name is empty"},
         {40, 1, 27, "not printable"},
-        {40 + 64, 4, 16, "id is not"},
+        {40 + 64, 4, 64, "id is not"},
         {40 + 64, 4, 1, "same name or id"},
         {40 + 68, 4, 4, "dim is larger"},
         {40 + 72, 4, 0, "width is not"},
@@ -560,8 +560,8 @@ static void test_refused_tables(void **context)
     assert_int_equal(
         shard_write(s->path, 0, 1, s->fixture.list, empty, SMALL, &s->facts, &err),
         -ERR_INPUT);
-    assert_int_equal(shard_write(s->path, 0, 1, s->fixture.list, s->fixture.name, 17,
-                                 &s->facts, &err),
+    assert_int_equal(shard_write(s->path, 0, 1, s->fixture.list, s->fixture.name,
+                                 SHARD_TABLES_MAX + 1, &s->facts, &err),
                      -ERR_INPUT);
     memset(long_name, 'x', 64);
     long_name[64] = '\0';
