@@ -622,6 +622,13 @@ int job_key_columns(const struct job *job, int *column)
     return n;
 }
 
+bool job_has_classes(const struct job *job)
+{
+    int loss = job->model.loss;
+
+    return loss == LOSS_LOGISTIC || loss == LOSS_HINGE || loss == LOSS_SQUARED_HINGE;
+}
+
 uint32_t job_row_width(const struct job *job, int table)
 {
     const struct job_table *t = &job->table[table];

@@ -405,6 +405,9 @@ bool job_column_is_key(const struct job_column *column);
  * Returns how many there are. */
 int job_key_columns(const struct job *job, int *column);
 
+/* Is the loss one of two classes, whose labels are 0 and 1? */
+bool job_has_classes(const struct job *job);
+
 /* Floats of a table's row: its embedding, and its bias if it has one. */
 uint32_t job_row_width(const struct job *job, int table);
 

@@ -39,9 +39,10 @@ static int check_data(const struct job *job, struct err *err)
         return err_set(err, ERR_INPUT,
                        "data.validation and data.split.validation are both set, "
                        "expected one of them");
-    if (!isnan(job->data.positive_from) && job->model.loss != LOSS_LOGISTIC)
+    if (!isnan(job->data.positive_from) && !job_has_classes(job))
         return err_set(err, ERR_INPUT,
-                       "data.positive_from is set, but it needs model.loss logistic");
+                       "data.positive_from is set, but it needs model.loss logistic, "
+                       "hinge or squared_hinge");
     return 0;
 }
 
@@ -130,10 +131,10 @@ static int check_label(const struct job *job, const struct job_column *column,
                        "data.columns.%s is the label, expected as: number, without "
                        "buckets",
                        column->name);
-    if (job->model.loss == LOSS_LOGISTIC)
+    if (job_has_classes(job))
         return err_set(err, ERR_INPUT,
-                       "data.columns.%s prepares the label, but labels of model.loss "
-                       "logistic are 0 and 1",
+                       "data.columns.%s prepares the label, but labels of this "
+                       "model.loss are 0 and 1",
                        column->name);
     return 0;
 }

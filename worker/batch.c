@@ -101,7 +101,7 @@ int batch_create_for(struct batch *batch, const struct blueprint *blueprint,
         batch->set[t].dense = (uint64_t)job->table[t].rows;
         batch->tables += rc == 0;
     }
-    for (uint32_t i = 0; rc == 0 && blueprint->layers && i < blueprint->inputs; i++)
+    for (uint32_t i = 0; rc == 0 && i < blueprint->inputs; i++)
         rc = create_input(batch, i, err);
     if (rc)
         batch_release(batch);

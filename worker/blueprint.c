@@ -193,14 +193,35 @@ static int find_length(const struct making *making, const struct job_layer *laye
     input->steps = input->kind == LAYER_BAG ? 1
                    : input->is_list         ? input->length
                                             : input->columns;
-    making->made->keys[input->table] += input->is_list ? input->length : input->columns;
     return 0;
+}
+
+/* Inputs that differ in what they use of the rows only share their keys. */
+static bool has_same_keys(const struct blueprint_input *a,
+                          const struct blueprint_input *b)
+{
+    return a->kind == b->kind && a->table == b->table && a->columns == b->columns &&
+           a->length == b->length &&
+           memcmp(a->column, b->column, a->columns * sizeof *a->column) == 0;
+}
+
+static void count_keys(struct blueprint *made)
+{
+    uint32_t number = made->inputs - 1;
+    struct blueprint_input *input = &made->input[number];
+
+    input->same = 0;
+    while (input->same < number && !has_same_keys(&made->input[input->same], input))
+        input->same++;
+    if (input->same == number)
+        made->keys[input->table] += input->is_list ? input->length : input->columns;
 }
 
 static void count_numbers(const struct making *making, struct blueprint_input *input)
 {
     input->table = -1;
     input->steps = 1;
+    input->same = making->made->inputs - 1;
     for (uint32_t c = 0; c < input->columns; c++) {
         const struct job_column *column = &making->job->data.column[input->column[c]];
 
@@ -225,9 +246,12 @@ static int add_input(struct making *making, const struct job_layer *layer,
         count_numbers(making, input);
         return 0;
     }
-    if (find_table(making, layer, input, err) || find_floats(making, layer, input, err))
+    if (find_table(making, layer, input, err) ||
+        find_floats(making, layer, input, err) ||
+        find_length(making, layer, input, err))
         return -err->code;
-    return find_length(making, layer, input, err);
+    count_keys(making->made);
+    return 0;
 }
 
 /* --- layers ------------------------------------------------------------------------
@@ -344,7 +368,7 @@ static int add_factors(struct making *making, const char *name, struct err *err)
                        "table '%s' is not one with one key column in data.columns",
                        name);
     input->width = job_row_width(job, input->table);
-    making->made->keys[input->table] = 1;
+    count_keys(making->made);
     return 0;
 }
 

@@ -18,6 +18,8 @@ struct blueprint_input {
     int column[JOB_COLUMNS_MAX]; /* of the job's */
     bool is_list;                /* its one column is a list of at most `length` keys */
     uint32_t length;
+    uint32_t same; /* the first input with the same keys, whose pos is this one's:
+                      itself or one before it */
     uint32_t steps, width; /* floats of numbers: width, and steps is 1 */
 };
 

@@ -146,7 +146,7 @@ static struct graph_batch graph_batch_of(struct learner *learner,
 
     for (uint32_t i = 0; i < b->inputs; i++) {
         const struct blueprint_input *in = &b->input[i];
-        const struct batch_input *from = &batch->input[i];
+        const struct batch_input *from = &batch->input[in->same];
         bool numbers = in->kind == LAYER_NUMBERS;
 
         learner->input[i] = (struct graph_input){

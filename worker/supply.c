@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "worker/inputs.h"
 #include "worker/stream/shuffle.h"
 
 enum {
@@ -22,17 +23,17 @@ struct supply {
     enum split_part part;
     uint32_t epoch;
 
-    /* From memory. By key column: a batch's ids, [batch], and marks. */
+    /* From records in memory, as matrix factorisation has them. By key column: a
+     * batch's ids, [batch], and marks. */
     uint32_t *id[JOB_COLUMNS_MAX];
     struct keyset_marks marks[JOB_COLUMNS_MAX];
     uint32_t *order; /* an epoch's permutation, [examples]; NULL before the first */
     uint64_t order_room, ordered;
     uint32_t order_epoch;
 
-    /* From files. By key column: a batch's keys, [batch], and its place in what is
-     * read; a walk through each part, made when it is first needed. */
-    uint64_t *key[JOB_COLUMNS_MAX];
-    int place[JOB_COLUMNS_MAX];
+    /* From blocks: of files, through a walk for each part, made when it is first
+     * needed; or in memory. */
+    struct inputs *inputs;
     struct walk *walk[SPLIT_TEST + 1];
 };
 
@@ -64,12 +65,16 @@ int supply_create(const struct blueprint *blueprint, uint32_t servers,
     map_columns(supply);
     for (uint32_t c = 0; c < supply->key_columns; c++) {
         supply->id[c] = malloc(batch * sizeof *supply->id[c]);
-        supply->key[c] = malloc(batch * sizeof *supply->key[c]);
-        no_memory |= !supply->id[c] || !supply->key[c];
+        no_memory |= !supply->id[c];
     }
     if (no_memory) {
         supply_destroy(supply);
         return err_set(err, ERR_MEMORY, "no memory for batches of %zu examples", batch);
+    }
+    if (inputs_create(blueprint, servers, blueprint_capacity(blueprint),
+                      &supply->inputs, err)) {
+        supply_destroy(supply);
+        return -err->code;
     }
     *out = supply;
     return 0;
@@ -81,16 +86,17 @@ void supply_destroy(struct supply *supply)
         return;
     for (uint32_t c = 0; c < supply->key_columns; c++) {
         free(supply->id[c]);
-        free(supply->key[c]);
         keyset_marks_release(&supply->marks[c]);
     }
     for (int part = 0; part <= SPLIT_TEST; part++)
         walk_destroy(supply->walk[part]);
+    inputs_destroy(supply->inputs);
     free(supply->order);
     free(supply);
 }
 
-/* --- from memory ----------------------------------------------------------------- */
+/* --- from records in memory
+ * ----------------------------------------------------------------- */
 
 static const struct part *part_of(const struct supply *supply)
 {
@@ -127,13 +133,25 @@ static int make_order(struct supply *supply, uint32_t epoch, const bool *stop,
     return 0;
 }
 
+/* Are the examples records of ids, not blocks? */
+static bool has_records(const struct supply *supply)
+{
+    return !supply->data->is_streamed && part_of(supply)->record;
+}
+
 static int begin_memory(struct supply *supply, const bool *stop, struct err *err)
 {
-    for (uint32_t c = 0; c < supply->key_columns; c++)
-        if (keyset_marks_init(&supply->marks[c], supply->data->memory.column[c].keys,
-                              err))
-            return -err->code;
-    return supply->epoch ? make_order(supply, supply->epoch, stop, err) : 0;
+    const struct dataset *memory = &supply->data->memory;
+    const struct part *part = part_of(supply);
+    int rc = 0;
+
+    for (uint32_t c = 0; rc == 0 && has_records(supply) && c < supply->key_columns; c++)
+        rc = keyset_marks_init(&supply->marks[c], memory->column[c].keys, err);
+    if (rc == 0 && part->blocks)
+        rc = inputs_bind(supply->inputs, part->block[0].schema, err);
+    if (rc == 0 && supply->epoch)
+        rc = make_order(supply, supply->epoch, stop, err);
+    return rc;
 }
 
 /* Reads n examples into the ids and labels of a batch from place `at` on: those with
@@ -163,8 +181,8 @@ copy_records(const struct supply *supply, struct batch *batch, const uint32_t *n
 }
 
 /* Appends the examples at n positions from `first` on to the batch. */
-static void take_memory(const struct supply *supply, struct batch *batch,
-                        uint64_t first, uint32_t n)
+static void take_records(const struct supply *supply, struct batch *batch,
+                         uint64_t first, uint32_t n)
 {
     const uint32_t *number = supply->epoch ? supply->order + first : NULL;
 
@@ -179,7 +197,7 @@ static void take_memory(const struct supply *supply, struct batch *batch,
     batch->n += n;
 }
 
-/* --- from files ------------------------------------------------------------------ */
+/* --- from blocks ------------------------------------------------------------------ */
 
 static int begin_files(struct supply *supply, const bool *stop, struct err *err)
 {
@@ -189,32 +207,39 @@ static int begin_files(struct supply *supply, const bool *stop, struct err *err)
         streamed_walk(&supply->data->streamed, supply->job, supply->part, walk, err))
         return -err->code;
     walk_stop_at(*walk, stop);
-    for (uint32_t c = 0; c < supply->key_columns; c++)
-        supply->place[c] = schema_find(
-            walk_schema(*walk), supply->job->data.column[supply->column[c]].name);
-    return 0;
+    return inputs_bind(supply->inputs, walk_schema(*walk), err);
 }
 
-/* Appends examples of a block. */
-static void take_stretch(const struct supply *supply, struct batch *batch,
-                         const struct stretch *stretch)
+/* Appends n examples of a block. */
+static void take_examples(const struct supply *supply, struct batch *batch,
+                          const struct block *block, const uint32_t *example,
+                          uint32_t n)
 {
-    const struct values *column = stretch->block->column;
-    const float *label = column[stretch->block->schema->label].number;
-    int weight = stretch->block->schema->weight;
+    int label = block->schema->label, weight = block->schema->weight;
 
-    for (uint32_t c = 0; c < supply->key_columns; c++) {
-        uint64_t *key = supply->key[c] + batch->n;
-
-        for (uint32_t i = 0; i < stretch->n; i++)
-            key[i] = column[supply->place[c]].key[stretch->example[i]];
-    }
-    for (uint32_t i = 0; i < stretch->n; i++)
-        batch->label[batch->n + i] = label[stretch->example[i]];
+    inputs_add(supply->inputs, batch, block, example, n);
+    for (uint32_t i = 0; i < n; i++)
+        batch->label[batch->n + i] = label == SCHEMA_NONE
+                                         ? 1
+                                         : block->column[label].number[example[i]];
     batch->weighted = weight != SCHEMA_NONE;
-    for (uint32_t i = 0; batch->weighted && i < stretch->n; i++)
-        batch->weight[batch->n + i] = column[weight].number[stretch->example[i]];
-    batch->n += stretch->n;
+    for (uint32_t i = 0; batch->weighted && i < n; i++)
+        batch->weight[batch->n + i] = block->column[weight].number[example[i]];
+    batch->n += n;
+}
+
+/* Appends the examples at n positions from `first` on, of blocks in memory. */
+static void take_blocks(const struct supply *supply, struct batch *batch,
+                        uint64_t first, uint32_t n)
+{
+    const struct block *block = part_of(supply)->block;
+
+    for (uint64_t at = first; at < first + n; at++) {
+        uint64_t number = supply->epoch ? supply->order[at] : at;
+        uint32_t example = (uint32_t)(number % GATHER_EXAMPLES);
+
+        take_examples(supply, batch, &block[number / GATHER_EXAMPLES], &example, 1);
+    }
 }
 
 static int take_files(struct supply *supply, struct batch *batch, uint64_t *position,
@@ -230,7 +255,7 @@ static int take_files(struct supply *supply, struct batch *batch, uint64_t *posi
         rc = walk_next(walk, batch->capacity - batch->n, &stretch, err);
         if (rc <= 0)
             break;
-        take_stretch(supply, batch, &stretch);
+        take_examples(supply, batch, stretch.block, stretch.example, stretch.n);
         *position = stretch.position;
     }
     if (rc == 0)
@@ -257,27 +282,37 @@ int supply_take(struct supply *supply, struct batch *batch, uint64_t *position,
     uint32_t room = batch->capacity - batch->n;
     uint32_t n = left < room ? (uint32_t)left : room;
 
+    if (batch->n == 0)
+        inputs_begin(supply->inputs, batch);
     if (supply->data->is_streamed)
         return take_files(supply, batch, position, end, err);
-    take_memory(supply, batch, *position, n);
+    if (has_records(supply))
+        take_records(supply, batch, *position, n);
+    else
+        take_blocks(supply, batch, *position, n);
     *position += n;
     return 0;
 }
 
-void supply_build(struct supply *supply, struct batch *batch)
+/* From ids, which is faster than from keys. */
+static void build_records(struct supply *supply, struct batch *batch)
 {
     for (uint32_t t = 0; t < batch->tables; t++)
         keyset_build(&batch->set[t], NULL, 0, 1, supply->servers);
     for (uint32_t c = 0; c < supply->key_columns; c++) {
         int table = supply->table_of_column[c];
-        struct keyset *set = &batch->set[table < 0 ? 0 : table];
 
-        if (table < 0)
-            continue;
-        if (supply->data->is_streamed)
-            keyset_build(set, supply->key[c], batch->n, 1, supply->servers);
-        else
-            keyset_build_ids(set, &supply->marks[c], supply->data->memory.column[c].key,
-                             supply->id[c], batch->n, supply->servers);
+        if (table >= 0)
+            keyset_build_ids(&batch->set[table], &supply->marks[c],
+                             supply->data->memory.column[c].key, supply->id[c],
+                             batch->n, supply->servers);
     }
+}
+
+void supply_build(struct supply *supply, struct batch *batch)
+{
+    if (has_records(supply))
+        build_records(supply, batch);
+    else
+        inputs_build(supply->inputs, batch);
 }

@@ -199,10 +199,9 @@ static void test_logistic_labels(void **state)
     write_examples(&scratch, "a.tsv", 0, 1000); /* ratings 0 1 2 3 4 0 1 ... */
     job = make_job(scratch.path);
     job->model.loss = LOSS_LOGISTIC;
-    expect_error(
-        job, ERR_INPUT,
-        "a.tsv line 4, column rating: label 2, expected 0 or 1 as the logistic "
-        "loss needs (data.positive_from can say");
+    expect_error(job, ERR_INPUT,
+                 "a.tsv line 4, column rating: label 2, expected 0 or 1 as model.loss "
+                 "needs (data.positive_from can say");
     job->data.positive_from = 3;
     load(&dataset, job);
     for (int i = 0; i < 1000; i++)

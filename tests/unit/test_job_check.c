@@ -151,8 +151,10 @@ static void checks_of_the_data(void **state)
     check_refuses(f, "data.test=b.tsv", "data.split.test=0.1",
                   "data.test and data.split.test are both set, expected one of them");
     accepts(f, "data.test=b.tsv", NULL);
-    check_refuses(f, "data.positive_from=4", NULL,
-                  "data.positive_from is set, but it needs model.loss logistic");
+    check_refuses(
+        f, "data.positive_from=4", NULL,
+        "data.positive_from is set, but it needs model.loss logistic, hinge or "
+        "squared_hinge");
     accepts(f, "data.positive_from=4", "model.loss=logistic");
 }
 

@@ -111,7 +111,8 @@ int schema_of_job(const struct job *job, unsigned wanted, struct schema *schema,
 {
     *schema = SCHEMA_EMPTY;
     add_all(job, wanted, schema);
-    if (schema->columns == 0 || schema->column[0].kind != VALUE_KEY)
+    if (job->model.kind == MODEL_MF &&
+        (schema->columns == 0 || schema->column[0].kind != VALUE_KEY))
         return err_set(err, ERR_INPUT, "data.columns has no column that is a key");
     if (add_user_and_time(job, wanted, schema, err))
         return -err->code;

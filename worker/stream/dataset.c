@@ -91,10 +91,60 @@ int filling_add(struct filling *filling, enum split_part which, const uint64_t *
     return rc;
 }
 
+bool filling_keeps_blocks(const struct job *job)
+{
+    return job->model.kind != MODEL_MF;
+}
+
+int filling_keep_schema(struct filling *filling, const struct schema *schema,
+                        struct err *err)
+{
+    struct dataset *dataset = filling->dataset;
+
+    dataset->schema = malloc(sizeof *dataset->schema);
+    if (!dataset->schema)
+        return err_set(err, ERR_MEMORY, "no memory to read the examples");
+    *dataset->schema = *schema;
+    return 0;
+}
+
+static int add_block(struct part *part, const struct schema *schema, struct err *err)
+{
+    struct block *larger = part->block;
+
+    if ((part->blocks & (part->blocks - 1)) == 0) { /* it is full */
+        larger = realloc(part->block,
+                         (part->blocks ? 2 * part->blocks : 1) * sizeof *larger);
+        if (!larger)
+            return err_set(err, ERR_MEMORY, "no memory for %llu examples",
+                           (unsigned long long)part->examples);
+        part->block = larger;
+    }
+    if (block_create(&part->block[part->blocks], schema, GATHER_EXAMPLES, err))
+        return -err->code;
+    part->blocks++;
+    return 0;
+}
+
+int filling_keep(struct filling *filling, enum split_part which,
+                 const struct block *block, uint32_t i, struct err *err)
+{
+    struct part *part = part_of(filling->dataset, which);
+    int rc = 0;
+
+    if (part->examples % GATHER_EXAMPLES == 0)
+        rc = add_block(part, filling->dataset->schema, err);
+    if (rc == 0)
+        rc = block_append(&part->block[part->blocks - 1], block, i, 1, err);
+    part->examples += rc == 0;
+    filling->number++;
+    return rc;
+}
+
 /* Gives back the room that growing by doubling left over. */
 static int trim(struct part *part, uint32_t key_columns, struct err *err)
 {
-    if (part->examples == 0)
+    if (part->examples == 0 || part->blocks)
         return 0;
     return part_resize(part, key_columns, part->weight != NULL, part->examples, err);
 }
@@ -214,7 +264,7 @@ static int needs_all(const struct job *job, bool *all, struct err *err)
 
     for (int i = 0; i < job->data.columns; i++)
         *all |= job->data.column[i].from[0] && job->data.column[i].as != COLUMN_TITLE;
-    *all |= job->data.weight[0] != '\0';
+    *all |= job->data.weight[0] != '\0' || filling_keeps_blocks(job);
     if (rc || *all) /* what comes from side tables is joined to whole blocks */
         return rc;
     rc = prepare_create(job, &schema, &prepare, err);
@@ -258,9 +308,15 @@ void dataset_release(struct dataset *dataset)
     for (uint32_t c = 0; c < dataset->key_columns; c++)
         dictionary_release(&dataset->column[c]);
     for (int p = 0; p < 3; p++) {
-        free(part_of(dataset, (enum split_part)p)->record);
-        free(part_of(dataset, (enum split_part)p)->weight);
+        struct part *part = part_of(dataset, (enum split_part)p);
+
+        free(part->record);
+        free(part->weight);
+        for (uint32_t b = 0; b < part->blocks; b++)
+            block_release(&part->block[b]);
+        free(part->block);
     }
+    free(dataset->schema);
     free(dataset->preparation);
     *dataset = (struct dataset){0};
 }

@@ -8,6 +8,7 @@
 #include "common/facts.h"
 #include "common/job.h"
 #include "worker/stream/dictionary.h"
+#include "worker/stream/gather.h"
 #include "worker/stream/prepare/prepare.h"
 #include "worker/stream/source.h"
 
@@ -17,10 +18,14 @@ struct part {
      * [key_columns], and the bits of its label. Owned; [examples][key_columns + 1] */
     uint32_t *record;
     float *weight; /* [examples]; NULL = all 1. Owned */
+    /* Instead of both, for models that take more than keys: prepared examples, owned,
+     * GATHER_EXAMPLES in each block but the last. Labels are as they are trained on. */
+    struct block *block; /* [blocks] */
+    uint32_t blocks;
 };
 
 struct dataset {
-    uint32_t key_columns;
+    uint32_t key_columns; /* of records */
     struct dictionary
         column[JOB_COLUMNS_MAX];         /* [key_columns]: the keys of all parts */
     struct part train, validation, test; /* in the order of the files */
@@ -28,6 +33,7 @@ struct dataset {
     /* What was fitted to the training part, as prepare_save() writes it; NULL: nothing
      * is prepared. Owned; [facts.preparation_bytes] */
     unsigned char *preparation;
+    struct schema *schema;    /* of blocks; owned */
     struct bad_rows bad_rows; /* left out */
 };
 

@@ -24,6 +24,14 @@ void filling_digest(struct filling *filling, const uint64_t *key, uint32_t n,
 /* Adds an example with keys [key_columns]. -ERR_MEMORY. */
 int filling_add(struct filling *filling, enum split_part part, const uint64_t *key,
                 float label, float weight, struct err *err);
+/* Are examples kept as blocks? That is for models that may take more than keys. */
+bool filling_keeps_blocks(const struct job *job);
+/* Blocks that are kept have this schema (copied). -ERR_MEMORY. */
+int filling_keep_schema(struct filling *filling, const struct schema *schema,
+                        struct err *err);
+/* Keeps example number i of a prepared block. -ERR_MEMORY. */
+int filling_keep(struct filling *filling, enum split_part part,
+                 const struct block *block, uint32_t i, struct err *err);
 /* Trims the parts and makes the facts, if rc is 0; else releases the data set. Returns
  * rc, or an error of its own. */
 int filling_end(struct filling *filling, int rc, struct err *err);

@@ -87,6 +87,66 @@ static int add_block(struct filling *filling, struct gathered *gathered, uint32_
     return rc;
 }
 
+/* --- examples kept as blocks -------------------------------------------------------
+ */
+
+static void digest_column(struct filling *filling, const struct block *block,
+                          uint32_t c)
+{
+    const struct values *values = &block->column[c];
+    const struct schema_column *column = &block->schema->column[c];
+    bool keys = column->kind == VALUE_KEYS;
+    size_t n = keys ? values->offset[block->n] : block->n;
+    size_t floats = n * (column->kind == VALUE_VECTOR ? column->dim : 1);
+
+    if (values->key && (keys || column->kind == VALUE_KEY))
+        XXH3_64bits_update(filling->digest, values->key, n * sizeof *values->key);
+    if (values->number)
+        XXH3_64bits_update(filling->digest, values->number,
+                           floats * sizeof *values->number);
+    if (keys)
+        XXH3_64bits_update(filling->digest, values->offset,
+                           (block->n + 1) * sizeof *values->offset);
+}
+
+/* Labels become what is trained on; and are added up. */
+static int ready_labels(struct filling *filling, struct gathered *gathered, uint32_t b,
+                        struct block *ready, const uint8_t *part, struct err *err)
+{
+    int label_place = ready->schema->label;
+
+    for (uint32_t i = 0; i < ready->n; i++) {
+        float *label = &ready->column[label_place].number[i], weight;
+
+        if (label_as_trained(filling->job, label, err))
+            return err_prefix(err, "%s, column %s",
+                              gathered_where(gathered, filling->job, b, i),
+                              filling->job->data.label);
+        if (weight_at(ready, i, &weight, err))
+            return err_prefix(err, "%s", gathered_where(gathered, filling->job, b, i));
+        if (part[i] != SPLIT_TRAIN)
+            continue;
+        filling->label_sum += (double)*label * (double)weight;
+        filling->weight_sum += (double)weight;
+    }
+    return 0;
+}
+
+static int keep_block(struct filling *filling, struct gathered *gathered, uint32_t b,
+                      struct block *ready, const uint8_t *part, struct err *err)
+{
+    int rc = ready_labels(filling, gathered, b, ready, part, err);
+
+    for (uint32_t c = 0; c < ready->schema->columns; c++)
+        digest_column(filling, ready, c);
+    for (uint32_t i = 0; rc == 0 && i < ready->n; i++)
+        rc = filling_keep(filling, (enum split_part)part[i], ready, i, err);
+    return rc;
+}
+
+/* --- the whole ---------------------------------------------------------------------
+ */
+
 /* Prepares block by block; what was read is given back as it is used up. */
 static int add_all(struct filling *filling, struct prepare *prepare,
                    struct gathered *gathered, struct err *err)
@@ -104,15 +164,20 @@ static int add_all(struct filling *filling, struct prepare *prepare,
     if (rc)
         return rc;
     find_keys(filling->job, prepare_schema(prepare), &keys);
-    filling->dataset->key_columns = keys.keys;
+    if (filling_keeps_blocks(filling->job))
+        rc = filling_keep_schema(filling, prepare_schema(prepare), err);
+    else
+        filling->dataset->key_columns = keys.keys;
     for (uint32_t b = 0; rc == 0 && b < gathered->blocks; b++) {
         struct block *raw = &gathered->block[b];
         uint32_t n = raw->n;
 
         rc = gathered_apply(gathered, filling->job, b, prepare, &ready, err);
         if (rc == 0)
-            rc = add_block(filling, gathered, b, &ready, &keys, gathered->part + at,
-                           err);
+            rc = filling->dataset->schema ? keep_block(filling, gathered, b, &ready,
+                                                       gathered->part + at, err)
+                                          : add_block(filling, gathered, b, &ready,
+                                                      &keys, gathered->part + at, err);
         at += n;
         block_release(raw);
     }

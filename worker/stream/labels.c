@@ -6,7 +6,7 @@ int label_as_trained(const struct job *job, float *label, struct err *err)
 {
     double positive_from = job->data.positive_from;
 
-    if (job->model.loss != LOSS_LOGISTIC)
+    if (!job_has_classes(job))
         return 0;
     if (!isnan(positive_from)) {
         *label = (double)*label >= positive_from ? 1 : 0;
@@ -15,7 +15,7 @@ int label_as_trained(const struct job *job, float *label, struct err *err)
 #ifndef MUTANT_STREAM_BINARY_LABEL
     if (*label != 0 && *label != 1)
         return err_set(err, ERR_INPUT,
-                       "label %g, expected 0 or 1 as the logistic loss needs "
+                       "label %g, expected 0 or 1 as model.loss needs "
                        "(data.positive_from can say which labels count as 1)",
                        (double)*label);
 #endif

@@ -1,0 +1,243 @@
+#include "worker/inputs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What is known of an input while batches are filled. */
+struct filling {
+    uint32_t keys;                    /* of a bag, in the batch so far */
+    int place[JOB_COLUMNS_MAX];       /* of its columns in the schema */
+    uint32_t floats[JOB_COLUMNS_MAX]; /* of numbers: of each column */
+};
+
+struct inputs {
+    const struct blueprint *blueprint;
+    uint32_t servers;
+    struct filling filling[JOB_LAYERS_MAX];
+    uint64_t *key[JOB_TABLES_MAX]; /* of the batch, as they come */
+    uint32_t keys[JOB_TABLES_MAX];
+};
+
+/* An example, and where it is. */
+struct at {
+    const struct block *block;
+    uint32_t example;
+};
+
+int inputs_create(const struct blueprint *blueprint, uint32_t servers,
+                  uint32_t capacity, struct inputs **out, struct err *err)
+{
+    struct inputs *inputs = calloc(1, sizeof *inputs);
+    bool no_memory = !inputs;
+
+    for (int t = 0; inputs && t < blueprint->job->tables; t++) {
+        if (blueprint->whole[t])
+            continue;
+        inputs->key[t] = malloc((blueprint_rows(blueprint, t, capacity) + 1) *
+                                sizeof *inputs->key[t]);
+        no_memory |= !inputs->key[t];
+    }
+    if (no_memory) {
+        inputs_destroy(inputs);
+        return err_set(err, ERR_MEMORY, "no memory for the inputs of %u examples",
+                       capacity);
+    }
+    inputs->blueprint = blueprint;
+    inputs->servers = servers;
+    *out = inputs;
+    return 0;
+}
+
+void inputs_destroy(struct inputs *inputs)
+{
+    if (!inputs)
+        return;
+    for (int t = 0; t < JOB_TABLES_MAX; t++)
+        free(inputs->key[t]);
+    free(inputs);
+}
+
+int inputs_bind(struct inputs *inputs, const struct schema *schema, struct err *err)
+{
+    const struct blueprint *b = inputs->blueprint;
+
+    for (uint32_t i = 0; i < b->inputs; i++)
+        for (uint32_t c = 0; c < b->input[i].columns; c++) {
+            const struct job_column *column =
+                &b->job->data.column[b->input[i].column[c]];
+            struct filling *filling = &inputs->filling[i];
+            int place = schema_find(schema, column->name);
+
+            if (place == SCHEMA_NONE)
+                return err_set(
+                    err, ERR_INPUT,
+                    "the model needs column '%s', which the data do not have",
+                    column->name);
+            filling->place[c] = place;
+            filling->floats[c] = schema->column[place].kind == VALUE_VECTOR
+                                     ? schema->column[place].dim
+                                     : 1;
+        }
+    return 0;
+}
+
+void inputs_begin(struct inputs *inputs, struct batch *batch)
+{
+    memset(inputs->keys, 0, sizeof inputs->keys);
+    for (uint32_t i = 0; i < inputs->blueprint->inputs; i++) {
+        inputs->filling[i].keys = 0;
+        batch->input[i].offset[0] = 0;
+    }
+}
+
+/* Notes a key and returns its number among those of its table. */
+static inline uint32_t add_key(struct inputs *inputs, int table, uint64_t key)
+{
+    inputs->key[table][inputs->keys[table]] = key;
+    return inputs->keys[table]++;
+}
+
+/* Keys of columns, one each. */
+static void add_fields(struct inputs *inputs, struct batch *batch, uint32_t i,
+                       uint32_t number, const struct at *from)
+{
+    const struct blueprint_input *in = &inputs->blueprint->input[i];
+    const int *place = inputs->filling[i].place;
+    uint32_t *pos = batch->input[i].pos + (size_t)number * in->steps;
+
+    for (uint32_t c = 0; c < in->columns; c++)
+        pos[c] = add_key(inputs, in->table,
+                         from[c].block->column[place[c]].key[from[c].example]);
+}
+
+/* A list of keys as rows below each other, filled up. */
+static void add_list(struct inputs *inputs, struct batch *batch, uint32_t i,
+                     uint32_t number, struct at from)
+{
+    const struct blueprint_input *in = &inputs->blueprint->input[i];
+    const struct values *values = &from.block->column[inputs->filling[i].place[0]];
+    const uint64_t *key = values->key + values->offset[from.example];
+    uint32_t keys = values->offset[from.example + 1] - values->offset[from.example];
+    uint32_t *pos = batch->input[i].pos + (size_t)number * in->steps;
+
+    for (uint32_t k = 0; k < in->steps; k++)
+        pos[k] = k < keys ? add_key(inputs, in->table, key[k]) : LAYER_NO_ROW;
+}
+
+static void add_bag(struct inputs *inputs, struct batch *batch, uint32_t i,
+                    uint32_t number, struct at from)
+{
+    const struct blueprint_input *in = &inputs->blueprint->input[i];
+    struct filling *filling = &inputs->filling[i];
+    const struct values *values = &from.block->column[filling->place[0]];
+    uint32_t first = values->offset[from.example];
+    uint32_t keys = values->offset[from.example + 1] - first;
+    struct batch_input *to = &batch->input[i];
+
+    if (keys > in->length)
+        keys = in->length;
+    for (uint32_t k = 0; k < keys; k++)
+        to->pos[filling->keys + k] = add_key(inputs, in->table, values->key[first + k]);
+    memcpy(to->number + filling->keys, values->number + first, keys * sizeof(float));
+    filling->keys += keys;
+    to->offset[number + 1] = filling->keys;
+}
+
+static void add_numbers(struct inputs *inputs, struct batch *batch, uint32_t i,
+                        uint32_t number, const struct at *from)
+{
+    const struct blueprint_input *in = &inputs->blueprint->input[i];
+    const struct filling *filling = &inputs->filling[i];
+    float *to = batch->input[i].number + (size_t)number * in->width;
+
+    for (uint32_t c = 0; c < in->columns; c++) {
+        uint32_t floats = filling->floats[c];
+        const float *value = from[c].block->column[filling->place[c]].number;
+
+        memcpy(to, value + (size_t)from[c].example * floats, floats * sizeof *to);
+        to += floats;
+    }
+}
+
+/* Example number `number` of the batch has its columns from `from`. */
+static void add_example(struct inputs *inputs, struct batch *batch, uint32_t i,
+                        uint32_t number, const struct at *from)
+{
+    const struct blueprint_input *in = &inputs->blueprint->input[i];
+
+    if (in->kind == LAYER_NUMBERS)
+        add_numbers(inputs, batch, i, number, from);
+    else if (in->kind == LAYER_BAG)
+        add_bag(inputs, batch, i, number, from[0]);
+    else if (in->is_list)
+        add_list(inputs, batch, i, number, from[0]);
+    else
+        add_fields(inputs, batch, i, number, from);
+}
+
+void inputs_add_mixed(struct inputs *inputs, struct batch *batch,
+                      const struct block *block, const uint32_t *example,
+                      const struct block *const *other, const uint32_t *other_example,
+                      const bool *from_other, uint32_t n)
+{
+    const struct blueprint *b = inputs->blueprint;
+    struct at from[JOB_COLUMNS_MAX];
+
+    for (uint32_t i = 0; i < b->inputs; i++) {
+        if (b->input[i].same != i)
+            continue;
+        for (uint32_t e = 0; e < n; e++) {
+            for (uint32_t c = 0; c < b->input[i].columns; c++)
+                from[c] = from_other[b->input[i].column[c]]
+                              ? (struct at){other[e], other_example[e]}
+                              : (struct at){block, example[e]};
+            add_example(inputs, batch, i, batch->n + e, from);
+        }
+    }
+}
+
+void inputs_add(struct inputs *inputs, struct batch *batch, const struct block *block,
+                const uint32_t *example, uint32_t n)
+{
+    const struct blueprint *b = inputs->blueprint;
+    struct at from[JOB_COLUMNS_MAX];
+
+    for (uint32_t i = 0; i < b->inputs; i++) {
+        if (b->input[i].same != i)
+            continue;
+        for (uint32_t e = 0; e < n; e++) {
+            for (uint32_t c = 0; c < b->input[i].columns; c++)
+                from[c] = (struct at){block, example[e]};
+            add_example(inputs, batch, i, batch->n + e, from);
+        }
+    }
+}
+
+/* From a key's number among those of its table to its row. */
+static void find_rows(const struct keyset *set, uint32_t *pos, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        pos[i] = pos[i] == LAYER_NO_ROW ? LAYER_NO_ROW : set->pos[pos[i]];
+}
+
+void inputs_build(struct inputs *inputs, struct batch *batch)
+{
+    const struct blueprint *b = inputs->blueprint;
+
+    for (int t = 0; t < b->job->tables; t++) {
+        if (b->whole[t])
+            keyset_build_all(&batch->set[t], (float)batch->n, inputs->servers);
+        else
+            keyset_build(&batch->set[t], inputs->key[t], inputs->keys[t], 1,
+                         inputs->servers);
+    }
+    for (uint32_t i = 0; i < b->inputs; i++) {
+        const struct blueprint_input *in = &b->input[i];
+
+        if (in->kind == LAYER_NUMBERS || in->same != i)
+            continue;
+        find_rows(&batch->set[in->table], batch->input[i].pos,
+                  in->kind == LAYER_BAG ? inputs->filling[i].keys
+                                        : (size_t)batch->n * in->steps);
+    }
+}
