@@ -420,8 +420,11 @@ static const struct setting rows[] = {
      .doc = "Stop when a gradient is not a finite number."},
 
     {"evaluate.metrics", SETTING_LIST, AT(evaluate.metrics), .preset = "rmse",
-     .doc = "Which of rmse, mae, logloss and accuracy to report on the test examples; "
-            "the last two need model.loss logistic."},
+     .doc = "What to report on the test examples (docs/metrics.md). Of numbers: rmse, "
+            "mae. Of two classes, with model.loss logistic: logloss, calibration; also with "
+            "hinge and squared_hinge: accuracy, precision, recall, f1. Of lists, with an "
+            "evaluate.protocol that ranks: hr@K, ndcg@K, recall@K, recall_capped@K, "
+            "precision@K, mrr@K, map@K, such as ndcg@10, with up to four different K."},
     {"evaluate.protocol", SETTING_TEXT, AT(evaluate.protocol), .choices = "split",
      .preset = "split",
      .doc = "What to test: split scores each held-out example."},

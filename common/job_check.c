@@ -465,23 +465,48 @@ static bool named_before(const char *list, const char *end, const char *metric)
     return false;
 }
 
+static int check_metric(const struct job *job, const char *metric, struct err *err)
+{
+    int loss = job->model.loss;
+    struct metric_facts facts;
+
+    if (!metrics_find(metric, &facts))
+        return err_set(err, ERR_INPUT, "evaluate.metrics has '%s', expected %s", metric,
+                       metrics_names());
+    if (facts.needs == NEEDS_PROBABILITIES && loss != LOSS_LOGISTIC)
+        return err_set(err, ERR_INPUT,
+                       "evaluate.metrics has %s, which needs model.loss logistic",
+                       metric);
+    if (facts.needs == NEEDS_CLASSES && loss != LOSS_LOGISTIC && loss != LOSS_HINGE &&
+        loss != LOSS_SQUARED_HINGE)
+        return err_set(
+            err, ERR_INPUT,
+            "evaluate.metrics has %s, which needs model.loss logistic, hinge "
+            "or squared_hinge",
+            metric);
+    if (facts.needs == NEEDS_LISTS && !strcmp(job->evaluate.protocol, "split"))
+        return err_set(err, ERR_INPUT,
+                       "evaluate.metrics has %s, which needs an evaluate.protocol that "
+                       "ranks items; split scores each example alone",
+                       metric);
+    return 0;
+}
+
 static int check_metrics(const struct job *job, struct err *err)
 {
     const char *cursor = job->evaluate.metrics;
     char metric[JOB_NAME_MAX];
+    uint32_t slots = metrics_slots(cursor, NULL);
 
+    if (slots > RANKING_SLOTS)
+        return err_set(
+            err, ERR_INPUT,
+            "evaluate.metrics has %u different numbers behind @, expected at "
+            "most %d",
+            slots, RANKING_SLOTS);
     while (job_list_next(&cursor, metric, sizeof metric)) {
-        bool probability = false;
-
-        if (!metrics_known(metric, &probability))
-            return err_set(err, ERR_INPUT,
-                           "evaluate.metrics has '%s', expected rmse, mae, logloss or "
-                           "accuracy",
-                           metric);
-        if (probability && job->model.loss != LOSS_LOGISTIC)
-            return err_set(err, ERR_INPUT,
-                           "evaluate.metrics has %s, which needs model.loss logistic",
-                           metric);
+        if (check_metric(job, metric, err))
+            return -err->code;
         if (named_before(job->evaluate.metrics, cursor, metric))
             return err_set(err, ERR_INPUT, "evaluate.metrics has %s twice", metric);
     }

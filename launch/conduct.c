@@ -131,7 +131,10 @@ static int print_metrics(const struct conduct *conduct, struct err *err)
         return 0;
     while (job_list_next(&cursor, name, sizeof name))
         printf("%s %s %.6g\n", part, name,
-               round(metrics_value(name, conduct->memory->state.metric) * 1e6) / 1e6);
+               round(metrics_value(job->evaluate.metrics, name,
+                                   conduct->memory->state.metric) *
+                     1e6) /
+                   1e6);
     if (fflush(stdout) || ferror(stdout))
         return err_system(err, "cannot write the metrics to standard output");
     return 0;

@@ -130,7 +130,9 @@ static json_t *part_metrics(const struct job *job,
     if (!state->evaluated)
         return all;
     while (job_list_next(&cursor, name, sizeof name))
-        json_object_set_new(all, name, number(metrics_value(name, state->metric)));
+        json_object_set_new(
+            all, name,
+            number(metrics_value(job->evaluate.metrics, name, state->metric)));
     return all;
 }
 

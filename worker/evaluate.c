@@ -2,14 +2,31 @@
 #include <string.h>
 
 #include "common/metrics.h"
+#include "worker/model/ranking.h"
 #include "worker/step.h"
+
+_Static_assert((int)SUM_COUNT <= (int)METRIC_SUMS, "a status has room for all sums");
+
+static enum score_kind kind_of_scores(int loss)
+{
+    if (loss == LOSS_LOGISTIC)
+        return SCORE_PROBABILITY;
+    return loss == LOSS_HINGE || loss == LOSS_SQUARED_HINGE ? SCORE_SIGN : SCORE_NUMBER;
+}
 
 static void score(struct worker *worker, struct batch *batch, float *scores)
 {
+    enum score_kind kind = kind_of_scores(worker->setup->job->model.loss);
+    struct class_sums classes = {0};
+
     learner_score(worker->learner, batch, scores);
     learner_link(worker->learner, scores, batch->n);
-    metrics_add(worker->status.metric, scores, batch->label, batch->n,
-                worker->setup->job->model.loss == LOSS_LOGISTIC);
+    metrics_add(worker->status.metric, scores, batch->label, batch->n, kind);
+    if (kind != SCORE_NUMBER) {
+        class_sums_add(&classes, scores, batch->label, batch->n,
+                       kind == SCORE_PROBABILITY ? 0.5f : 0);
+        metrics_add_classes(worker->status.metric, &classes);
+    }
     feeder_return(worker->feeder, batch);
 }
 

@@ -29,7 +29,7 @@ enum {
     MESSAGE_INLINE_MAX = 8192, /* a body up to this travels in frame 0 */
     PART_BYTES = 1024 * 1024,  /* a part of a pull or push carries at most this */
     STALENESS_BUCKETS = 64,    /* the last one counts all above */
-    METRIC_SUMS = 16,
+    METRIC_SUMS = 64,
     SHARE_RANGES_MAX = 1024,
     STATUS_TABLES_MAX = 64,
 };

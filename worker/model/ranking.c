@@ -1,7 +1,6 @@
 #include "worker/model/ranking.h"
 
 #include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,10 +111,10 @@ double auc_histogram_value(const struct auc_histogram *histogram, double *error)
 /* --- two classes ------------------------------------------------------------------ */
 
 void class_sums_add(struct class_sums *sums, const float *score, const float *label,
-                    uint32_t n)
+                    uint32_t n, float border)
 {
     for (uint32_t i = 0; i < n; i++) {
-        bool positive = is_positive(label[i]), said = is_positive(score[i]);
+        bool positive = is_positive(label[i]), said = score[i] >= border;
 
         sums->right_positive += said && positive;
         sums->wrong_positive += said && !positive;
@@ -124,33 +123,6 @@ void class_sums_add(struct class_sums *sums, const float *score, const float *la
         sums->score += (double)score[i];
         sums->label += (double)label[i];
     }
-}
-
-static double ratio(double part, double whole)
-{
-    return whole > 0 ? part / whole : NAN;
-}
-
-double class_precision(const struct class_sums *sums)
-{
-    return ratio(sums->right_positive, sums->right_positive + sums->wrong_positive);
-}
-
-double class_recall(const struct class_sums *sums)
-{
-    return ratio(sums->right_positive, sums->right_positive + sums->wrong_negative);
-}
-
-double class_f1(const struct class_sums *sums)
-{
-    return ratio(2 * sums->right_positive, 2 * sums->right_positive +
-                                               sums->wrong_positive +
-                                               sums->wrong_negative);
-}
-
-double class_calibration(const struct class_sums *sums)
-{
-    return ratio(sums->score, sums->label);
 }
 
 /* --- lists ------------------------------------------------------------------------ */
@@ -231,56 +203,6 @@ void ranking_add_list(struct ranking_sums *sums, const uint8_t *relevant, uint32
     sums->capped += found / most;
     sums->precision += found / k;
     sums->map += precisions / most;
-}
-
-static const struct {
-    const char *name;
-    size_t at;
-} metrics[] = {
-    {"hr", offsetof(struct ranking_sums, hit)},
-    {"ndcg", offsetof(struct ranking_sums, ndcg)},
-    {"recall", offsetof(struct ranking_sums, recall)},
-    {"recall_capped", offsetof(struct ranking_sums, capped)},
-    {"precision", offsetof(struct ranking_sums, precision)},
-    {"mrr", offsetof(struct ranking_sums, mrr)},
-    {"map", offsetof(struct ranking_sums, map)},
-};
-enum { METRICS = sizeof metrics / sizeof metrics[0] };
-
-/* The metric before the '@', or METRICS. */
-static int find_metric(const char *name)
-{
-    size_t length = strcspn(name, "@");
-    int i = 0;
-
-    while (i < METRICS && (strlen(metrics[i].name) != length ||
-                           memcmp(metrics[i].name, name, length) != 0))
-        i++;
-    return i;
-}
-
-bool ranking_known(const char *name, uint32_t *k)
-{
-    const char *at = strchr(name, '@');
-    uint64_t number = 0;
-
-    if (find_metric(name) == METRICS || !at || at[1] < '1' || at[1] > '9')
-        return false;
-    while (*++at >= '0' && *at <= '9' && number <= UINT32_MAX)
-        number = 10 * number + (uint64_t)(*at - '0');
-    *k = (uint32_t)number;
-    return *at == '\0' && number <= UINT32_MAX;
-}
-
-double ranking_value(const char *name, const struct ranking_sums *sums)
-{
-    int metric = find_metric(name);
-    double sum;
-
-    if (metric == METRICS || !(sums->lists > 0))
-        return NAN;
-    memcpy(&sum, (const char *)sums + metrics[metric].at, sizeof sum);
-    return sum / sums->lists;
 }
 
 /* --- coverage --------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
-/* Metrics of predictions, as sums that can be added over batches and workers wherever
- * that is possible. RMSE, MAE, log loss and accuracy are in common/metrics.h. Any
+/* Counting for metrics of predictions (common/metrics.h has their names and values), as
+ * sums that can be added over batches and workers wherever that is possible. Any
  * thread; nothing allocates, but that sorting may.
  *
  * Ties: AUC counts a pair of equal scores half. Where one item is looked for among
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/job.h"
+#include "common/metrics.h"
 
 /* --- two classes: labels from 1/2 on are positive -----------------------------------
  */
@@ -41,19 +42,9 @@ void auc_histogram_merge(struct auc_histogram *histogram,
  * both. */
 double auc_histogram_value(const struct auc_histogram *histogram, double *error);
 
-/* Of probabilities, which from 1/2 on count as positive. Plain sums: add them up. */
-struct class_sums {
-    double right_positive, wrong_positive, right_negative, wrong_negative;
-    double score, label;
-};
+/* Scores from `border` on are said to be positive. */
 void class_sums_add(struct class_sums *sums, const float *score, const float *label,
-                    uint32_t n);
-/* NaN where there is nothing to divide by. calibration: what was predicted in the mean
- * over what there was, 1 at best. */
-double class_precision(const struct class_sums *sums);
-double class_recall(const struct class_sums *sums);
-double class_f1(const struct class_sums *sums);
-double class_calibration(const struct class_sums *sums);
+                    uint32_t n, float border);
 
 /* --- lists of items, of which the first k count -------------------------------------
  */
@@ -64,18 +55,6 @@ struct ranking_place {
 };
 struct ranking_place ranking_place(float own, const float *score, uint32_t n);
 
-/* Sums over lists for one k; add them up. */
-struct ranking_sums {
-    double lists;
-    double hit;       /* a relevant item is among the first k */
-    double ndcg;      /* gain 1 / log2(place + 1), over that of the best list */
-    double recall;    /* share of all relevant items that are among the first k */
-    double capped;    /* the same over min(k, relevant items) */
-    double precision; /* share of the first k that are relevant */
-    double mrr;       /* 1 / place of the first relevant item, if among the first k */
-    double map;       /* precision at each relevant one, over min(k, relevant items) */
-};
-
 /* A list with one relevant item. */
 void ranking_add_place(struct ranking_sums *sums, struct ranking_place place,
                        uint32_t k, enum ranking_ties ties);
@@ -83,13 +62,6 @@ void ranking_add_place(struct ranking_sums *sums, struct ranking_place place,
  * there are, listed or not. A list without any (total 0) is not counted. */
 void ranking_add_list(struct ranking_sums *sums, const uint8_t *relevant, uint32_t n,
                       uint64_t total, uint32_t k);
-/* hr ndcg recall recall_capped precision mrr map; is it one, is its `@K` a number from
- * 1? *k gets that. */
-bool ranking_known(const char *name, uint32_t *k);
-/* The mean of a metric ("ndcg@10") over the lists; NaN without lists or of an unknown
- * name. That the sums are those of its k is the caller's business. */
-double ranking_value(const char *name, const struct ranking_sums *sums);
-
 /* Which of `items` items were on any list: one bit each, in bits[(items + 63) / 64]. To
  * merge two, OR their words. */
 void coverage_add(uint64_t *bits, const uint32_t *item, uint32_t n);
