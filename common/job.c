@@ -295,8 +295,12 @@ static const struct setting rows[] = {
      .like = "optimizer." #field, __VA_ARGS__},
 #include "common/job_optimizer.h"
 
-    {"model.kind", SETTING_CHOICE, AT(model.kind), .choices = "mf|graph", .preset = "mf",
-     .doc = "The model: mf, matrix factorisation; graph, the layers of model.layers."},
+    {"model.kind", SETTING_CHOICE, AT(model.kind),
+     .choices = "mf|graph|linear|gmf|mlp|neumf|fm|deepfm|widedeep|dcn|dlrm|twotower",
+     .preset = "mf",
+     .doc = "The model: mf, matrix factorisation; graph, the layers of model.layers; the "
+            "others are presets, which make such layers of the job's columns: "
+            "docs/models.md says which."},
     {"model.bias", SETTING_BOOLEAN, AT(model.bias), .preset = "true",
      .doc = "Give each user and each item a bias besides its embedding."},
     {"model.bias_rate", SETTING_REAL, AT(model.bias_rate), .min = 0, .max = 1000,
@@ -312,6 +316,34 @@ static const struct setting rows[] = {
             "squared_hinge (support vector machines). mf has squared and logistic."},
     {"model.delta", SETTING_REAL, AT(model.delta), .min = 1e-9, .max = 1e9, .preset = "1",
      .doc = "With model.loss huber: up to which error it is squared."},
+    {"model.hidden", SETTING_LIST, AT(model.hidden), .unit = "numbers",
+     .preset = "64\t32\t16",
+     .doc = "Of presets with deep layers: how wide each of them is, from the input on; "
+            "[] is none."},
+    {"model.bottom", SETTING_LIST, AT(model.bottom), .unit = "numbers",
+     .doc = "Of dlrm: how wide the layers are that numbers go through, before one as wide "
+            "as an embedding."},
+    {"model.activation", SETTING_CHOICE, AT(model.activation),
+     .choices = "linear|relu|leaky_relu|gelu|sigmoid|tanh", .preset = "relu",
+     .doc = "The function at the end of each of them."},
+    {"model.dropout", SETTING_REAL, AT(model.dropout), .min = 0, .max = 0.99,
+     .preset = "0",
+     .doc = "The share of their numbers that is left out in training."},
+    {"model.batch_norm", SETTING_BOOLEAN, AT(model.batch_norm), .preset = "false",
+     .doc = "Whether each of them has a batch norm between its product and its function."},
+    {"model.cross", SETTING_INTEGER, AT(model.cross), .min = 1, .max = 16, .preset = "3",
+     .unit = "layers", .doc = "Of dcn: cross layers, beside the deep ones."},
+    {"model.width", SETTING_INTEGER, AT(model.width), .min = 0, .max = JOB_WIDTH_MAX,
+     .preset = "0", .unit = "numbers",
+     .doc = "Of twotower: the width of the two vectors; 0: the dim of the item's table. Of "
+            "neumf: how many numbers of an embedding are for the product, the rest are for "
+            "the deep layers; 0: as many as the last of those is wide."},
+    {"model.length", SETTING_INTEGER, AT(model.length), .min = 1, .max = 1048576,
+     .preset = "64", .unit = "keys",
+     .doc = "Of presets: how many keys of a list are used, from its beginning."},
+    {"model.features", SETTING_BOOLEAN, AT(model.features), .preset = "false",
+     .doc = "Of mf: whether the other columns count, too: the vector of each side is the "
+            "sum of the embeddings of its columns. docs/models.md says which are whose."},
     {"model.user", SETTING_TEXT, AT(model.user), .preset = "user",
      .doc = "The table of those who rate."},
     {"model.item", SETTING_TEXT, AT(model.item), .preset = "item",
@@ -661,6 +693,22 @@ bool job_list_next(const char **cursor, char *item, size_t size)
     *cursor += length;
     *cursor += **cursor == '\n';
     return true;
+}
+
+int job_widths(const char *list, uint32_t *width)
+{
+    char item[JOB_WIDTHS_TEXT];
+    int n = 0;
+
+    while (job_list_next(&list, item, sizeof item)) {
+        size_t digits = strspn(item, "0123456789");
+        long value = digits > 0 && digits < 6 && !item[digits] ? atol(item) : 0;
+
+        if (value < 1 || value > JOB_WIDTH_MAX || n == JOB_WIDTHS_MAX)
+            return -1;
+        width[n++] = (uint32_t)value;
+    }
+    return n;
 }
 
 /* --- reading a job -------------------------------------------------------------- */

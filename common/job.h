@@ -24,7 +24,10 @@ enum {
     JOB_SOURCES_MAX = 8, /* columns that one is made of */
     JOB_SIDES_MAX = 8,
     JOB_LAYERS_MAX = 64,
-    JOB_FORK_MAX = 16, /* layers that one layer takes */
+    JOB_FORK_MAX = 16,   /* layers that one layer takes */
+    JOB_WIDTHS_MAX = 16, /* of a list of widths */
+    JOB_WIDTHS_TEXT = 128,
+    JOB_WIDTH_MAX = 65536,
 };
 
 /* What becomes of a column's values (docs/preparation.md). */
@@ -89,7 +92,6 @@ enum init_kind {
 enum model_kind {
     MODEL_MF,
     MODEL_GRAPH,
-    MODEL_POPULARITY,
     MODEL_LINEAR,
     MODEL_GMF,
     MODEL_MLP,
@@ -100,8 +102,10 @@ enum model_kind {
     MODEL_DCN,
     MODEL_DLRM,
     MODEL_TWOTOWER,
+    MODEL_POPULARITY,
     MODEL_AUTOENCODER,
     MODEL_MULTDAE,
+    MODEL_KINDS,
 };
 enum loss_kind {
     LOSS_SQUARED,
@@ -328,6 +332,16 @@ struct job {
                                           product it is; "" = the last layer */
         char target[JOB_NAME_MAX * 2]; /* the column of classes; "" = data.label */
         double delta;                  /* of the Huber loss */
+        /* Of presets (worker/preset.h). */
+        char hidden[JOB_WIDTHS_TEXT]; /* a list: widths of the deep layers */
+        char bottom[JOB_WIDTHS_TEXT]; /* dlrm: of those for numbers */
+        int activation;               /* enum activation: of these */
+        double dropout;
+        bool batch_norm;
+        int64_t cross;  /* dcn: cross layers */
+        int64_t width;  /* of towers, of neumf's products; 0 = choose */
+        int64_t length; /* most keys of a list that are used */
+        bool features;  /* mf: with all columns of both sides, as a graph */
     } model;
     struct job_optimizer optimizer;
     struct {
@@ -417,6 +431,10 @@ int job_table_index(const struct job *job, const char *name);
 /* Iterates over the items of a list setting: *cursor starts as the list, is moved on;
  * copies the next item to `item`. False at the end. */
 bool job_list_next(const char **cursor, char *item, size_t size);
+
+/* The numbers of a list of widths, width[JOB_WIDTHS_MAX]. Returns how many there are,
+ * or -1: one is not a whole number from 1 to JOB_WIDTH_MAX, or there are more. */
+int job_widths(const char *list, uint32_t *width);
 
 /* Prints every setting with type, default, range, unit and sentence: as Markdown
  * (docs/settings.md) or as plain text (--help). */

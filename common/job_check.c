@@ -296,23 +296,32 @@ static int check_tables(const struct job *job, struct err *err)
     return 0;
 }
 
-static int check_factors(const struct job *job, struct err *err)
+/* Those of models with two sides. */
+static int check_sides(const struct job *job, struct err *err)
 {
-    const struct job_table *user, *item;
     int rc = check_side(job, "model.user", job->model.user, err);
 
     if (!rc)
         rc = check_side(job, "model.item", job->model.item, err);
+    if (!rc && !strcmp(job->model.user, job->model.item))
+        rc = err_set(err, ERR_INPUT,
+                     "model.user and model.item are both '%s', expected two tables",
+                     job->model.user);
+    return rc;
+}
+
+static int check_factors(const struct job *job, struct err *err)
+{
+    const struct job_table *user, *item;
+    int rc = check_sides(job, err);
+
     if (rc)
         return rc;
-    if (job->model.loss != LOSS_SQUARED && job->model.loss != LOSS_LOGISTIC)
+    if (job->model.loss != LOSS_SQUARED && job->model.loss != LOSS_LOGISTIC &&
+        !job->model.features)
         return err_set(err, ERR_INPUT,
                        "model.loss is not squared or logistic, which are those that "
                        "model.kind mf has");
-    if (!strcmp(job->model.user, job->model.item))
-        return err_set(err, ERR_INPUT,
-                       "model.user and model.item are both '%s', expected two tables",
-                       job->model.user);
     user = &job->table[job_table_index(job, job->model.user)];
     item = &job->table[job_table_index(job, job->model.item)];
     if (user->dim != item->dim)
@@ -324,13 +333,44 @@ static int check_factors(const struct job *job, struct err *err)
     return 0;
 }
 
+static int check_widths(const char *setting, const char *list, struct err *err)
+{
+    uint32_t width[JOB_WIDTHS_MAX];
+    char item[JOB_WIDTHS_TEXT];
+    const char *cursor = list;
+
+    while (job_list_next(&cursor, item, sizeof item))
+        if (job_widths(item, width) < 0)
+            return err_set(err, ERR_INPUT,
+                           "%s has '%s', expected whole numbers from 1 to %d", setting,
+                           item, JOB_WIDTH_MAX);
+    if (job_widths(list, width) < 0)
+        return err_set(err, ERR_INPUT, "%s has more than %d numbers", setting,
+                       JOB_WIDTHS_MAX);
+    return 0;
+}
+
 static int check_model(const struct job *job, struct err *err)
 {
-    if (job->model.kind == MODEL_MF)
-        return check_factors(job, err);
-    if (job->train.update == UPDATE_DELTA)
+    int kind = job->model.kind;
+    int rc = check_widths("model.hidden", job->model.hidden, err);
+
+    if (!rc)
+        rc = check_widths("model.bottom", job->model.bottom, err);
+    if (rc)
+        return rc;
+    if (job->train.update == UPDATE_DELTA && (kind != MODEL_MF || job->model.features))
         return err_set(err, ERR_INPUT,
-                       "train.update is delta, but it needs model.kind mf");
+                       "train.update is delta, but it needs model.kind mf%s",
+                       job->model.features ? ", without model.features" : "");
+    if (job->model.features && kind != MODEL_MF)
+        return err_set(err, ERR_INPUT,
+                       "model.features is set, but it needs model.kind mf");
+    if (kind == MODEL_MF)
+        return check_factors(job, err);
+    if (kind == MODEL_GMF || kind == MODEL_MLP || kind == MODEL_NEUMF ||
+        kind == MODEL_TWOTOWER)
+        return check_sides(job, err);
     return 0;
 }
 

@@ -1,13 +1,16 @@
 #include "launch/jobfile.h"
 
 #include "worker/blueprint.h"
+#include "worker/preset.h"
 
 /* So that what is wrong is said before anything is begun. */
 static int complete(struct job *job, struct err *err)
 {
     struct blueprint *blueprint;
-    int rc = blueprint_expand(job, err);
+    int rc = preset_expand(job, err);
 
+    if (rc == 0)
+        rc = blueprint_expand(job, err);
     if (rc == 0)
         rc = blueprint_make(job, &blueprint, err);
     if (rc)

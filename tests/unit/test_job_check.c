@@ -206,6 +206,67 @@ static void checks_of_the_model(void **state)
     accepts(f, "tables.item.dim=16", "tables.user.dim=16");
 }
 
+static void checks_of_presets(void **state)
+{
+    struct fixture *f = *state;
+
+    check_refuses(f, "model.kind=gmf", "model.user=people",
+                  "model.user is 'people', but there is no such table in tables");
+    check_refuses(f, "model.kind=twotower", "model.item=user",
+                  "model.user and model.item are both 'user', expected two tables");
+    check_refuses(f, "model.kind=fm", "model.features=true",
+                  "model.features is set, but it needs model.kind mf");
+    check_refuses(f, "model.kind=fm", "train.update=delta",
+                  "train.update is delta, but it needs model.kind mf");
+    check_refuses(f, "model.features=true", "train.update=delta",
+                  "train.update is delta, but it needs model.kind mf, without "
+                  "model.features");
+    check_refuses(f, "model.loss=absolute", NULL,
+                  "model.loss is not squared or logistic, which are those that "
+                  "model.kind mf has");
+    accepts(f, "model.loss=absolute", "model.features=true");
+    accepts(f, "model.kind=linear", "model.user=people");
+    for (const char *const *bad =
+             (const char *const[]){"0", "65537", "1.5", "-3", "ten", "[9]", "+1",
+                                   "0x10", NULL};
+         *bad; bad++) {
+        char setting[64], sentence[128];
+
+        snprintf(setting, sizeof setting, "model.hidden=7,%s", *bad);
+        snprintf(sentence, sizeof sentence,
+                 "model.hidden has '%s', expected whole numbers from 1 to 65536", *bad);
+        check_refuses(f, setting, NULL, sentence);
+    }
+    check_refuses(f, "model.bottom=8,x", NULL,
+                  "model.bottom has 'x', expected whole numbers from 1 to 65536");
+    check_refuses(f, "model.hidden=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", NULL,
+                  "model.hidden has more than 16 numbers");
+    accepts(f, "model.hidden=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,65536", NULL);
+    accepts(f, "model.hidden=", "model.bottom=00016");
+}
+
+static void limits_of_presets(void **state)
+{
+    static const char *const outside[] = {
+        "model.dropout=1",   "model.cross=0",  "model.cross=17",
+        "model.width=65537", "model.length=0", "model.batch_norm=maybe",
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        char setting[64], start[64];
+        char *overrides[] = {setting};
+
+        snprintf(setting, sizeof setting, "%s", outside[i]);
+        snprintf(start, sizeof start, "command line: %.*s is '",
+                 (int)strcspn(setting, "="), setting);
+        assert_int_equal(load_with(f, good, overrides, 1), -ERR_INPUT);
+        assert_memory_equal(f->err.text, start, strlen(start));
+    }
+    accepts(f, "model.dropout=0.99", "model.cross=16");
+    accepts(f, "model.width=65536", "model.length=1048576");
+}
+
 static void checks_of_rows(void **state)
 {
     struct fixture *f = *state;
@@ -497,6 +558,8 @@ int main(void)
         TEST(checks_of_the_data),
         TEST(checks_of_the_columns),
         TEST(checks_of_the_model),
+        TEST(checks_of_presets),
+        TEST(limits_of_presets),
         TEST(checks_of_rows),
         TEST(checks_of_the_metrics),
         TEST(checks_of_penalties),
