@@ -300,7 +300,7 @@ static const struct setting rows[] = {
      .preset = "mf",
      .doc = "The model: mf, matrix factorisation; graph, the layers of model.layers; the "
             "others are presets, which make such layers of the job's columns: "
-            "docs/models.md says which."},
+            "docs/models.md says which, and `rowhouse plan` shows them."},
     {"model.bias", SETTING_BOOLEAN, AT(model.bias), .preset = "true",
      .doc = "Give each user and each item a bias besides its embedding."},
     {"model.bias_rate", SETTING_REAL, AT(model.bias_rate), .min = 0, .max = 1000,

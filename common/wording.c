@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The bytes of the character at `text`: 1 to 4 if it is UTF-8 and no control character,
@@ -70,4 +71,18 @@ size_t wording_distance(const char *a, const char *b)
         }
     }
     return row[m];
+}
+
+const char *wording_grouped(double count, char text[32])
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof digits, "%.0f", count), at = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (i > 0 && (n - i) % 3 == 0)
+            text[at++] = ',';
+        text[at++] = digits[i];
+    }
+    text[at] = '\0';
+    return text;
 }

@@ -42,6 +42,7 @@ int command_train(const struct arguments *arguments);
 int command_evaluate(const struct arguments *arguments);
 int command_predict(const struct arguments *arguments);
 int command_prepare(const struct arguments *arguments);
+int command_plan(const struct arguments *arguments);
 int command_recommend(const struct arguments *arguments);
 int command_bench(const struct arguments *arguments);
 int command_inspect(const struct arguments *arguments);

@@ -13,21 +13,6 @@ enum { NAME_WIDTH = 14, CURVE_HEIGHT = 8, CURVE_WIDTH_MAX = 72, TOP = 5 };
 static const char *const kind_names[] = {"key",  "keys", "integer", "number",
                                          "time", "text", "nothing"};
 
-/* 1234567 as 1,234,567 */
-static const char *grouped(double count, char text[32])
-{
-    char digits[24];
-    int n = snprintf(digits, sizeof digits, "%.0f", count), at = 0;
-
-    for (int i = 0; i < n; i++) {
-        if (i > 0 && (n - i) % 3 == 0)
-            text[at++] = ',';
-        text[at++] = digits[i];
-    }
-    text[at] = '\0';
-    return text;
-}
-
 static const char *shown_time(double seconds, char text[32])
 {
     time_t when = (time_t)seconds;
@@ -52,7 +37,7 @@ static void print_title(const struct description *d, FILE *out)
     char rows[32];
 
     fprintf(out, "%s: %s%s rows of %u columns, ", d->path, d->cut ? "the first " : "",
-            grouped((double)d->rows, rows), d->schema.columns);
+            wording_grouped((double)d->rows, rows), d->schema.columns);
     fputs(d->format, out);
     if (is_table(d))
         fprintf(out, ", '%s' between them, %s%s",
@@ -65,7 +50,7 @@ static void print_title(const struct description *d, FILE *out)
                 g->columns);
     if (d->bad_rows)
         fprintf(out, "%s rows cannot be read, the first at %s\n",
-                grouped((double)d->bad_rows, rows), d->first_bad);
+                wording_grouped((double)d->bad_rows, rows), d->first_bad);
 }
 
 /* What is known of a column, in lines beside its name: each thing only if it fits. */
@@ -158,7 +143,7 @@ static int note_parts(struct notes *notes, const struct profile *p, struct err *
 
     if (!p->frequent_parts.keys)
         return 0;
-    grouped(round(distinct_estimate(&p->parts)), count);
+    wording_grouped(round(distinct_estimate(&p->parts)), count);
     if (p->separator)
         snprintf(lead, sizeof lead, "%s parts between '%c'", count, p->separator);
     else
@@ -174,9 +159,9 @@ static const char *shown_distinct(const struct profile *p, char text[40])
     char digits[32];
 
     if (p->skew.halvings == 0)
-        return grouped(distinct, text);
+        return wording_grouped(distinct, text);
     unit = pow(10, floor(log10(distinct)) - 2);
-    snprintf(text, 40, "~%s", grouped(round(distinct / unit) * unit, digits));
+    snprintf(text, 40, "~%s", wording_grouped(round(distinct / unit) * unit, digits));
     return text;
 }
 
@@ -190,10 +175,10 @@ static int print_column(const struct description *d, uint32_t c, FILE *out, int 
     bool numbers = kind == PROFILE_INTEGER || kind == PROFILE_NUMBER;
     int rc = 0;
 
-    notes.indent = fprintf(out, "  %-*s  %-7s %10s %12s  ", NAME_WIDTH,
-                           wording_shown(d->schema.column[c].name, name),
-                           kind_names[kind], grouped((double)p->missing, missing),
-                           shown_distinct(p, distinct));
+    notes.indent = fprintf(
+        out, "  %-*s  %-7s %10s %12s  ", NAME_WIDTH,
+        wording_shown(d->schema.column[c].name, name), kind_names[kind],
+        wording_grouped((double)p->missing, missing), shown_distinct(p, distinct));
     notes.width = width - notes.indent;
     if (numbers && p->moments.n)
         rc = note_numbers(&notes, p, err);

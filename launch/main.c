@@ -39,6 +39,9 @@ static const struct option_row recommend_options[] = {
     {"--json", NULL, FIELD(json), "one JSON object a line for each user"},
     {0}};
 
+static const struct option_row plan_options[] = {
+    {"--json", NULL, FIELD(json), "as JSON"}, {0}};
+
 static const struct option_row inspect_options[] = {
     {"--json", NULL, FIELD(json), "as JSON"}, {0}};
 
@@ -97,6 +100,8 @@ static const struct command commands[] = {
      "one prediction for each line of a file", command_predict},
     {"prepare", "JOB", true, false, prepare_options,
      "the data as they are after preparation (data.columns)", command_prepare},
+    {"plan", "JOB", true, false, plan_options,
+     "the model's layers and tables, what they take; reads no data", command_plan},
     {"recommend", "JOB", true, false, recommend_options,
      "the items a user would like best, without those already rated",
      command_recommend},

@@ -68,8 +68,8 @@ static uint64_t round_up(uint64_t bytes)
     return (bytes + REGION_PAGE - 1) & ~(uint64_t)(REGION_PAGE - 1);
 }
 
-/* Of a row. Without a key it need not begin at a multiple of 8. */
-static uint32_t block_bytes(const struct table_spec *spec)
+/* Without a key a block need not begin at a multiple of 8. */
+uint32_t table_row_bytes(const struct table_spec *spec)
 {
     uint32_t floats = spec->width + spec->state_width;
 
@@ -85,7 +85,7 @@ static void root_layout(struct table_root *root, const struct region *region)
     const struct table_spec *spec = &root->spec;
     uint64_t most = spec->rows ? spec->end - spec->first : spec->rows_max, slab, slabs;
 
-    root->stride = block_bytes(spec);
+    root->stride = table_row_bytes(spec);
     slab = region->bytes_max / 32 & ~(uint64_t)(REGION_PAGE - 1);
     if (slab > REGION_CHUNK)
         slab = REGION_CHUNK;

@@ -25,7 +25,10 @@
 #include "server/init_kernels.h"
 #include "server/region.h"
 
-enum { TABLE_FLOATS_MAX = 1 << 20 }; /* width + state_width */
+enum {
+    TABLE_FLOATS_MAX = 1 << 20, /* width + state_width */
+    TABLE_INDEX_BYTES = 8,      /* a row, as arrays are full on average */
+};
 
 struct table_spec {
     uint32_t id;          /* index into the job's tables; part of the hash */
@@ -102,6 +105,10 @@ uint64_t table_bytes(const struct table *table);
 /* Slab `number` (from 0) if it is full (another one has been begun behind it), and its
  * size; else NULL. Any thread, beside the one that makes rows. */
 void *table_full_slab(const struct table *table, uint64_t number, uint64_t *bytes);
+
+/* Bytes of a row's block; those of a sparse table have about TABLE_INDEX_BYTES in the
+ * index besides. */
+uint32_t table_row_bytes(const struct table_spec *spec);
 
 /* The first weights of a row, width floats: the naive reference is in the tests. */
 void table_first_values(const struct table_spec *spec, uint64_t key, float *weights);

@@ -36,10 +36,24 @@ static void test_words_in_sentences(void **state)
     assert_true(wording_distance(text, text) > 100);
 }
 
+static void counts_are_grouped(void **state)
+{
+    char text[32];
+
+    (void)state;
+    assert_string_equal(wording_grouped(0, text), "0");
+    assert_string_equal(wording_grouped(999, text), "999");
+    assert_string_equal(wording_grouped(1000, text), "1,000");
+    assert_string_equal(wording_grouped(1234567, text), "1,234,567");
+    assert_string_equal(wording_grouped(18446744073709551615.0, text),
+                        "18,446,744,073,709,551,616");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words_in_sentences),
+        cmocka_unit_test(counts_are_grouped),
     };
 
     return cmocka_run_group_tests_name("wording", tests, NULL, NULL);
