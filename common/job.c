@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/file.h"
 #include "common/settings.h"
-#include "common/yaml.h"
 
 /* --- the table ----------------------------------------------------------------- */
 
@@ -46,6 +44,11 @@ static const struct setting rows[] = {
      .may_change = true,
      .doc = "What to validate on. If empty, the share that data.split.validation holds "
             "out."},
+    {"data.negatives", SETTING_LIST, AT(data.negatives), .unit = "files or globs",
+     .may_change = true,
+     .doc = "With evaluate.protocol: given, the items that each user's are ranked among: "
+            "lines of a user and items (user item item ...), or those of NCF's files, "
+            "(user,item) item item ...; keys as in the data."},
     {"data.spool", SETTING_PATH, AT(data.spool), .may_change = true,
      .doc = "A folder for what was read of pipes and followed files and is not trained "
             "yet. If empty, spool in checkpoint.dir; without that, a temporary one."},
@@ -457,13 +460,36 @@ static const struct setting rows[] = {
             "hinge and squared_hinge: accuracy, precision, recall, f1. Of lists, with an "
             "evaluate.protocol that ranks: hr@K, ndcg@K, recall@K, recall_capped@K, "
             "precision@K, mrr@K, map@K, such as ndcg@10, with up to four different K."},
-    {"evaluate.protocol", SETTING_TEXT, AT(evaluate.protocol), .choices = "split",
-     .preset = "split",
-     .doc = "What to test: split scores each held-out example."},
-
+    {"evaluate.protocol", SETTING_CHOICE, AT(evaluate.protocol),
+     .choices = "split|given|sampled|all", .preset = "split", .may_change = true,
+     .doc = "What to ask (docs/evaluation.md). split: a score for each held-out example. The "
+            "others rank the items of held-out examples among other items: given, those of "
+            "data.negatives; sampled, evaluate.negatives items by chance; all, all items of "
+            "the training part. They need the data in memory."},
     {"evaluate.part", SETTING_CHOICE, AT(evaluate.part), .choices = "test|validation",
      .preset = "test", .may_change = true,
      .doc = "Which part to score at the end of a run and by `rowhouse evaluate`."},
+    {"evaluate.negatives", SETTING_INTEGER, AT(evaluate.negatives), .min = 1, .max = 1e9,
+     .preset = "100", .unit = "items", .may_change = true,
+     .doc = "With sampled: how many items each held-out one is ranked among, of the "
+            "training part, which its user does not have there; all such if there are "
+            "fewer."},
+    {"evaluate.negatives_by", SETTING_CHOICE, AT(evaluate.negatives_by),
+     .choices = "uniform|popularity", .preset = "uniform", .may_change = true,
+     .doc = "How they are drawn, none twice: uniform, all alike; popularity, as often as "
+            "examples of the training part have them."},
+    {"evaluate.seed", SETTING_INTEGER, AT(evaluate.seed), .min = 0, .max = 1e15,
+     .preset = "1", .may_change = true,
+     .doc = "Which items are drawn: the same seed draws the same ones, for any number of "
+            "workers."},
+    {"evaluate.seen", SETTING_CHOICE, AT(evaluate.seen), .choices = "leave_out|keep",
+     .preset = "leave_out", .may_change = true,
+     .doc = "With all: whether items that the user has in the training part are left out "
+            "of the list, or stay on it."},
+    {"evaluate.ties", SETTING_CHOICE, AT(evaluate.ties),
+     .choices = "expected|behind|ahead", .preset = "expected", .may_change = true,
+     .doc = "Where an item stands among those with the same score: the mean over all "
+            "orders, or behind or ahead of them."},
 
     {"cluster.servers", SETTING_INTEGER, AT(cluster.servers), .min = 1, .max = 256,
      .preset = "1", .may_change = true,
@@ -709,82 +735,4 @@ int job_widths(const char *list, uint32_t *width)
         width[n++] = (uint32_t)value;
     }
     return n;
-}
-
-/* --- reading a job -------------------------------------------------------------- */
-
-struct reading {
-    struct job *job;
-    const char *path;
-};
-
-static int set_from_file(void *context, const char *path, const char *value, int line,
-                         struct err *err)
-{
-    struct reading *reading = context;
-    char where[512];
-
-    snprintf(where, sizeof where, "%.400s line %d", reading->path, line);
-    return job_set(reading->job, path, value, where, err);
-}
-
-static int read_file(struct job *job, const char *path, struct err *err)
-{
-    struct reading reading = {job, path};
-    char *text;
-    size_t size;
-    int rc = file_read_all(path, YAML_SIZE_MAX, &text, &size, err);
-
-    if (rc)
-        return err_prefix(err, "job file");
-    rc = yaml_flatten(text, size, path, set_from_file, &reading, err);
-    free(text);
-    return rc;
-}
-
-static int set_override(struct job *job, const char *override, struct err *err)
-{
-    const char *equals = strchr(override, '=');
-    char name[SETTING_NAME_MAX];
-
-    if (!equals || equals == override)
-        return err_set(err, ERR_INPUT,
-                       "command line: '%.100s' is not of the form "
-                       "KEY=VALUE",
-                       override);
-    if ((size_t)(equals - override) >= sizeof name)
-        return err_set(err, ERR_INPUT, "command line: a name is longer than %zu bytes",
-                       sizeof name - 1);
-    memcpy(name, override, (size_t)(equals - override));
-    name[equals - override] = '\0';
-    return job_set(job, name, equals + 1, "command line", err);
-}
-
-/* "movielens" for "examples/movielens.yaml" */
-static void name_after_file(struct job *job, const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const char *dot = strrchr(name, '.');
-    size_t length = strlen(name);
-
-    if (dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml")))
-        length = (size_t)(dot - name);
-    snprintf(job->name, sizeof job->name, "%.*s", (int)length, name);
-}
-
-int job_load(struct job *job, const char *path, char *const overrides[], int count,
-             struct err *err)
-{
-    int rc;
-
-    job_init(job);
-    rc = read_file(job, path, err);
-    for (int i = 0; !rc && i < count; i++)
-        rc = set_override(job, overrides[i], err);
-    if (rc)
-        return rc;
-    if (!job->name[0])
-        name_after_file(job, path);
-    rc = job_check(job, err);
-    return rc ? err_prefix(err, "%.400s", path) : 0;
 }

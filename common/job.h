@@ -69,6 +69,15 @@ enum data_encoding { ENCODING_UTF8, ENCODING_LATIN1 };
 enum bad_rows_kind { BAD_ROWS_FAIL, BAD_ROWS_SKIP };
 enum split_by { SPLIT_RANDOM, SPLIT_TIME, SPLIT_LEAVE_ONE_OUT, SPLIT_USER };
 enum part_kind { PART_TEST, PART_VALIDATION };
+/* What is asked of a model (docs/evaluation.md): to score each example by itself, or to
+ * rank those of a user among other items. */
+enum evaluate_protocol {
+    PROTOCOL_SPLIT,
+    PROTOCOL_GIVEN,
+    PROTOCOL_SAMPLED,
+    PROTOCOL_ALL
+};
+enum seen_items { SEEN_LEAVE_OUT, SEEN_KEEP };
 enum column_as {
     COLUMN_KEY,
     COLUMN_TITLE,
@@ -286,10 +295,11 @@ struct job_layer {
 struct job {
     char name[JOB_NAME_MAX];
     struct {
-        char train[JOB_LIST_MAX]; /* files or globs */
-        char test[JOB_LIST_MAX];  /* "" = from the split */
-        char spool[JOB_PATH_MAX]; /* folder for streams; "" = choose */
-        int64_t spool_max;        /* bytes in it that are not trained yet */
+        char train[JOB_LIST_MAX];     /* files or globs */
+        char test[JOB_LIST_MAX];      /* "" = from the split */
+        char negatives[JOB_LIST_MAX]; /* of PROTOCOL_GIVEN */
+        char spool[JOB_PATH_MAX];     /* folder for streams; "" = choose */
+        int64_t spool_max;            /* bytes in it that are not trained yet */
         char validation[JOB_LIST_MAX];
         int format;                 /* enum data_format */
         char delimiter[32];         /* with escapes; "" = by the format */
@@ -359,8 +369,13 @@ struct job {
     } train;
     struct {
         char metrics[JOB_LIST_MAX];
-        char protocol[JOB_NAME_MAX];
-        int part; /* enum part_kind */
+        int protocol;      /* enum evaluate_protocol */
+        int part;          /* enum part_kind */
+        int64_t negatives; /* of PROTOCOL_SAMPLED: items beside the one asked for */
+        int negatives_by;  /* enum negatives_by: uniform, popularity */
+        int64_t seed;
+        int seen; /* enum seen_items: of PROTOCOL_ALL */
+        int ties; /* enum ranking_ties */
     } evaluate;
     struct {
         int64_t servers;
@@ -399,6 +414,9 @@ int job_set(struct job *job, const char *name, const char *value, const char *wh
  * have key columns and equal dim, a metric is known, and so on. */
 int job_check(const struct job *job, struct err *err);
 
+/* A part of job_check(): what is ranked to evaluate. */
+int job_check_ranking(const struct job *job, struct err *err);
+
 /* Writes the canonical lines to a new string that the caller frees; NULL without
  * memory. job_from_lines() reads them back exactly. */
 char *job_to_lines(const struct job *job);
@@ -424,6 +442,10 @@ bool job_has_classes(const struct job *job);
 
 /* Floats of a table's row: its embedding, and its bias if it has one. */
 uint32_t job_row_width(const struct job *job, int table);
+
+/* Does a column of the job belong to the item: its key, what a side table has of it, or
+ * what is made of nothing else? */
+bool job_column_is_items(const struct job *job, int column);
 
 /* Index of a table by name, or -1. */
 int job_table_index(const struct job *job, const char *name);

@@ -524,7 +524,7 @@ static int check_metric(const struct job *job, const char *metric, struct err *e
             "evaluate.metrics has %s, which needs model.loss logistic, hinge "
             "or squared_hinge",
             metric);
-    if (facts.needs == NEEDS_LISTS && !strcmp(job->evaluate.protocol, "split"))
+    if (facts.needs == NEEDS_LISTS && job->evaluate.protocol == PROTOCOL_SPLIT)
         return err_set(err, ERR_INPUT,
                        "evaluate.metrics has %s, which needs an evaluate.protocol that "
                        "ranks items; split scores each example alone",
@@ -660,5 +660,7 @@ int job_check(const struct job *job, struct err *err)
         rc = check_cache(job, err);
     if (!rc)
         rc = check_metrics(job, err);
+    if (!rc)
+        rc = job_check_ranking(job, err);
     return rc;
 }

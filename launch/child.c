@@ -145,7 +145,7 @@ static int work(struct child *child, struct err *err)
     if (!plan->request.evaluate_only)
         child->shared.keep_in = plan->request.job.checkpoint.dir;
     worker_run(&setup, &exit_status, err);
-    data_release(&child->shared.data);
+    shared_data_release(&child->shared);
     pthread_mutex_destroy(&child->shared.lock);
     return exit_status;
 }

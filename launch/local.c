@@ -167,7 +167,7 @@ static void release(struct local *local)
         if (m->outbox_memory)
             munmap(m->outbox_memory, m->outbox_bytes);
     }
-    data_release(&local->shared.data);
+    shared_data_release(&local->shared);
     pthread_mutex_destroy(&local->shared.lock);
     free(local->member);
     free(local->memory);

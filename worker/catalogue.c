@@ -17,6 +17,9 @@ struct part_keys part_keys_of(const struct job *job, const struct dataset *datas
         .ids = &dataset->column[place],
         .width = dataset->key_columns + 1,
         .place = (uint32_t)place,
+        .block_place = dataset->schema
+                           ? schema_find(dataset->schema, job->data.column[column].name)
+                           : SCHEMA_NONE,
     };
 }
 
@@ -87,39 +90,41 @@ static int compare_numbers(const void *a, const void *b)
 }
 
 /* Sorts each user's items and closes the gaps that those that come again leave. */
-static void tidy_lists(struct item_catalogue *catalogue)
+static void tidy_lists(uint64_t *begin, uint32_t *list, uint32_t users)
 {
     uint64_t first = 0, to = 0;
 
-    for (uint32_t u = 0; u < catalogue->users; u++) {
-        uint64_t end = catalogue->begin[u + 1], begin = to;
+    for (uint32_t u = 0; u < users; u++) {
+        uint64_t end = begin[u + 1], from = to;
 
-        qsort(catalogue->seen + first, end - first, sizeof(uint32_t), compare_numbers);
+        qsort(list + first, end - first, sizeof *list, compare_numbers);
         for (uint64_t i = first; i < end; i++)
-            if (to == begin || catalogue->seen[to - 1] != catalogue->seen[i])
-                catalogue->seen[to++] = catalogue->seen[i];
-        catalogue->begin[u] = begin;
+            if (to == from || list[to - 1] != list[i])
+                list[to++] = list[i];
+        begin[u] = from;
         first = end;
     }
-    catalogue->begin[catalogue->users] = to;
+    begin[users] = to;
 }
 
-static int list_seen(struct item_catalogue *catalogue, const uint32_t *user_of,
-                     struct err *err)
+int item_lists_create(const uint32_t *user, const uint32_t *item, uint64_t n,
+                      uint32_t users, uint64_t **begin, uint32_t **list,
+                      struct err *err)
 {
-    uint64_t *begin = calloc((size_t)catalogue->users + 2, sizeof *begin);
+    uint64_t *at = calloc((size_t)users + 2, sizeof *at);
+    uint32_t *all = malloc((n + 1) * sizeof *all);
 
-    catalogue->begin = begin;
-    catalogue->seen = malloc((catalogue->examples + 1) * sizeof(uint32_t));
-    if (!begin || !catalogue->seen)
-        return no_memory(catalogue, err);
-    for (uint64_t p = 0; p < catalogue->examples; p++)
-        begin[user_of[p] + 2]++;
-    for (uint32_t u = 0; u < catalogue->users; u++)
-        begin[u + 2] += begin[u + 1];
-    for (uint64_t p = 0; p < catalogue->examples; p++)
-        catalogue->seen[begin[user_of[p] + 1]++] = catalogue->item_of[p];
-    tidy_lists(catalogue);
+    *begin = at;
+    *list = all;
+    if (!at || !all)
+        return err_set(err, ERR_MEMORY, "no memory for the items of %u users", users);
+    for (uint64_t p = 0; p < n; p++)
+        at[user[p] + 2]++;
+    for (uint32_t u = 0; u < users; u++)
+        at[u + 2] += at[u + 1];
+    for (uint64_t p = 0; p < n; p++)
+        all[at[user[p] + 1]++] = item[p];
+    tidy_lists(at, all, users);
     return 0;
 }
 
@@ -143,7 +148,8 @@ static int fill(struct item_catalogue *catalogue, const struct job *job,
     if (rc == 0)
         rc = count_items(catalogue, err);
     if (rc == 0)
-        rc = list_seen(catalogue, user_of, err);
+        rc = item_lists_create(user_of, catalogue->item_of, n, catalogue->users,
+                               &catalogue->begin, &catalogue->seen, err);
     free(user_of);
     return rc;
 }

@@ -14,6 +14,7 @@ struct part_keys {
     const struct part *part;
     const struct dictionary *ids; /* of the column */
     uint32_t width, place;        /* of records */
+    int block_place;              /* of blocks, if there are no records */
 };
 
 /* `column` is one of the job's that job_column_is_key(). */
@@ -22,7 +23,28 @@ struct part_keys part_keys_of(const struct job *job, const struct dataset *datas
 
 static inline uint64_t part_key(const struct part_keys *keys, uint64_t example)
 {
-    return keys->ids->key[keys->part->record[example * keys->width + keys->place]];
+    const struct part *part = keys->part;
+
+    if (part->record)
+        return keys->ids->key[part->record[example * keys->width + keys->place]];
+    return part->block[example / GATHER_EXAMPLES]
+        .column[keys->block_place]
+        .key[example % GATHER_EXAMPLES];
+}
+
+/* The label of an example of a part as it is trained on, 1 without any. */
+static inline float part_label(const struct dataset *dataset, const struct part *part,
+                               uint64_t example)
+{
+    uint32_t columns = dataset->key_columns;
+    const struct block *block;
+
+    if (part->record)
+        return record_label(part->record + example * (columns + 1), columns);
+    block = &part->block[example / GATHER_EXAMPLES];
+    return block->schema->label == SCHEMA_NONE
+               ? 1
+               : block->column[block->schema->label].number[example % GATHER_EXAMPLES];
 }
 
 struct item_catalogue {
@@ -55,6 +77,13 @@ item_catalogue_seen(const struct item_catalogue *catalogue, uint32_t user, uint3
     *n = (uint32_t)(catalogue->begin[user + 1] - catalogue->begin[user]);
     return catalogue->seen + catalogue->begin[user];
 }
+
+/* The pairs user[n], item[n] as lists of items, rising, none twice: those of user u, of
+ * `users`, stand from (*begin)[u] to (*begin)[u + 1] in *list. Both are the caller's to
+ * free, also after an error. -ERR_MEMORY. */
+int item_lists_create(const uint32_t *user, const uint32_t *item, uint64_t n,
+                      uint32_t users, uint64_t **begin, uint32_t **list,
+                      struct err *err);
 
 bool item_catalogue_has_seen(const struct item_catalogue *catalogue, uint32_t user,
                              uint32_t item);

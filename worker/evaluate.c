@@ -30,22 +30,30 @@ static void score(struct worker *worker, struct batch *batch, float *scores)
     feeder_return(worker->feeder, batch);
 }
 
+int worker_still_evaluates(struct worker *worker, struct err *err)
+{
+    if (lines_look(worker->lines, err) < 0)
+        return -err->code;
+    if (lines_order(worker->lines)->kind == ORDER_END)
+        return err_set(err, ERR_INTERRUPTED, "the job is ending");
+    return 0;
+}
+
 /* The next batch; NULL at the end, and when the job ends meanwhile. */
 static struct batch *next_batch(struct worker *worker, int *rc, struct err *err)
 {
     struct batch *batch = feeder_next(worker->feeder, true);
 
     while (!batch && *rc == 0 && feeder_is_slow(worker->feeder)) {
-        *rc = lines_look(worker->lines, err) < 0 ? -err->code : 0;
-        if (*rc == 0 && lines_order(worker->lines)->kind == ORDER_END)
-            *rc = err_set(err, ERR_INTERRUPTED, "the job is ending");
+        *rc = worker_still_evaluates(worker, err);
         if (*rc == 0)
             batch = feeder_next(worker->feeder, true);
     }
     return batch;
 }
 
-int worker_evaluate(struct worker *worker, struct err *err)
+/* Each example by itself. */
+static int evaluate_split(struct worker *worker, struct err *err)
 {
     const struct worker_setup *setup = worker->setup;
     enum split_part part = split_scored(setup->job);
@@ -60,8 +68,6 @@ int worker_evaluate(struct worker *worker, struct err *err)
 
     if (!scores)
         return err_set(err, ERR_MEMORY, "no memory for scores");
-    memset(worker->status.metric, 0, sizeof worker->status.metric);
-    worker->status.phase = PHASE_EVALUATING;
     shares = ranges_share(&all, 1, setup->index, setup->roster->workers, share);
     pass = (struct pass){.data = worker->data,
                          .part = part,
@@ -81,4 +87,13 @@ int worker_evaluate(struct worker *worker, struct err *err)
         rc = -err->code;
     free(scores);
     return rc;
+}
+
+int worker_evaluate(struct worker *worker, struct err *err)
+{
+    memset(worker->status.metric, 0, sizeof worker->status.metric);
+    worker->status.phase = PHASE_EVALUATING;
+    return worker->setup->job->evaluate.protocol == PROTOCOL_SPLIT
+               ? evaluate_split(worker, err)
+               : worker_evaluate_ranking(worker, err);
 }

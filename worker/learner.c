@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/model/blas.h"
 #include "worker/model/loss.h"
 
 enum { SLICE = 256 }; /* examples that go through a graph at a time, if they may */
@@ -269,4 +270,55 @@ void learner_link(const struct learner *learner, float *score, uint32_t n)
     struct mf link = {.loss = learner->blueprint->job->model.loss};
 
     mf_link(&link, score, n);
+}
+
+/* --- vectors -----------------------------------------------------------------------
+ */
+
+uint32_t learner_vectors(const struct learner *learner)
+{
+    if (is_mf(learner))
+        return learner->mf.width;
+    return learner->blueprint->outputs == 3 ? graph_output_width(learner->graph, 1) : 0;
+}
+
+void learner_vectors_of(struct learner *learner, const struct batch *batch, bool items,
+                        float *vector)
+{
+    const struct blueprint_input *side = &learner->blueprint->input[items];
+    size_t width = learner_vectors(learner);
+    struct graph_batch whole;
+
+    if (is_mf(learner)) {
+        for (uint32_t i = 0; i < batch->n; i++)
+            memcpy(vector + i * width,
+                   batch->rows[side->table] + batch->set[side->table].pos[i] * width,
+                   width * sizeof *vector);
+        return;
+    }
+    whole = graph_batch_of(learner, batch, 0, NULL);
+    for (uint32_t first = 0; first < batch->n; first += learner->slice) {
+        struct graph_batch slice = forward(learner, &whole, first, false,
+                                           learner->score);
+
+        memcpy(vector + first * width,
+               graph_value(learner->graph, &slice, items ? 2 : 1),
+               slice.n * width * sizeof *vector);
+    }
+}
+
+void learner_score_products(const struct learner *learner, const float *user,
+                            uint32_t users, const float *item, uint32_t items,
+                            float *score)
+{
+    uint32_t width = learner_vectors(learner);
+    struct blas_rows u = {user, users, width}, v = {item, items, width};
+
+    if (is_mf(learner)) {
+        mf_score_users(&learner->mf, user, users, item, items, score);
+        return;
+    }
+    for (size_t i = 0; i < (size_t)users * items; i++)
+        score[i] = learner->mean;
+    blas_add_products(u, v, width, score, items);
 }

@@ -32,6 +32,19 @@ double learner_step(struct learner *learner, const struct batch *batch, uint64_t
 void learner_score(struct learner *learner, const struct batch *batch, float *score);
 void learner_link(const struct learner *learner, float *score, uint32_t n);
 
+/* Is a score the inner product of a vector of the user and one of the item (and for
+ * matrix factorisation the biases, which are in the vectors then)? Their width, or 0.
+ */
+uint32_t learner_vectors(const struct learner *learner);
+/* The vectors of the batch's examples, of the items or of the users: [n][width]. */
+void learner_vectors_of(struct learner *learner, const struct batch *batch, bool items,
+                        float *vector);
+/* Scores as of learner_score(), but for the rounding of another order of addition, of
+ * users [users][width] against items [items][width]: score is [users][items]. */
+void learner_score_products(const struct learner *learner, const float *user,
+                            uint32_t users, const float *item, uint32_t items,
+                            float *score);
+
 /* Matrix factorisation's numbers, or NULL: for what is done to its rows directly. */
 const struct mf *learner_mf(const struct learner *learner);
 

@@ -66,6 +66,30 @@ static int read_saved(const struct shared_data *shared, char **text,
     return rc;
 }
 
+void shared_data_release(struct shared_data *shared)
+{
+    ranking_tasks_destroy(shared->tasks);
+    item_catalogue_destroy(shared->catalogue);
+    data_release(&shared->data);
+    shared->tasks = NULL;
+    shared->catalogue = NULL;
+}
+
+/* What workers share beside the examples. */
+static int make_tasks(struct loading *loading, struct err *err)
+{
+    const struct job *job = loading->setup->job;
+    struct shared_data *shared = loading->shared;
+    int rc;
+
+    if (job->evaluate.protocol == PROTOCOL_SPLIT)
+        return 0;
+    rc = item_catalogue_create(job, &shared->data, &shared->catalogue, err);
+    return rc ? rc
+              : ranking_tasks_create(job, &shared->data, shared->catalogue,
+                                     &loading->stop, &shared->tasks, err);
+}
+
 static void load_data(struct loading *loading)
 {
     struct shared_data *shared = loading->shared;
@@ -77,7 +101,8 @@ static void load_data(struct loading *loading)
     if (restores && read_saved(shared, &text, &saved, &shared->err))
         return;
     if (data_load(&shared->data, loading->setup->job, &loading->setup->streams,
-                  restores ? &saved : NULL, &loading->stop, &shared->err) == 0)
+                  restores ? &saved : NULL, &loading->stop, &shared->err) == 0 &&
+        make_tasks(loading, &shared->err) == 0)
         shared->err.code = 0; /* rows that were left out had sentences, too */
     free(text);
 }

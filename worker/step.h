@@ -49,6 +49,12 @@ int worker_stop(struct worker *worker, const struct order *order, struct err *er
  */
 int worker_evaluate(struct worker *worker, struct err *err);
 
+/* The part of worker_evaluate() that ranks (evaluate.protocol). */
+int worker_evaluate_ranking(struct worker *worker, struct err *err);
+
+/* -ERR_INTERRUPTED if the job is ending meanwhile. */
+int worker_still_evaluates(struct worker *worker, struct err *err);
+
 /* Sends the status to the coordinator, at once or with the next tick. */
 void worker_report(struct worker *worker, bool now);
 

@@ -8,6 +8,7 @@
 #include "common/net/port.h"
 #include "common/net/roster.h"
 #include "worker/outbox.h"
+#include "worker/ranking_tasks.h"
 #include "worker/stream/data.h"
 
 /* A data set that the workers of one process read once and share. */
@@ -16,10 +17,15 @@ struct shared_data {
     bool loaded;
     struct err err; /* code 0 = none */
     struct data data;
+    struct item_catalogue *catalogue; /* of data in memory; NULL: not needed */
+    struct ranking_tasks *tasks;      /* NULL: evaluate.protocol is split */
     /* Borrowed: the checkpoint whose preparation is used, and the directory in which
      * worker 0 leaves it for the next ones; "" = none. */
     const char *restore, *keep_in;
 };
+
+/* Gives back what was read. */
+void shared_data_release(struct shared_data *shared);
 
 struct worker_setup {
     const struct job *job; /* all borrowed */

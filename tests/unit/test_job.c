@@ -136,7 +136,7 @@ static void defaults(void **state)
     assert_int_equal(job.train.cache_staleness, 4);
     assert_true(job.train.check_finite);
     assert_string_equal(job.evaluate.metrics, "rmse");
-    assert_string_equal(job.evaluate.protocol, "split");
+    assert_int_equal(job.evaluate.protocol, PROTOCOL_SPLIT);
 }
 
 static void defaults_of_cluster_checkpoint_and_tables(void **state)
@@ -341,7 +341,8 @@ static void choices_are_listed(void **state)
                      "leave_one_out or user");
     refuses_override(
         f, "evaluate.protocol=leave-one-out",
-        "command line: evaluate.protocol is 'leave-one-out', expected split");
+        "command line: evaluate.protocol is 'leave-one-out', expected split, given, "
+        "sampled or all");
     refuses_override(
         f, "tables.user.init=orthogonal",
         "command line: tables.user.init is 'orthogonal', expected zero, constant, "

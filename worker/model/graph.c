@@ -122,6 +122,11 @@ float *graph_gradient(struct graph *graph, uint32_t i)
     return node_gradient(graph, &graph->node[graph->output[i]]);
 }
 
+uint32_t graph_output_width(const struct graph *graph, uint32_t i)
+{
+    return (uint32_t)node_floats(&graph->node[graph->output[i]]);
+}
+
 /* Gradients that this node is the first to add to. */
 static void begin_gradients(const struct graph *graph, uint32_t at,
                             const struct graph_batch *batch)

@@ -122,6 +122,8 @@ void graph_forward(struct graph *graph, const struct graph_batch *batch, bool tr
 const float *graph_value(const struct graph *graph, const struct graph_batch *batch,
                          uint32_t i);
 float *graph_gradient(struct graph *graph, uint32_t i);
+/* Its floats for an example: steps times width. */
+uint32_t graph_output_width(const struct graph *graph, uint32_t i);
 /* After graph_forward() in training with the same batch: adds all gradients. */
 void graph_backward(struct graph *graph, const struct graph_batch *batch);
 

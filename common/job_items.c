@@ -1,0 +1,46 @@
+/* Which columns of a job's data belong to the item. */
+#include <string.h>
+
+#include "common/job.h"
+
+static int find_column(const struct job *job, const char *name)
+{
+    for (int i = 0; i < job->data.columns; i++)
+        if (!strcmp(job->data.column[i].name, name))
+            return i;
+    return -1;
+}
+
+/* Is the column whose name this is there, and the item's? */
+static bool is_items(const struct job *job, const char *name)
+{
+    int column = find_column(job, name);
+
+    return column >= 0 && job_column_is_items(job, column);
+}
+
+/* A history is the user's, whatever it is made of. */
+static bool is_made_of_items(const struct job *job, const struct job_column *column)
+{
+    const char *of = column->steps.of;
+    char name[JOB_NAME_MAX * 2];
+
+    if (column->steps.make == MAKE_NONE || column->steps.make == MAKE_HISTORY)
+        return false;
+    while (job_list_next(&of, name, sizeof name))
+        if (!is_items(job, name))
+            return false;
+    return true;
+}
+
+bool job_column_is_items(const struct job *job, int number)
+{
+    const struct job_column *column = &job->data.column[number];
+
+    if (job_column_is_key(column) && !strcmp(column->table, job->model.item))
+        return true;
+    for (int s = 0; s < job->data.sides && column->from[0]; s++)
+        if (!strcmp(column->from, job->data.side[s].name))
+            return is_items(job, job->data.side[s].key);
+    return is_made_of_items(job, column);
+}
