@@ -264,7 +264,7 @@ static int turn_rows(struct bench_worker *w, uint32_t turn, struct slice *slice,
             rc = take(w, true, err);
         if (rc > 0)
             slice->rows += (uint32_t)rc;
-    } while (rc >= 0 && w->count);
+    } while (rc >= 0 && (w->count || rig->acting == turn));
     if (rc >= 0)
         rc = client_drain(w->client, err);
     slice->end = clock_seconds();

@@ -47,6 +47,10 @@ is "$(fields "$T/.out" $always 2>&1)" '' 'print the same'
 run "$ROWHOUSE" bench rows --rows 64 --dim 1 --batch 1 --seconds 0.3 --servers 64 --json \
     --transport inproc
 ended 0 'batches of one row, and servers without any'
+run "$ROWHOUSE" bench rows "${small[@]}" --transport inproc --inflight 0 --json
+ended 0 'one batch at a time'
+less "$(json "$T/.out" 'd["cpu_seconds_per_gb"] * d["payload_gb_per_second"]')" \
+    "$((4 * $(nproc)))" 'one after the other for as long as the slice is: processors are not more'
 
 run "$ROWHOUSE" bench rows "${small[@]}"
 ended 0 'without --json it prints lines'
