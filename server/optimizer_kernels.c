@@ -9,9 +9,17 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-    AHEAD = 8, /* rows fetched ahead */
-    LINE = 64, /* bytes of a cache line */
-    LANES = 8, /* sums side by side, so that every level adds in one order */
+    AHEAD = 8,          /* rows fetched ahead, */
+    AHEAD_BYTES = 8192, /* but no more than this, if one row is not */
+    LINE = 64,          /* bytes of a cache line */
+    LANES = 8,          /* sums side by side, so that every level adds in one order */
+};
+
+/* What Adam makes of a step count, kept for the next row: those of a dense table, which
+ * are in every push, all have the same. */
+struct corrections {
+    uint32_t steps; /* 0: of none yet */
+    float rate, root;
 };
 
 /* What one row's loops need; by value, so that they keep it in registers. */
@@ -23,11 +31,20 @@ struct pace {
     float scale; /* of the gradient, for its norm */
     float bound; /* of the gradient's values */
     float keep;  /* share of a weight that decay leaves */
+    struct corrections *corrections;
 };
 
 /* A row's step: weights w and gradient g [width], state s as optimizer.h says. */
 typedef void row_step(struct pace pace, float *restrict w, float *restrict s,
                       const float *restrict g, uint32_t width);
+
+/* More would drive out of the nearest cache what comes first. */
+INLINE uint32_t rows_ahead(uint32_t floats)
+{
+    uint32_t rows = AHEAD_BYTES / (floats * (uint32_t)sizeof(float));
+
+    return rows < 1 ? 1 : rows > AHEAD ? AHEAD : rows;
+}
 
 INLINE void prefetch_row(const float *row, uint32_t floats)
 {
@@ -221,6 +238,22 @@ INLINE void rmsprop(struct pace pace, float *restrict w, float *restrict s,
     }
 }
 
+/* Makes them those of `steps`. */
+INLINE void correct(struct pace pace, uint32_t steps)
+{
+    const struct optimizer *o = pace.optimizer;
+    struct corrections *c = pace.corrections;
+
+#ifdef MUTANT_STEP_COUNT
+    steps = c->steps ? c->steps : steps;
+#endif
+    if (c->steps == steps)
+        return;
+    c->steps = steps;
+    c->rate = (float)((double)pace.rate / (1 - power(o->beta1_power, steps)));
+    c->root = (float)(1 / __builtin_sqrt(1 - power(o->beta2_power, steps)));
+}
+
 /* Also adamw: decay is among the extras. */
 INLINE void adam(struct pace pace, float *restrict w, float *restrict s,
                  const float *restrict g, uint32_t width)
@@ -233,9 +266,11 @@ INLINE void adam(struct pace pace, float *restrict w, float *restrict s,
     /* Anything else is a damaged count. */
     bool counts = *count >= 0.0f && *count < (float)OPTIMIZER_STEPS_MAX;
     uint32_t steps = counts ? (uint32_t)*count + 1 : OPTIMIZER_STEPS_MAX;
-    float rate = (float)((double)pace.rate / (1 - power(o->beta1_power, steps)));
-    float root = (float)(1 / __builtin_sqrt(1 - power(o->beta2_power, steps)));
+    float rate, root;
 
+    correct(pace, steps);
+    rate = pace.corrections->rate;
+    root = pace.corrections->root;
     *count = (float)steps;
     for (uint32_t i = 0; i < width; i++) {
         float slope = slope_at(pace, g[i], w[i]);
@@ -342,20 +377,22 @@ struct work {
 INLINE void each_row(struct work work, row_step *step, uint32_t state, bool extras)
 {
     const struct optimizer *o = work.optimizer;
-    uint32_t width = work.width;
+    uint32_t width = work.width, ahead = rows_ahead(width + state);
+    struct corrections corrections = {0};
     struct pace pace = {.optimizer = o,
                         .extras = extras,
                         .rate = work.rate,
                         .scale = 1.0f,
                         .bound = o->clip > 0.0f ? o->clip : INFINITY,
-                        .keep = (float)(1 - (double)work.rate * o->decay)};
+                        .keep = (float)(1 - (double)work.rate * o->decay),
+                        .corrections = &corrections};
 
     for (uint32_t i = 0; i < work.n; i++) {
         const float *g = work.gradient + (uint64_t)i * width;
         float *w = work.row[i], *s = w + width;
 
-        if (i + AHEAD < work.n)
-            prefetch_row(work.row[i + AHEAD], width + state);
+        if (i + ahead < work.n)
+            prefetch_row(work.row[i + ahead], width + state);
         pace.l2 = o->l2 * work.weight[i];
         if (extras && o->clip_norm > 0.0f)
             pace.scale = scale_to(g, o->clip_norm, width);
