@@ -116,6 +116,18 @@ const struct mf *learner_mf(const struct learner *learner)
     return is_mf(learner) ? &learner->mf : NULL;
 }
 
+uint64_t learner_work(const struct learner *learner)
+{
+    uint64_t work = 0;
+
+    if (is_mf(learner) || !graph_may_slice(learner->graph) ||
+        learner->blueprint->job->model.loss > LOSS_SQUARED_HINGE)
+        return 0;
+    for (uint32_t i = 0; i < graph_layers(learner->graph); i++)
+        work += graph_info(learner->graph, i).multiply_adds;
+    return work;
+}
+
 /* --- matrix factorisation ----------------------------------------------------------
  */
 

@@ -45,6 +45,10 @@ void learner_score_products(const struct learner *learner, const float *user,
                             uint32_t users, const float *item, uint32_t items,
                             float *score);
 
+/* Multiply-adds of an example's forward, where batches of this model may be cut into
+ * parts whose gradients add up to the whole's; else 0. */
+uint64_t learner_work(const struct learner *learner);
+
 /* Matrix factorisation's numbers, or NULL: for what is done to its rows directly. */
 const struct mf *learner_mf(const struct learner *learner);
 

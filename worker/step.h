@@ -7,6 +7,7 @@
 #include "worker/feeder.h"
 #include "worker/learner.h"
 #include "worker/lines.h"
+#include "worker/team.h"
 #include "worker/worker.h"
 
 struct worker {
@@ -19,6 +20,7 @@ struct worker {
     struct feeder *feeder;
     struct blueprint *blueprint;
     struct learner *learner;
+    struct team *team;  /* of it and others, where that pays; else NULL */
     struct delta delta; /* train.update: delta */
     uint32_t width[JOB_TABLES_MAX];
     float *gradient[JOB_TABLES_MAX]; /* [rows of a batch][width] */

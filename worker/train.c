@@ -80,6 +80,15 @@ static void report(struct training *t, bool now)
     worker_report(worker, now);
 }
 
+static double gradients(struct worker *worker, const struct batch *batch)
+{
+    uint64_t seed = graph_seed((uint64_t)worker->setup->job->train.seed,
+                               worker->setup->index, batch->clock);
+
+    return worker->team ? team_step(worker->team, batch, seed, worker->gradient)
+                        : learner_step(worker->learner, batch, seed, worker->gradient);
+}
+
 static int compute(struct training *t, struct batch *batch, double *loss,
                    struct err *err)
 {
@@ -87,10 +96,7 @@ static int compute(struct training *t, struct batch *batch, double *loss,
 
     *loss = worker->setup->job->train.update == UPDATE_DELTA
                 ? delta_steps(&worker->delta, batch, worker->gradient)
-                : learner_step(worker->learner, batch,
-                               graph_seed((uint64_t)worker->setup->job->train.seed,
-                                          worker->setup->index, batch->clock),
-                               worker->gradient);
+                : gradients(worker, batch);
 #ifndef MUTANT_FINITE
     if (worker->setup->job->train.check_finite && !isfinite(*loss))
         return err_set(

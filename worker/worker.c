@@ -1,5 +1,6 @@
 #include "worker/worker.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +94,8 @@ static int ready(struct worker *worker, const struct order *order, struct err *e
             "be the same everywhere",
             worker->setup->index, worker->status.host);
     learner_set_mean(worker->learner, order->data.label_mean);
+    if (worker->team)
+        team_set_mean(worker->team, order->data.label_mean);
     return 0;
 }
 
@@ -204,6 +207,21 @@ static int open_cache(struct worker *worker, struct err *err)
     return rc;
 }
 
+/* Cores for each worker of this host, as this process may use them. */
+static uint32_t cores(const struct worker_setup *setup)
+{
+    const struct roster *roster = setup->roster;
+    const char *host = roster->worker[setup->index].host;
+    uint32_t neighbours = 0;
+    cpu_set_t set;
+
+    for (uint32_t w = 0; w < roster->workers; w++)
+        neighbours += strcmp(roster->worker[w].host, host) == 0;
+    if (sched_getaffinity(0, sizeof set, &set))
+        return 1;
+    return (uint32_t)CPU_COUNT(&set) / neighbours;
+}
+
 static int open_model(struct worker *worker, struct err *err)
 {
     const struct blueprint *blueprint = worker->blueprint;
@@ -215,6 +233,9 @@ static int open_model(struct worker *worker, struct err *err)
         rc = delta_init(&worker->delta, job, learner_mf(worker->learner),
                         (uint32_t)blueprint->input[0].table,
                         (uint32_t)blueprint->input[1].table, err);
+    if (rc == 0 && team_pays(blueprint, worker->learner))
+        rc = team_create(blueprint, capacity, worker->learner, cores(worker->setup),
+                         &worker->team, err);
     for (int t = 0; rc == 0 && t < job->tables; t++) {
         worker->gradient[t] = malloc((blueprint_rows(blueprint, t, capacity) + 1) *
                                      worker->width[t] * sizeof(float));
@@ -276,6 +297,7 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
         confess(worker, err, exit_status);
     feeder_destroy(worker->feeder);
     delta_release(&worker->delta);
+    team_destroy(worker->team);
     learner_destroy(worker->learner);
     client_destroy(worker->client);
     row_cache_destroy(worker->cache);
