@@ -3,6 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xmmintrin.h>
+
+/* Of the register MXCSR: tiny results become zero, and tiny operands are taken as it.
+ */
+enum { FLUSH_TO_ZERO = 1 << 15, DENORMALS_ARE_ZERO = 1 << 6 };
+
 static enum cpu_level cpu_detect(void)
 {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -32,4 +38,9 @@ const char *cpu_level_name(enum cpu_level level)
     static const char *const name[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
 
     return name[level];
+}
+
+void cpu_flush_tiny(void)
+{
+    _mm_setcsr(_mm_getcsr() | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/cpu.h"
 #include "common/log.h"
 #include "common/net/member.h"
 #include "server/collapse.h"
@@ -258,6 +259,7 @@ int server_run(const struct server_setup *setup, int *exit_status, struct err *e
     if (!server)
         return err_set(err, ERR_MEMORY, "no memory for server %u", setup->index);
     server->setup = setup;
+    cpu_flush_tiny();
     rc = open_all(server, err);
     if (rc == 0) {
         report(server, true);

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "common/cpu.h"
+
 struct helper {
     struct crew *crew;
     pthread_t thread;
@@ -40,6 +42,7 @@ static void *help(void *of)
     uint64_t turn = 0;
 
     pthread_setname_np(pthread_self(), "helper"); /* for those who profile */
+    cpu_flush_tiny();
     pthread_mutex_lock(&crew->lock);
     for (;;) {
         while (crew->turn == turn && !crew->over)

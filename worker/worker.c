@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/cpu.h"
 #include "common/log.h"
 #include "worker/step.h"
 
@@ -285,6 +286,7 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
 
     if (!worker)
         return err_set(err, ERR_MEMORY, "no memory for worker %u", setup->index);
+    cpu_flush_tiny();
     worker->setup = setup;
     for (int t = 0; t < setup->job->tables; t++)
         worker->width[t] = job_row_width(setup->job, t);
