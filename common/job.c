@@ -299,7 +299,8 @@ static const struct setting rows[] = {
 #include "common/job_optimizer.h"
 
     {"model.kind", SETTING_CHOICE, AT(model.kind),
-     .choices = "mf|graph|linear|gmf|mlp|neumf|fm|deepfm|widedeep|dcn|dlrm|twotower",
+     .choices = "mf|graph|linear|gmf|mlp|neumf|fm|deepfm|widedeep|dcn|dlrm|twotower|"
+                "popularity",
      .preset = "mf",
      .doc = "The model: mf, matrix factorisation; graph, the layers of model.layers; the "
             "others are presets, which make such layers of the job's columns: "

@@ -350,6 +350,21 @@ static int check_widths(const char *setting, const char *list, struct err *err)
     return 0;
 }
 
+/* It counts, once. */
+static int check_popularity(const struct job *job, struct err *err)
+{
+    if (job->model.loss != LOSS_SQUARED)
+        return err_set(err, ERR_INPUT,
+                       "model.loss is set, but model.kind popularity counts examples "
+                       "and has none, expected squared");
+    if (job->train.epochs != 1)
+        return err_set(err, ERR_INPUT,
+                       "train.epochs is %lld, but model.kind popularity counts each "
+                       "example once, expected 1",
+                       (long long)job->train.epochs);
+    return check_side(job, "model.item", job->model.item, err);
+}
+
 static int check_model(const struct job *job, struct err *err)
 {
     int kind = job->model.kind;
@@ -371,7 +386,7 @@ static int check_model(const struct job *job, struct err *err)
     if (kind == MODEL_GMF || kind == MODEL_MLP || kind == MODEL_NEUMF ||
         kind == MODEL_TWOTOWER)
         return check_sides(job, err);
-    return 0;
+    return kind == MODEL_POPULARITY ? check_popularity(job, err) : 0;
 }
 
 static int check_penalties(const struct job_optimizer *o, struct err *err)

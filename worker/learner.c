@@ -29,6 +29,11 @@ static bool is_mf(const struct learner *learner)
     return learner->blueprint->job->model.kind == MODEL_MF;
 }
 
+static bool counts(const struct learner *learner)
+{
+    return learner->blueprint->job->model.kind == MODEL_POPULARITY;
+}
+
 static void set_mf(struct learner *learner)
 {
     const struct job *job = learner->blueprint->job;
@@ -106,6 +111,8 @@ void learner_set_mean(struct learner *learner, double label_mean)
     mf_set_mean(&start, label_mean);
     if (is_mf(learner))
         learner->mf.mean = start.mean;
+    else if (counts(learner))
+        learner->mean = 0;
     else if (loss == LOSS_SQUARED || loss == LOSS_LOGISTIC || loss == LOSS_ABSOLUTE ||
              loss == LOSS_HUBER)
         learner->mean = start.mean;
@@ -191,6 +198,11 @@ static double loss_of(const struct learner *learner, const float *label,
     const float *score = learner->score;
     float *slope = learner->slope;
 
+    if (counts(learner)) { /* what is added to the row, which has no loss */
+        for (uint32_t i = 0; i < n; i++)
+            slope[i] = weight ? weight[i] : 1;
+        return 0;
+    }
     switch (learner->blueprint->job->model.loss) {
     case LOSS_LOGISTIC:
         return loss_logistic(score, label, weight, n, slope);

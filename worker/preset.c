@@ -251,6 +251,36 @@ static void make_features(struct making *making)
     preset_set(making, "model", "features", "", "false");
 }
 
+/* How many examples have an item: the one number of its row, to which each adds 1. */
+static void make_popularity(struct making *making)
+{
+    static const char *const setting[][2] = {
+        {"dim", "1"},
+        {"init", "zero"},
+        {"bias", "false"},
+        {"optimizer.kind", "add"},
+        {"optimizer.l1", "0"},
+        {"optimizer.l2", "0"},
+        {"optimizer.decay", "0"},
+        {"optimizer.clip", "0"},
+        {"optimizer.clip_norm", "0"},
+        {"optimizer.max_norm", "0"},
+        {"optimizer.schedule", "constant"},
+        {"optimizer.schedule_steps", "0"},
+        {"optimizer.warmup", "0"},
+        {"optimizer.stale_rate", "same"},
+        {"optimizer.compensate", "0"},
+    };
+    const char *item = making->job->model.item;
+    char columns[PRESET_COLUMNS_MAX];
+
+    for (size_t i = 0; i < sizeof setting / sizeof setting[0]; i++)
+        preset_set(making, "tables", item, setting[i][0], setting[i][1]);
+    preset_columns(making->job, SIDE_ANY, item, columns, sizeof columns);
+    preset_input(making, "popularity", "rows", columns);
+    preset_output(making, "popularity");
+}
+
 static void make(struct making *making)
 {
     switch (making->job->model.kind) {
@@ -281,6 +311,9 @@ static void make(struct making *making)
         break;
     case MODEL_TWOTOWER:
         make_twotower(making);
+        break;
+    case MODEL_POPULARITY:
+        make_popularity(making);
         break;
     }
 }

@@ -10,10 +10,18 @@
 const char *preset_name(int kind)
 {
     static const char *const name[MODEL_KINDS] = {
-        [MODEL_MF] = "mf",         [MODEL_LINEAR] = "linear",     [MODEL_GMF] = "gmf",
-        [MODEL_MLP] = "mlp",       [MODEL_NEUMF] = "neumf",       [MODEL_FM] = "fm",
-        [MODEL_DEEPFM] = "deepfm", [MODEL_WIDEDEEP] = "widedeep", [MODEL_DCN] = "dcn",
-        [MODEL_DLRM] = "dlrm",     [MODEL_TWOTOWER] = "twotower",
+        [MODEL_MF] = "mf",
+        [MODEL_LINEAR] = "linear",
+        [MODEL_GMF] = "gmf",
+        [MODEL_MLP] = "mlp",
+        [MODEL_NEUMF] = "neumf",
+        [MODEL_FM] = "fm",
+        [MODEL_DEEPFM] = "deepfm",
+        [MODEL_WIDEDEEP] = "widedeep",
+        [MODEL_DCN] = "dcn",
+        [MODEL_DLRM] = "dlrm",
+        [MODEL_TWOTOWER] = "twotower",
+        [MODEL_POPULARITY] = "popularity",
     };
 
     return name[kind];

@@ -53,7 +53,7 @@ END
 cat > "$T/expected.py" << 'END'
 import itertools, math, sys
 
-dir, protocol, ties, seen, given, metrics = sys.argv[1:7]
+dir, protocol, ties, seen, given, metrics, popularity = sys.argv[1:8]
 vectors = lambda name: {int(k): (float(a), float(b)) for k, a, b in
                         (line.split() for line in open(dir + "/" + name))}
 pairs = lambda name: [tuple(map(int, line.split()[:2]))
@@ -71,6 +71,8 @@ if given:
 
 
 def score(u, i):
+    if popularity:
+        return sum(j == i for _, j in train)
     a, b = user[u], item.get(i, (0, 0))
     return 1 + a[0] * b[0] + a[1] * b[1]
 
@@ -129,6 +131,7 @@ for u, items, relevant in lists():
 for name in names:
     print("test %s %.6g" % (name, round(sums[name] / count, 6)))
 END
+popularity=
 metrics='hr@1 ndcg@3 recall@3 precision@3 mrr@10 map@10 recall_capped@10 ndcg@25'
 
 # same NAME PROTOCOL TIES SEEN GIVEN [OVERRIDE ...]
@@ -140,7 +143,7 @@ same() {
         evaluate.ties="$ties" evaluate.seen="$seen" \
         data.negatives="${given:+$T/$given}" "$@"
     wanted=$("$PYTHON" "$T/expected.py" "$T" "$protocol" "$ties" "$seen" "$given" \
-        "$metrics")
+        "$metrics" "$popularity")
     is "$status $out" "0 $wanted" "$name"
 }
 for ties in expected behind ahead; do
@@ -166,6 +169,22 @@ same 'a graph without: all items' all expected leave_out '' "${plain[@]}" \
     cluster.workers=3
 same 'also those that the user has' all ahead keep '' "${plain[@]}"
 same 'given items' given behind leave_out given.negative "${plain[@]}"
+
+# --- the popular ones
+popularity=yes
+popular=(model.kind=popularity tables.item.vectors=)
+same 'the popular ones: all items' all behind leave_out '' "${popular[@]}"
+same 'given items, also counted by three workers' given expected leave_out given.txt \
+    "${popular[@]}" cluster.workers=3 cluster.servers=2 optimizer.l2=0.1 \
+    checkpoint.dir="$T/popular"
+is "$(exported "$T/popular" item | sed 1d | sort -n)" \
+    "$(awk 'NR > 1 { n[$2]++ } END { for (i in n) print i "," n[i] }' "$T/train.tsv" |
+        sort -n)" 'a row has how many examples have the item'
+run "$ROWHOUSE" train "$T/job.yaml" --quiet "${popular[@]}" train.epochs=2
+refused 2 'in one pass' 'train.epochs is 2, but model.kind popularity counts'
+run "$ROWHOUSE" train "$T/job.yaml" --quiet "${popular[@]}" model.loss=logistic
+refused 2 'without a loss' 'model.loss is set, but model.kind popularity'
+popularity=
 
 # --- sampled: by the seed alone
 sampled() { # [OVERRIDE ...]

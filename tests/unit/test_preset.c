@@ -195,6 +195,23 @@ static const struct job_table *table(struct fixture *f, const char *name)
     return &f->job.table[t];
 }
 
+/* --- popularity --------------------------------------------------------------------
+ */
+
+static void popularity_is_a_row_of_one_number(void **state)
+{
+    struct fixture *f = *state;
+
+    becomes(f, everything,
+            "model.kind=popularity train.epochs=1 optimizer.l2=0.1 optimizer.clip=1 "
+            "tables.item.bias=true",
+            "popularity rows i; ");
+    assert_int_equal(table(f, "item")->dim, 1);
+    assert_int_equal(table(f, "item")->init, INIT_ZERO);
+    assert_int_equal(table(f, "item")->optimizer.kind, OPTIMIZER_ADD);
+    assert_int_equal(table(f, "user")->dim, 8);
+}
+
 /* --- linear ------------------------------------------------------------------------
  */
 
@@ -476,6 +493,7 @@ static void a_graph_is_left_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(popularity_is_a_row_of_one_number),
         TEST(linear_has_a_weight_for_each_key),
         TEST(a_single_list_is_the_sum_of_its_weights),
         TEST(fm_has_pairs_and_weights),
