@@ -553,6 +553,30 @@ static int set_first_values(struct job *job, const char *table,
                : 0;
 }
 
+/* Running means take what is pushed as it is, whatever the job's optimizer does. */
+static int set_adding(struct job *job, const char *table, struct err *err)
+{
+    static const char *const setting[][2] = {
+        {"optimizer.kind", "add"},
+        {"optimizer.l1", "0"},
+        {"optimizer.l2", "0"},
+        {"optimizer.decay", "0"},
+        {"optimizer.clip", "0"},
+        {"optimizer.clip_norm", "0"},
+        {"optimizer.max_norm", "0"},
+        {"optimizer.warmup", "0"},
+        {"optimizer.schedule", "constant"},
+        {"optimizer.schedule_steps", "0"},
+        {"optimizer.stale_rate", "same"},
+        {"optimizer.compensate", "0"},
+    };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof setting / sizeof *setting; i++)
+        rc = set(job, table, setting[i][0], setting[i][1], err);
+    return rc;
+}
+
 static int add_table(struct job *job, const struct blueprint *made,
                      const struct graph_parameter *parameter, struct err *err)
 {
@@ -570,10 +594,11 @@ static int add_table(struct job *job, const struct blueprint *made,
         rc = set(job, name, "rows", number, err);
     if (rc == 0)
         rc = set_first_values(job, name, parameter, err);
-    if (rc == 0 && table < 0)
-        rc = set(job, name, "optimizer.l2", "0", err);
     if (rc == 0 && parameter->statistic)
-        rc = set(job, name, "optimizer.kind", "add", err);
+        return set_adding(job, name, err);
+    /* The job's penalty is one for rows of keys. */
+    if (rc == 0 && (table < 0 || isnan(job->table[table].optimizer.l2)))
+        rc = set(job, name, "optimizer.l2", "0", err);
     return rc;
 }
 

@@ -476,6 +476,42 @@ static void errors_are_sentences(void **state)
                         "width, but 'rows1' is 1 x 8 and 'rows2' is 1 x 4");
 }
 
+/* What the job's optimizer does is for rows of keys, as far as penalties go; and for
+ * running means nothing of it. */
+static void parameters_have_an_optimizer(void **state)
+{
+    static const char *const optimizers[] = {
+        "optimizer.schedule=cosine optimizer.schedule_steps=100",
+        "optimizer.warmup=3",
+        "optimizer.clip=1",
+        "optimizer.clip_norm=1",
+        "optimizer.max_norm=3",
+        "optimizer.kind=adamw optimizer.decay=0.01 optimizer.l2=0",
+        "optimizer.stale_rate=inverse",
+        "optimizer.compensate=0.1",
+        "optimizer.kind=sgd optimizer.l1=0.1",
+    };
+    struct fixture *f = *state;
+    char settings[300];
+
+    for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++) {
+        snprintf(settings, sizeof settings,
+                 "model.kind=dcn model.hidden=6 model.batch_norm=true %s",
+                 optimizers[i]);
+        start(f, everything, settings);
+        expand(f);
+        assert_true(table(f, "deep1")->optimizer.l2 == 0);
+        assert_int_equal(table(f, "deep1-norm-running")->optimizer.kind, OPTIMIZER_ADD);
+    }
+    start(f, everything,
+          "model.kind=dcn model.hidden=6,5 tables.deep1.optimizer.rate=0.5 "
+          "tables.deep2.optimizer.l2=0.25");
+    expand(f);
+    assert_true(table(f, "deep1")->optimizer.rate == 0.5);
+    assert_true(table(f, "deep1")->optimizer.l2 == 0);
+    assert_true(table(f, "deep2")->optimizer.l2 == 0.25);
+}
+
 static void a_graph_is_left_alone(void **state)
 {
     struct fixture *f = *state;
@@ -506,6 +542,7 @@ int main(void)
         TEST(towers_have_a_vector_each),
         TEST(many_fields_are_joined_in_steps),
         TEST(errors_are_sentences),
+        TEST(parameters_have_an_optimizer),
         TEST(a_graph_is_left_alone),
     };
 
