@@ -15,6 +15,8 @@
 #include "common/job.h"
 #include "common/settings.h"
 #include "common/yaml.h"
+#include "worker/blueprint.h"
+#include "worker/preset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -63,6 +65,33 @@ static void check_round_trip(const struct job *job)
     free(twice);
 }
 
+/* A job that has been checked has a model, or a sentence says why not; made complete
+ * once, it stays as it is. */
+static void check_model(struct job *job)
+{
+    struct blueprint *blueprint;
+    struct err err = {0, ""};
+    char *lines, *twice;
+    int rc = preset_expand(job, &err);
+
+    if (rc == 0)
+        rc = blueprint_expand(job, &err);
+    if (rc == 0)
+        rc = blueprint_make(job, &blueprint, &err);
+    if (rc) {
+        must_be_a_sentence(rc, &err);
+        return;
+    }
+    blueprint_destroy(blueprint);
+    lines = job_to_lines(job);
+    must(preset_expand(job, &err) == 0 && blueprint_expand(job, &err) == 0,
+         "not complete twice", err.text);
+    twice = job_to_lines(job);
+    must(lines && twice && !strcmp(lines, twice), "another model", lines);
+    free(lines);
+    free(twice);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1);
@@ -82,6 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rc = job_check(&job, &err);
     if (rc)
         must_be_a_sentence(rc, &err);
+    else
+        check_model(&job);
 
     rc = job_from_lines(&job, text, &err);
     if (rc)
@@ -220,6 +251,9 @@ static const char *const words[] = {
     ".table",
     ".as",
     "train.epochs",
+    "model.kind",
+    "model.layers.",
+    ".inputs",
 };
 
 static size_t mutate(char *input, size_t size, const struct corpus *c, uint64_t *random)
