@@ -27,7 +27,8 @@ static const struct option_row predict_options[] = {
     {"--data", "FILE", FIELD(data),
      "examples to predict, with the job's key columns; all must be right"},
     {"--out", "FILE|-", FIELD(out), "one prediction a line; - is standard output"},
-    {"--layer", "NAME", FIELD(layer), "a layer's values instead (mf: user or item)"},
+    {"--layer", "NAME", FIELD(layer),
+     "the values of a layer instead (mf: user or item)"},
     {"--checkpoint", "DIR", FIELD(checkpoint), "instead of the job's checkpoint.dir"},
     {0}};
 

@@ -6,6 +6,7 @@
 
 #include "launch/jobfile.h"
 #include "server/preparation.h"
+#include "worker/blueprint.h"
 #include "worker/model/blas.h"
 
 static int map_region(struct trained *t, struct err *err)
@@ -21,7 +22,8 @@ static int map_region(struct trained *t, struct err *err)
     return region_map(&t->region, err);
 }
 
-static void find_model(struct trained *t)
+/* The two sides, if the model has them. */
+static void find_sides(struct trained *t)
 {
     const struct table *const *table;
     int column[JOB_COLUMNS_MAX], keys = job_key_columns(&t->job, column);
@@ -30,9 +32,9 @@ static void find_model(struct trained *t)
     int item = job_table_index(&t->job, t->job.model.item);
 
     table = core_tables(t->core, &tables);
-    t->user = table[user];
-    t->item = table[item];
-    for (int k = 0; k < keys; k++) {
+    t->user = user < 0 ? NULL : table[user];
+    t->item = item < 0 ? NULL : table[item];
+    for (int k = keys - 1; k >= 0; k--) {
         const struct job_column *key = &t->job.data.column[column[k]];
 
         if (strcmp(key->table, t->job.model.user) == 0)
@@ -40,11 +42,25 @@ static void find_model(struct trained *t)
         if (strcmp(key->table, t->job.model.item) == 0)
             t->item_name = key->name;
     }
+    if (t->is_graph)
+        return;
     t->mf = (struct mf){.dim = t->user->spec.dim,
                         .width = t->user->spec.width,
                         .bias = t->job.model.bias,
                         .loss = t->job.model.loss};
     mf_set_mean(&t->mf, t->manifest.data.label_mean);
+}
+
+static int find_kind(struct trained *t, struct err *err)
+{
+    struct blueprint *blueprint;
+    int rc = blueprint_make(&t->job, &blueprint, err);
+
+    if (rc)
+        return rc;
+    t->is_graph = blueprint->layers > 0;
+    blueprint_destroy(blueprint);
+    return 0;
 }
 
 static int open_checkpoint(const struct arguments *arguments, struct trained *t,
@@ -78,6 +94,8 @@ int trained_open(const struct arguments *arguments, struct trained **out,
     blas_init();
     rc = jobfile_load(arguments, &t->job, err);
     if (rc == 0)
+        rc = find_kind(t, err);
+    if (rc == 0)
         rc = open_checkpoint(arguments, t, err);
     if (rc == 0)
         rc = map_region(t, err);
@@ -89,7 +107,7 @@ int trained_open(const struct arguments *arguments, struct trained **out,
         trained_close(t);
         return rc;
     }
-    find_model(t);
+    find_sides(t);
     *out = t;
     return 0;
 }

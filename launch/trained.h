@@ -14,9 +14,12 @@ struct trained {
     char path[1024]; /* of the checkpoint */
     struct region region;
     struct core *core;
+    /* The tables of model.user and model.item and the first key column of each; NULL
+     * where a graph has no such side. */
     const struct table *user, *item;
-    const char *user_name, *item_name; /* of their columns */
-    unsigned char *preparation;        /* as the checkpoint has it; NULL = none */
+    const char *user_name, *item_name;
+    unsigned char *preparation; /* as the checkpoint has it; NULL = none */
+    bool is_graph;              /* else matrix factorisation: */
     struct mf mf;
 };
 

@@ -30,8 +30,9 @@ struct blueprint {
     struct graph_layer layer[JOB_LAYERS_MAX + 1];
     uint32_t layers;
     char name[JOB_LAYERS_MAX * JOB_FORK_MAX][JOB_NAME_MAX]; /* what layers point to */
-    /* Of the graph: the score; and if it is the inner product of two layers, those. */
-    const char *output[3];
+    /* Of the graph: the score; if it is the inner product of two layers, those; and a
+     * layer that somebody wants to see. */
+    const char *output[4];
     uint32_t outputs;
     uint32_t parameters;
     int parameter_table[JOB_TABLES_MAX]; /* [parameters] */
@@ -59,6 +60,15 @@ int blueprint_graph(const struct blueprint *blueprint, uint32_t capacity, bool t
  * checked, sent to anybody or compared with a checkpoint's. Errors as of
  * blueprint_make(). */
 int blueprint_expand(struct job *job, struct err *err);
+
+/* Makes a layer an output of the graph, too, unless it is one; *output is its number
+ * among them. Once, before the graph is made. -ERR_INPUT: there is no such layer; the
+ * sentence offers the nearest name. */
+int blueprint_watch(struct blueprint *blueprint, const char *layer, uint32_t *output,
+                    struct err *err);
+/* Does a layer depend on one of those columns of the job (column[] is true)? */
+bool blueprint_layer_uses(const struct blueprint *blueprint, const char *layer,
+                          const bool *column);
 
 /* Examples of a training batch, at most. */
 uint32_t blueprint_capacity(const struct blueprint *blueprint);

@@ -118,6 +118,11 @@ void learner_set_mean(struct learner *learner, double label_mean)
         learner->mean = start.mean;
 }
 
+float learner_mean(const struct learner *learner)
+{
+    return is_mf(learner) ? learner->mf.mean : learner->mean;
+}
+
 const struct mf *learner_mf(const struct learner *learner)
 {
     return is_mf(learner) ? &learner->mf : NULL;
@@ -255,6 +260,26 @@ static double step_graph(struct learner *learner, const struct batch *batch,
     return loss;
 }
 
+uint32_t learner_width(const struct learner *learner, uint32_t output)
+{
+    return graph_output_width(learner->graph, output);
+}
+
+void learner_values(struct learner *learner, const struct batch *batch, uint32_t output,
+                    float *value)
+{
+    struct graph_batch whole = graph_batch_of(learner, batch, 0, NULL);
+    size_t width = learner_width(learner, output);
+
+    for (uint32_t first = 0; first < batch->n; first += learner->slice) {
+        struct graph_batch slice = forward(learner, &whole, first, false,
+                                           learner->score);
+
+        memcpy(value + first * width, graph_value(learner->graph, &slice, output),
+               slice.n * width * sizeof *value);
+    }
+}
+
 /* --- either ------------------------------------------------------------------------
  */
 
@@ -311,24 +336,15 @@ void learner_vectors_of(struct learner *learner, const struct batch *batch, bool
 {
     const struct blueprint_input *side = &learner->blueprint->input[items];
     size_t width = learner_vectors(learner);
-    struct graph_batch whole;
 
-    if (is_mf(learner)) {
-        for (uint32_t i = 0; i < batch->n; i++)
-            memcpy(vector + i * width,
-                   batch->rows[side->table] + batch->set[side->table].pos[i] * width,
-                   width * sizeof *vector);
+    if (!is_mf(learner)) {
+        learner_values(learner, batch, items ? 2 : 1, vector);
         return;
     }
-    whole = graph_batch_of(learner, batch, 0, NULL);
-    for (uint32_t first = 0; first < batch->n; first += learner->slice) {
-        struct graph_batch slice = forward(learner, &whole, first, false,
-                                           learner->score);
-
-        memcpy(vector + first * width,
-               graph_value(learner->graph, &slice, items ? 2 : 1),
-               slice.n * width * sizeof *vector);
-    }
+    for (uint32_t i = 0; i < batch->n; i++)
+        memcpy(vector + i * width,
+               batch->rows[side->table] + batch->set[side->table].pos[i] * width,
+               width * sizeof *vector);
 }
 
 void learner_score_products(const struct learner *learner, const float *user,

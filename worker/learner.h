@@ -20,6 +20,7 @@ void learner_destroy(struct learner *learner); /* NULL is fine */
  * start from it, those of the logistic loss from its log-odds. Before the first step or
  * score. */
 void learner_set_mean(struct learner *learner, double label_mean);
+float learner_mean(const struct learner *learner); /* what they start from */
 
 /* Forward and backward: writes gradient[t] ([set.rows][width]) of the summed loss for
  * all tables, and returns that loss. `seed` is that of dropout (graph_seed()). */
@@ -48,6 +49,12 @@ void learner_score_products(const struct learner *learner, const float *user,
 /* Multiply-adds of an example's forward, where batches of this model may be cut into
  * parts whose gradients add up to the whole's; else 0. */
 uint64_t learner_work(const struct learner *learner);
+
+/* Values of the graph's output number `output` (struct blueprint) for the batch's
+ * examples: value: [n][learner_width()]. Not of mf. */
+void learner_values(struct learner *learner, const struct batch *batch, uint32_t output,
+                    float *value);
+uint32_t learner_width(const struct learner *learner, uint32_t output);
 
 /* Matrix factorisation's numbers, or NULL: for what is done to its rows directly. */
 const struct mf *learner_mf(const struct learner *learner);
