@@ -7,7 +7,7 @@
 #include "common/key.h"
 #include "common/log.h"
 #include "common/textfile.h"
-#include "launch/recommend_data.h"
+#include "launch/recommend_graph.h"
 #include "launch/trained.h"
 
 enum { LIKED = 5, TITLE_COLUMNS = 58, TOP_DEFAULT = 10 };
@@ -22,8 +22,9 @@ struct recommending {
     struct trained *trained;
     struct asked asked;
     struct recommend_data data;
-    struct catalogue catalogue;
-    struct ranked *list; /* [top] */
+    struct catalogue catalogue;    /* of matrix factorisation */
+    struct graph_ranking *ranking; /* of graphs */
+    struct ranked *list;           /* [top] */
     uint32_t top;
     bool json;
 };
@@ -177,6 +178,15 @@ static void print_list(const struct recommending *r, const struct ranked *list,
     }
 }
 
+/* What a prediction is. */
+static const char *expected_of(int loss)
+{
+    bool is_rating = loss == LOSS_SQUARED || loss == LOSS_ABSOLUTE ||
+                     loss == LOSS_HUBER;
+
+    return loss == LOSS_LOGISTIC ? "probability" : is_rating ? "rating" : "score";
+}
+
 static void print_text(const struct recommending *r, uint32_t user, bool known,
                        uint32_t n)
 {
@@ -196,7 +206,7 @@ static void print_text(const struct recommending *r, uint32_t user, bool known,
                history_items(&r->data.history, key).n);
         print_list(r, liked, likes, "%5.1f");
         printf("and would like, with the %s expected\n",
-               r->trained->mf.loss == LOSS_LOGISTIC ? "probability" : "rating");
+               expected_of(r->trained->job.model.loss));
         print_list(r, r->list, n, "%7.3f");
     } else {
         printf("user %s is not known; these items have been rated most often\n", name);
@@ -233,28 +243,83 @@ static int print_json(const struct recommending *r, uint32_t user, bool known,
     return 0;
 }
 
+/* The user's row, or NULL where training has made none. */
+static const float *find_user(const struct recommending *r, uint64_t key,
+                              struct key_list seen)
+{
+    uint64_t row_key = recommend_user_row(&r->data, key);
+    float *row;
+
+    table_find(r->trained->user, &row_key, 1, &row);
+    return r->trained->user->spec.rows && seen.n == 0 ? NULL : row;
+}
+
+/* Without a row that the model uses, a user is known if the data know it. */
+static bool is_known(const struct recommending *r, uint64_t key, struct key_list seen)
+{
+    if (!r->ranking)
+        return find_user(r, key, seen) != NULL;
+    return graph_ranking_knows(r->ranking, key) &&
+           (!graph_ranking_uses_users(r->ranking) || find_user(r, key, seen));
+}
+
+static int rank(struct recommending *r, uint64_t key, struct key_list seen, uint32_t *n,
+                struct err *err)
+{
+    if (r->ranking)
+        return graph_ranking_top(r->ranking, key, seen, r->top, r->list, n, err);
+    return recommend_top(&r->catalogue, &r->trained->mf, find_user(r, key, seen), seen,
+                         r->top, r->list, n, err);
+}
+
 static int recommend_one(struct recommending *r, uint32_t user, struct err *err)
 {
     uint64_t key = r->asked.key[user];
     struct key_list seen = history_items(&r->data.history, key);
-    uint64_t row_key;
+    bool known = is_known(r, key, seen);
     uint32_t n;
-    float *row;
     int rc;
 
-    row_key = recommend_user_row(&r->data, key);
-    table_find(r->trained->user, &row_key, 1, &row);
-    if (r->trained->user->spec.rows && seen.n == 0)
-        row = NULL; /* nobody has trained it */
-    rc = row ? recommend_top(&r->catalogue, &r->trained->mf, row, seen, r->top, r->list,
-                             &n, err)
-             : recommend_popular(&r->data.popularity, seen, r->top, r->list, &n, err);
+    rc = known ? rank(r, key, seen, &n, err)
+               : recommend_popular(&r->data.popularity, seen, r->top, r->list, &n, err);
     if (rc)
         return rc;
     if (r->json)
-        return print_json(r, user, row != NULL, n, err);
-    print_text(r, user, row != NULL, n);
+        return print_json(r, user, known, n, err);
+    print_text(r, user, known, n);
     return 0;
+}
+
+/* Which column is the user, and which the item? */
+static int check_side(const struct job *job, const char *setting, const char *table,
+                      struct err *err)
+{
+    int column[JOB_COLUMNS_MAX], keys = job_key_columns(job, column), found = 0;
+
+    for (int k = 0; k < keys; k++)
+        found += !strcmp(job->data.column[column[k]].table, table);
+    if (found == 1 && job_table_index(job, table) >= 0)
+        return 0;
+    return err_set(err, ERR_INPUT,
+                   "recommend needs one key column of table '%s' (%s), but "
+                   "data.columns has %d",
+                   table, setting, found);
+}
+
+static int get_ready(struct recommending *r, struct err *err)
+{
+    const struct job *job = &r->trained->job;
+    int rc = check_side(job, "model.user", job->model.user, err);
+
+    if (rc == 0)
+        rc = check_side(job, "model.item", job->model.item, err);
+    if (rc == 0)
+        rc = recommend_data_read(&r->data, r->trained, r->asked.key, r->asked.n, err);
+    if (rc)
+        return rc;
+    if (r->trained->is_graph)
+        return graph_ranking_create(r->trained, &r->data, &r->ranking, err);
+    return fill_catalogue(r, err);
 }
 
 static int recommend(const struct arguments *arguments, struct recommending *r,
@@ -277,9 +342,7 @@ static int recommend(const struct arguments *arguments, struct recommending *r,
     r->list = malloc(r->top * sizeof *r->list);
     if (!r->list)
         return err_set(err, ERR_MEMORY, "no memory for %u items", r->top);
-    rc = recommend_data_read(&r->data, r->trained, r->asked.key, r->asked.n, err);
-    if (rc == 0)
-        rc = fill_catalogue(r, err);
+    rc = get_ready(r, err);
     for (uint32_t i = 0; i < r->asked.n && rc == 0; i++)
         rc = recommend_one(r, i, err);
     if (rc == 0 && (fflush(stdout) || ferror(stdout)))
@@ -302,6 +365,7 @@ int command_recommend(const struct arguments *arguments)
         log_error("%s", err.text);
     free(r->list);
     catalogue_release(&r->catalogue);
+    graph_ranking_destroy(r->ranking);
     recommend_data_release(&r->data);
     trained_close(r->trained);
     asked_release(&r->asked);

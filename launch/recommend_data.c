@@ -94,6 +94,38 @@ static void add_title(struct recommend_data *data, const struct blocks *blocks,
     titles_add(data->titles, item, text, &full);
 }
 
+static bool is_asked_for(const struct recommend_data *data, uint64_t user)
+{
+    uint32_t first = 0, end = data->history.users;
+
+    while (first < end) {
+        uint32_t middle = first + (end - first) / 2;
+
+        if (data->history.user[middle] < user)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return first < data->history.users && data->history.user[first] == user;
+}
+
+/* Keeps what the model's columns are for a user and an item. */
+static int keep_examples(struct recommend_data *data, const struct blocks *blocks,
+                         uint32_t i, bool own_item, struct err *err)
+{
+    const struct block *raw = &blocks->raw, *ready = &blocks->ready;
+    uint64_t user = raw->column[blocks->at.user].key[i];
+    int time = raw->schema->time;
+
+    if (own_item && exemplars_add(&data->items, ready->column[blocks->at.item].key[i],
+                                  0, ready, i, err))
+        return -err->code;
+    if (!is_asked_for(data, user))
+        return 0;
+    return exemplars_add(&data->users, user, time < 0 ? 0 : raw->column[time].time[i],
+                         ready, i, err);
+}
+
 /* Adds a block's examples: to `others` those whose item shares its row. */
 static int take_block(struct recommend_data *data, const struct blocks *blocks,
                       struct columns *columns, struct columns *others, struct err *err)
@@ -111,7 +143,8 @@ static int take_block(struct recommend_data *data, const struct blocks *blocks,
 
         /* What nobody rated says only what the item is called. */
         if (!(no_user && no_user[i]) &&
-            columns_add(own ? columns : others, user, item, label, err))
+            (columns_add(own ? columns : others, user, item, label, err) ||
+             (data->users.schema && keep_examples(data, blocks, i, own, err))))
             return -err->code;
         if (own)
             add_title(data, blocks, i, item);
@@ -137,6 +170,10 @@ static int read_blocks(struct recommend_data *data, const struct trained *traine
                           err);
     if (rc == 0)
         data->some_items = prepare_changes(data->prepare);
+    if (rc == 0 && trained->is_graph) {
+        exemplars_init(&data->users, prepare_schema(data->prepare), true);
+        exemplars_init(&data->items, prepare_schema(data->prepare), false);
+    }
     while (rc == 0 && (rc = input_next(input, &blocks.raw, err)) > 0) {
         if (prepare_apply(data->prepare, &blocks.raw, &blocks.ready, &at, err))
             rc = err_prefix(err, "%s", input_where(input, blocks.raw.place[at]));
@@ -180,13 +217,10 @@ static int add_rated(struct recommend_data *data, const struct columns *columns,
 }
 
 static int note(struct recommend_data *data, const struct columns *columns,
-                const struct columns *others, const uint64_t *user, uint32_t users,
-                struct err *err)
+                const struct columns *others, struct err *err)
 {
     int rc = popularity_create(&data->popularity, columns->key + 1, columns->n, 2, err);
 
-    if (rc == 0)
-        rc = history_create(&data->history, user, users, err);
     if (rc == 0)
         rc = add_rated(data, columns, err);
     if (rc == 0)
@@ -203,11 +237,13 @@ int recommend_data_read(struct recommend_data *data, const struct trained *train
     memset(data, 0, sizeof *data);
     rc = titles_create(&data->titles, TITLES_BYTES_MAX, err);
     if (rc == 0)
+        rc = history_create(&data->history, user, users, err);
+    if (rc == 0)
         rc = read_columns(data, trained, &columns, &others, err);
     if (rc == 0 && columns.n == 0)
         rc = err_set(err, ERR_INPUT, "data.train has no examples");
     if (rc == 0)
-        rc = note(data, &columns, &others, user, users, err);
+        rc = note(data, &columns, &others, err);
     free(columns.key);
     free(columns.label);
     free(others.key);
@@ -230,6 +266,8 @@ void recommend_data_release(struct recommend_data *data)
     history_release(&data->history);
     popularity_release(&data->popularity);
     titles_destroy(data->titles);
+    exemplars_release(&data->users);
+    exemplars_release(&data->items);
     prepare_destroy(data->prepare);
     memset(data, 0, sizeof *data);
 }

@@ -4,6 +4,7 @@
 #define ROWHOUSE_LAUNCH_RECOMMEND_DATA_H
 
 #include "launch/trained.h"
+#include "worker/exemplars.h"
 #include "worker/history.h"
 #include "worker/recommend.h"
 #include "worker/titles.h"
@@ -12,7 +13,10 @@ struct recommend_data {
     struct history history;       /* of the users asked for */
     struct popularity popularity; /* of all items that are known by themselves */
     struct titles *titles; /* of items: a title, or the key as it stands in the file */
-    bool some_items;       /* rows of the table may be no item of their own */
+    /* For graphs: prepared examples of the users asked for, by their keys in the files,
+     * and of the items, by their rows' keys. */
+    struct exemplars users, items;
+    bool some_items;         /* rows of the table may be no item of their own */
     struct prepare *prepare; /* of the columns of data.train; owned */
     uint32_t user_place;     /* among them */
 };

@@ -363,18 +363,45 @@ void popularity_release(struct popularity *popularity)
     *popularity = (struct popularity){0};
 }
 
+/* What the two below have in common: room for `top`, which are the best offered. */
+static int best_init(struct best *best, uint32_t top, struct err *err)
+{
+    int rc = check_top(top, err);
+
+    *best = (struct best){.capacity = top};
+    if (rc < 0)
+        return rc;
+    best->entry = calloc(top + 1, sizeof *best->entry);
+    if (!best->entry)
+        return err_set(err, ERR_MEMORY, "no memory for %u recommendations", top);
+    return 0;
+}
+
+int recommend_scored(const uint64_t *key, const float *score, uint32_t items,
+                     struct key_list seen, uint32_t top, struct ranked *list,
+                     uint32_t *count, struct err *err)
+{
+    struct best best;
+    int rc = best_init(&best, top, err);
+
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = 0; i < items; i++)
+        best_offer(&best, (struct candidate){.score = score[i], .key = key[i]}, seen);
+    *count = best_take(&best, top, list);
+    free(best.entry);
+    return 0;
+}
+
 int recommend_popular(const struct popularity *popularity, struct key_list seen,
                       uint32_t top, struct ranked *list, uint32_t *count,
                       struct err *err)
 {
-    struct best best = {.capacity = top};
-    int rc = check_top(top, err);
+    struct best best;
+    int rc = best_init(&best, top, err);
 
     if (rc < 0)
         return rc;
-    best.entry = calloc(top + 1, sizeof *best.entry);
-    if (!best.entry)
-        return err_set(err, ERR_MEMORY, "no memory for %u recommendations", top);
     for (uint64_t i = 0; i < popularity->keys; i++)
         best_offer(&best,
                    (struct candidate){.score = (double)popularity->examples[i],

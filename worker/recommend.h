@@ -54,6 +54,12 @@ int recommend_top_users(const struct catalogue *catalogue, const struct mf *mf,
                         uint32_t top, struct ranked *list, uint32_t *count,
                         struct err *err);
 
+/* The `top` best of `items` keys with these scores, for one user: list is [top]. Any
+ * model; limits, order and errors as recommend_top(). */
+int recommend_scored(const uint64_t *key, const float *score, uint32_t items,
+                     struct key_list seen, uint32_t top, struct ranked *list,
+                     uint32_t *count, struct err *err);
+
 /* How many examples each key has: keys rise. Owns its arrays. */
 struct popularity {
     uint64_t keys;

@@ -299,6 +299,31 @@ static void test_popular(void **state)
     popularity_release(&popularity);
 }
 
+static void test_scored(void **state)
+{
+    const uint64_t key[] = {8, 3, UINT64_MAX, 5, 0, 7};
+    const float score[] = {1, 2, 2, NAN, -1, 9};
+    const uint64_t seen_key[] = {7};
+    struct ranked list[6];
+    uint32_t count;
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(recommend_scored(key, score, 6, nothing, 2, list, &count, &err),
+                     0);
+    assert_int_equal(count, 2);
+    assert_true(list[0].key == 7 && list[0].score == 9 && list[1].key == 3);
+    assert_int_equal(recommend_scored(key, score, 6, (struct key_list){seen_key, 1}, 6,
+                                      list, &count, &err),
+                     0);
+    assert_int_equal(count, 4);
+    assert_true(list[0].key == 3 && list[1].key == UINT64_MAX && list[2].key == 8);
+    assert_true(list[3].key == 0 && list[3].score == -1);
+    assert_int_equal(
+        recommend_scored(key, score, 6, nothing, UINT32_MAX, list, &count, &err),
+        -ERR_INPUT);
+}
+
 /* Counts of keys of all magnitudes add up, rise, and are right. */
 static void test_popularity_counts(void **state)
 {
@@ -335,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_order_of_sure_probabilities),
         cmocka_unit_test(test_too_many_are_refused),
         cmocka_unit_test(test_popular),
+        cmocka_unit_test(test_scored),
         cmocka_unit_test(test_popularity_counts),
     };
 

@@ -1,0 +1,313 @@
+#include "launch/recommend_graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "launch/scoring.h"
+#include "worker/blueprint.h"
+
+struct graph_ranking {
+    const struct trained *trained;
+    const struct recommend_data *data;
+    bool is_items[JOB_COLUMNS_MAX]; /* the job's columns that belong to the item */
+    struct scoring *scoring;        /* of scores, or of the user's layer */
+    bool uses_users;                /* rows of model.user */
+    uint32_t items;
+    uint64_t *key;              /* [items] */
+    const struct block **block; /* [items]: where its example is, */
+    uint32_t *number;           /* [items]: and which one it is */
+    float *score;               /* [items] */
+    /* If the score is a product of two layers: the items' layer. */
+    bool is_product;
+    struct catalogue catalogue;
+    struct mf product;
+};
+
+/* --- what belongs to the item ----------------------------------------------------- */
+
+static int find_column(const struct job *job, const char *name)
+{
+    for (int c = 0; c < job->data.columns; c++)
+        if (!strcmp(job->data.column[c].name, name))
+            return c;
+    return -1;
+}
+
+static bool job_column_is_items(const struct job *job, int number)
+{
+    const struct job_column *column = &job->data.column[number];
+    const char *of = column->steps.of;
+    char name[JOB_NAME_MAX * 2];
+    bool items = false;
+
+    if (job_column_is_key(column) && !strcmp(column->table, job->model.item))
+        return true;
+    for (int s = 0; s < job->data.sides && column->from[0]; s++) {
+        int key = find_column(job, job->data.side[s].key);
+
+        if (!strcmp(column->from, job->data.side[s].name))
+            return key >= 0 && job_column_is_items(job, key);
+    }
+    if (column->steps.make == MAKE_NONE || column->steps.make == MAKE_HISTORY)
+        return false;
+    while (job_list_next(&of, name, sizeof name)) {
+        int source = find_column(job, name);
+
+        items = source >= 0 && job_column_is_items(job, source);
+        if (!items)
+            return false;
+    }
+    return items;
+}
+
+/* Is the column made of some of the item's and some others? */
+static bool is_mixed(const struct graph_ranking *r, const struct job_column *column)
+{
+    const struct job *job = &r->trained->job;
+    const char *of = column->steps.of;
+    bool items = false, others = false;
+    char name[JOB_NAME_MAX * 2];
+
+    while (column->steps.make == MAKE_CROSS && job_list_next(&of, name, sizeof name))
+        for (int c = 0; c < job->data.columns; c++)
+            if (!strcmp(job->data.column[c].name, name))
+                *(r->is_items[c] ? &items : &others) = true;
+    return items && others;
+}
+
+static int find_columns(struct graph_ranking *r, const struct blueprint *blueprint,
+                        struct err *err)
+{
+    const struct job *job = &r->trained->job;
+
+    for (int c = 0; c < job->data.columns; c++)
+        r->is_items[c] = job_column_is_items(job, c);
+    for (int c = 0; c < job->data.columns; c++) {
+        bool only[JOB_COLUMNS_MAX] = {false};
+
+        only[c] = true;
+        if (is_mixed(r, &job->data.column[c]) &&
+            blueprint_layer_uses(blueprint, blueprint->output[0], only))
+            return err_set(err, ERR_INPUT,
+                           "recommend sets a user's columns beside each item's, but "
+                           "data.columns.%s is made of both at once",
+                           job->data.column[c].name);
+    }
+    return 0;
+}
+
+/* Which of the two layers whose product is the score is the user's, and which the
+ * item's? False: neither is of one side alone. */
+static bool find_product(const struct graph_ranking *r,
+                         const struct blueprint *blueprint, const char **user,
+                         const char **item)
+{
+    bool others[JOB_COLUMNS_MAX];
+
+    if (blueprint->outputs != 3)
+        return false;
+    for (int c = 0; c < JOB_COLUMNS_MAX; c++)
+        others[c] = !r->is_items[c];
+    for (int swapped = 0; swapped < 2; swapped++) {
+        *user = blueprint->output[1 + swapped];
+        *item = blueprint->output[2 - swapped];
+        if (!blueprint_layer_uses(blueprint, *user, r->is_items) &&
+            !blueprint_layer_uses(blueprint, *item, others))
+            return true;
+    }
+    return false;
+}
+
+/* --- items ------------------------------------------------------------------------ */
+
+/* Has training made the item's row? Not if only what was held out has it. */
+static bool is_trained(const struct graph_ranking *r, const struct blueprint *blueprint,
+                       uint64_t key)
+{
+    int table = job_table_index(&r->trained->job, r->trained->job.model.item);
+    float *row;
+
+    if (blueprint->keys[table] == 0)
+        return true;
+    table_find(r->trained->item, &key, 1, &row);
+    return row != NULL;
+}
+
+static int list_items(struct graph_ranking *r, const struct blueprint *blueprint,
+                      struct err *err)
+{
+    const struct exemplars *items = &r->data->items;
+    uint32_t most = items->dictionary.keys;
+
+    r->key = malloc((most + 1) * sizeof *r->key);
+    r->block = malloc((most + 1) * sizeof(struct block *));
+    r->number = malloc((most + 1) * sizeof *r->number);
+    r->score = malloc((most + 1) * sizeof *r->score);
+    if (!r->key || !r->block || !r->number || !r->score)
+        return err_set(err, ERR_MEMORY, "no memory for a list of %u items", most);
+    for (uint32_t id = 0; id < most; id++) {
+        if (!is_trained(r, blueprint, items->dictionary.key[id]))
+            continue;
+        r->key[r->items] = items->dictionary.key[id];
+        r->block[r->items] = exemplars_at(items, id, &r->number[r->items]);
+        r->items++;
+    }
+    return 0;
+}
+
+static uint32_t next_items(const struct graph_ranking *r, uint32_t first,
+                           const struct scoring *scoring)
+{
+    uint32_t most = scoring_capacity(scoring);
+
+    return r->items - first < most ? r->items - first : most;
+}
+
+static int add_vectors(struct graph_ranking *r, struct scoring *scoring,
+                       struct err *err)
+{
+    bool all[JOB_COLUMNS_MAX];
+    int rc = 0;
+
+    memset(all, true, sizeof all);
+    for (uint32_t first = 0, n; rc == 0 && first < r->items; first += n) {
+        const float *vector;
+
+        n = next_items(r, first, scoring);
+        vector = scoring_run_mixed(scoring, r->block[first], r->number[first],
+                                   r->block + first, r->number + first, all, n);
+        for (uint32_t i = 0; rc == 0 && i < n; i++)
+            rc = catalogue_add(&r->catalogue, r->key[first + i],
+                               vector + (size_t)i * r->catalogue.width, err);
+    }
+    return rc;
+}
+
+/* What the item's layer makes of all items. */
+static int fill_catalogue(struct graph_ranking *r, const char *layer, struct err *err)
+{
+    struct scoring *scoring;
+    int rc = scoring_create(r->trained, layer, r->data->items.schema, &scoring, err);
+    uint32_t width;
+
+    if (rc)
+        return rc;
+    width = scoring_width(scoring);
+    catalogue_init(&r->catalogue, width);
+    r->product = (struct mf){.dim = width,
+                             .width = width,
+                             .loss = r->trained->job.model.loss,
+                             .mean = scoring_mean(scoring)};
+    rc = add_vectors(r, scoring, err);
+    scoring_destroy(scoring);
+    return rc;
+}
+
+/* --- the whole -------------------------------------------------------------------- */
+
+static int create(struct graph_ranking *r, const struct blueprint *blueprint,
+                  struct err *err)
+{
+    const char *user = NULL, *item = NULL;
+    int rc = find_columns(r, blueprint, err);
+
+    if (rc == 0)
+        rc = list_items(r, blueprint, err);
+    if (rc)
+        return rc;
+    r->uses_users =
+        blueprint->keys[job_table_index(&r->trained->job, r->trained->job.model.user)] >
+        0;
+    r->is_product = find_product(r, blueprint, &user, &item);
+    rc = scoring_create(r->trained, r->is_product ? user : NULL, r->data->users.schema,
+                        &r->scoring, err);
+    return rc == 0 && r->is_product ? fill_catalogue(r, item, err) : rc;
+}
+
+int graph_ranking_create(const struct trained *trained,
+                         const struct recommend_data *data, struct graph_ranking **out,
+                         struct err *err)
+{
+    struct graph_ranking *r = calloc(1, sizeof *r);
+    struct blueprint *blueprint;
+    int rc;
+
+    if (!r)
+        return err_set(err, ERR_MEMORY, "no memory for a ranking");
+    r->trained = trained;
+    r->data = data;
+    rc = blueprint_make(&trained->job, &blueprint, err);
+    if (rc == 0) {
+        rc = create(r, blueprint, err);
+        blueprint_destroy(blueprint);
+    }
+    if (rc) {
+        graph_ranking_destroy(r);
+        return rc;
+    }
+    *out = r;
+    return 0;
+}
+
+void graph_ranking_destroy(struct graph_ranking *r)
+{
+    if (!r)
+        return;
+    scoring_destroy(r->scoring);
+    catalogue_release(&r->catalogue);
+    free(r->key);
+    free(r->block);
+    free(r->number);
+    free(r->score);
+    free(r);
+}
+
+bool graph_ranking_uses_users(const struct graph_ranking *r)
+{
+    return r->uses_users;
+}
+
+bool graph_ranking_knows(const struct graph_ranking *r, uint64_t user)
+{
+    uint32_t id;
+
+    return exemplars_find(&r->data->users, user, &id);
+}
+
+/* Scores of all items for an example of a user, some at a time. */
+static void score_items(struct graph_ranking *r, const struct block *block,
+                        uint32_t number)
+{
+    for (uint32_t first = 0, n; first < r->items; first += n) {
+        n = next_items(r, first, r->scoring);
+        memcpy(r->score + first,
+               scoring_run_mixed(r->scoring, block, number, r->block + first,
+                                 r->number + first, r->is_items, n),
+               n * sizeof *r->score);
+    }
+}
+
+int graph_ranking_top(struct graph_ranking *r, uint64_t user, struct key_list seen,
+                      uint32_t top, struct ranked *list, uint32_t *count,
+                      struct err *err)
+{
+    uint32_t id = 0, number;
+    const struct block *block;
+    int rc;
+
+    exemplars_find(&r->data->users, user, &id);
+    block = exemplars_at(&r->data->users, id, &number);
+    if (r->is_product)
+        return recommend_top(&r->catalogue, &r->product,
+                             scoring_run(r->scoring, block, number, 1), seen, top, list,
+                             count, err);
+    score_items(r, block, number);
+    rc = recommend_scored(r->key, r->score, r->items, seen, top, list, count, err);
+    for (uint32_t i = 0; rc == 0 && i < *count; i++) {
+        float score = (float)list[i].score;
+
+        scoring_link(r->scoring, &score, 1);
+        list[i].score = score;
+    }
+    return rc;
+}
