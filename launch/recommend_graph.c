@@ -25,41 +25,6 @@ struct graph_ranking {
 
 /* --- what belongs to the item ----------------------------------------------------- */
 
-static int find_column(const struct job *job, const char *name)
-{
-    for (int c = 0; c < job->data.columns; c++)
-        if (!strcmp(job->data.column[c].name, name))
-            return c;
-    return -1;
-}
-
-static bool job_column_is_items(const struct job *job, int number)
-{
-    const struct job_column *column = &job->data.column[number];
-    const char *of = column->steps.of;
-    char name[JOB_NAME_MAX * 2];
-    bool items = false;
-
-    if (job_column_is_key(column) && !strcmp(column->table, job->model.item))
-        return true;
-    for (int s = 0; s < job->data.sides && column->from[0]; s++) {
-        int key = find_column(job, job->data.side[s].key);
-
-        if (!strcmp(column->from, job->data.side[s].name))
-            return key >= 0 && job_column_is_items(job, key);
-    }
-    if (column->steps.make == MAKE_NONE || column->steps.make == MAKE_HISTORY)
-        return false;
-    while (job_list_next(&of, name, sizeof name)) {
-        int source = find_column(job, name);
-
-        items = source >= 0 && job_column_is_items(job, source);
-        if (!items)
-            return false;
-    }
-    return items;
-}
-
 /* Is the column made of some of the item's and some others? */
 static bool is_mixed(const struct graph_ranking *r, const struct job_column *column)
 {
@@ -94,28 +59,6 @@ static int find_columns(struct graph_ranking *r, const struct blueprint *bluepri
                            job->data.column[c].name);
     }
     return 0;
-}
-
-/* Which of the two layers whose product is the score is the user's, and which the
- * item's? False: neither is of one side alone. */
-static bool find_product(const struct graph_ranking *r,
-                         const struct blueprint *blueprint, const char **user,
-                         const char **item)
-{
-    bool others[JOB_COLUMNS_MAX];
-
-    if (blueprint->outputs != 3)
-        return false;
-    for (int c = 0; c < JOB_COLUMNS_MAX; c++)
-        others[c] = !r->is_items[c];
-    for (int swapped = 0; swapped < 2; swapped++) {
-        *user = blueprint->output[1 + swapped];
-        *item = blueprint->output[2 - swapped];
-        if (!blueprint_layer_uses(blueprint, *user, r->is_items) &&
-            !blueprint_layer_uses(blueprint, *item, others))
-            return true;
-    }
-    return false;
 }
 
 /* --- items ------------------------------------------------------------------------ */
@@ -208,7 +151,6 @@ static int fill_catalogue(struct graph_ranking *r, const char *layer, struct err
 static int create(struct graph_ranking *r, const struct blueprint *blueprint,
                   struct err *err)
 {
-    const char *user = NULL, *item = NULL;
     int rc = find_columns(r, blueprint, err);
 
     if (rc == 0)
@@ -218,10 +160,10 @@ static int create(struct graph_ranking *r, const struct blueprint *blueprint,
     r->uses_users =
         blueprint->keys[job_table_index(&r->trained->job, r->trained->job.model.user)] >
         0;
-    r->is_product = find_product(r, blueprint, &user, &item);
-    rc = scoring_create(r->trained, r->is_product ? user : NULL, r->data->users.schema,
-                        &r->scoring, err);
-    return rc == 0 && r->is_product ? fill_catalogue(r, item, err) : rc;
+    r->is_product = blueprint_is_product(blueprint);
+    rc = scoring_create(r->trained, r->is_product ? blueprint->output[1] : NULL,
+                        r->data->users.schema, &r->scoring, err);
+    return rc == 0 && r->is_product ? fill_catalogue(r, blueprint->output[2], err) : rc;
 }
 
 int graph_ranking_create(const struct trained *trained,

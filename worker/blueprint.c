@@ -712,3 +712,17 @@ bool blueprint_layer_uses(const struct blueprint *blueprint, const char *layer,
 
     return layer_uses(blueprint, layer, column, seen);
 }
+
+bool blueprint_is_product(const struct blueprint *blueprint)
+{
+    bool items[JOB_COLUMNS_MAX] = {false}, others[JOB_COLUMNS_MAX] = {false};
+
+    if (blueprint->outputs != 3)
+        return false;
+    for (int c = 0; c < blueprint->job->data.columns; c++) {
+        items[c] = job_column_is_items(blueprint->job, c);
+        others[c] = !items[c];
+    }
+    return !blueprint_layer_uses(blueprint, blueprint->output[1], items) &&
+           !blueprint_layer_uses(blueprint, blueprint->output[2], others);
+}

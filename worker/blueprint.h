@@ -70,6 +70,10 @@ int blueprint_watch(struct blueprint *blueprint, const char *layer, uint32_t *ou
 bool blueprint_layer_uses(const struct blueprint *blueprint, const char *layer,
                           const bool *column);
 
+/* Is the score the inner product of two layers (output[1] and output[2]), the first of
+ * which does not depend on what belongs to the item, and the second on nothing else? */
+bool blueprint_is_product(const struct blueprint *blueprint);
+
 /* Examples of a training batch, at most. */
 uint32_t blueprint_capacity(const struct blueprint *blueprint);
 /* Rows that so many examples have of a table, at most. */

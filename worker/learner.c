@@ -16,7 +16,7 @@ struct learner {
     struct graph *graph;
     const struct layer_kernels *k;
     uint32_t slice;
-    bool training;
+    bool training, is_product;
     float mean; /* what scores start from */
     struct graph_input input[JOB_LAYERS_MAX], sliced[JOB_LAYERS_MAX];
     const float *parameter[JOB_TABLES_MAX];
@@ -63,6 +63,7 @@ static int create_graph(struct learner *learner, uint32_t capacity, struct err *
     if (rc)
         return rc;
     learner->slice = slice;
+    learner->is_product = blueprint_is_product(learner->blueprint);
     learner->score = malloc(slice * sizeof(float));
     learner->slope = malloc(slice * sizeof(float));
     if (!learner->score || !learner->slope)
@@ -328,7 +329,7 @@ uint32_t learner_vectors(const struct learner *learner)
 {
     if (is_mf(learner))
         return learner->mf.width;
-    return learner->blueprint->outputs == 3 ? graph_output_width(learner->graph, 1) : 0;
+    return learner->is_product ? graph_output_width(learner->graph, 1) : 0;
 }
 
 void learner_vectors_of(struct learner *learner, const struct batch *batch, bool items,

@@ -114,12 +114,36 @@ static void test_uses(void **state)
     blueprint_destroy(blueprint);
 }
 
+static void expect_product(const char *setting, const char *value, bool wanted)
+{
+    struct blueprint *blueprint = make();
+    struct err err = {0};
+
+    blueprint_destroy(blueprint);
+    assert_int_equal(job_set(job, setting, value, "test", &err), 0);
+    if (blueprint_expand(job, &err) || blueprint_make(job, &blueprint, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(blueprint_is_product(blueprint), wanted);
+    blueprint_destroy(blueprint);
+}
+
+/* The user's layer first, and each of one side alone. */
+static void test_product(void **state)
+{
+    (void)state;
+    expect_product("model.user", "user", true);
+    expect_product("model.output", "what, who", false);
+    expect_product("model.item", "user", false);
+    expect_product("model.layers.films.columns", "user", false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_watch),
         cmocka_unit_test(test_watch_nothing),
         cmocka_unit_test(test_uses),
+        cmocka_unit_test(test_product),
     };
     int failed;
 
