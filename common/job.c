@@ -252,6 +252,9 @@ static const struct setting rows[] = {
             "that is not there leaves its columns missing. A NumPy file (.npy), known by "
             "its first bytes, has none: the number of a row is its key, and its one column "
             "is a vector."},
+    {"data.sides.*.keys", SETTING_TEXT, AT_SIDE(keys), .may_change = true,
+     .doc = "A text file with the keys of a NumPy file's rows, one a line: that on line n "
+            "is the key of the nth row."},
 
     {"tables.*.dim", SETTING_INTEGER, AT_TABLE(dim), .min = 1, .max = 65535,
      .preset = "32",

@@ -272,6 +272,7 @@ struct job_side {
     int encoding;
     char key[JOB_NAME_MAX * 2]; /* the column of the data that it joins */
     char id[JOB_NAME_MAX * 2];  /* its own column with that key */
+    char keys[JOB_PATH_MAX];    /* NumPy: the file with the keys of its rows */
 };
 
 /* A layer of a graph. What a kind does not have is not used. */

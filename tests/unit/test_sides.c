@@ -170,20 +170,15 @@ static void test_a_column_that_is_missing_is_said(void **state)
     scratch_release(&scratch);
 }
 
-/* Rows of a NumPy matrix by their number: embeddings of images, sounds, texts. */
-static void test_vectors_are_joined_by_row_number(void **state)
+/* A NumPy matrix of 21 rows, each with two numbers: 2n and 2n + 1; the job gets a
+ * column that it has. */
+static void write_images(struct scratch *scratch, struct job *job)
 {
     static const char header[] =
         "\x93NUMPY\x01\x00\x46\x00{'descr': '<f4', "
         "'fortran_order': False, 'shape': (21, 2), }         \n";
     unsigned char file[80 + 21 * 2 * sizeof(float)];
-    struct scratch scratch;
-    struct input *input;
-    struct block block;
-    struct job *job;
-    int image;
 
-    (void)state;
     memset(file, ' ', sizeof file);
     memcpy(file, header, sizeof header - 1);
     file[8] = 70; /* bytes of the header behind it */
@@ -192,27 +187,117 @@ static void test_vectors_are_joined_by_row_number(void **state)
     for (int i = 0; i < 42; i++)
         memcpy(file + 80 + (size_t)i * sizeof(float), &(float){(float)i},
                sizeof(float));
-    scratch_init(&scratch);
-    job = make_job(&scratch);
-    scratch_write(&scratch, "images.npy", file, sizeof file);
-    set(job, "data.sides.images.files", scratch.path);
+    scratch_write(scratch, "images.npy", file, sizeof file);
+    set(job, "data.sides.images.files", scratch->path);
     set(job, "data.sides.images.key", "film");
     set(job, "data.columns.image.as", "vector");
     set(job, "data.columns.image.dim", "2");
     set(job, "data.columns.image.from", "images");
+}
+
+/* The four examples' films are 20, 99, 10 and 20: their rows, or -1. */
+static void check_images(const struct job *job, const int row[4])
+{
+    struct input *input;
+    struct block block;
+    int image;
+
     if (input_open(job, job->data.train, "data.train", COLUMNS_LABEL, &input, &err))
         fail_msg("%s", err.text);
     image = schema_find(input_schema(input), "image");
     assert_int_equal(block_create(&block, input_schema(input), 16, &err), 0);
     assert_int_equal(input_next(input, &block, &err), 1);
-    assert_true(block.column[image].number[0] == 40 &&
-                block.column[image].number[1] == 41);  /* film 20 */
-    assert_true(isnan(block.column[image].number[2])); /* film 99 */
-    assert_true(block.column[image].number[4] == 20);
+    for (size_t i = 0; i < 4; i++) {
+        const float *number = block.column[image].number + 2 * i;
+
+        if (row[i] < 0)
+            assert_true(isnan(number[0]) && isnan(number[1]));
+        else
+            assert_true(number[0] == (float)(2 * row[i]) &&
+                        number[1] == (float)(2 * row[i] + 1));
+    }
     block_release(&block);
     input_close(input);
+}
+
+/* Rows of a NumPy matrix by their number: embeddings of images, sounds, texts. */
+static void test_vectors_are_joined_by_row_number(void **state)
+{
+    struct scratch scratch;
+    struct job *job;
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    write_images(&scratch, job);
+    check_images(job, (const int[]){20, -1, 10, 20});
     set(job, "data.columns.image.dim", "3");
     check_refused(job, "images.npy", "vectors of 2 numbers");
+    free(job);
+    scratch_release(&scratch);
+}
+
+/* Or by the keys of a file beside it: `line` is the nth. */
+static const char *write_keys(struct scratch *scratch, const char *const *line, int n)
+{
+    FILE *file = fopen(scratch_path(scratch, "keys.txt"), "w");
+
+    assert_non_null(file);
+    for (int i = 0; i < n; i++)
+        fprintf(file, "%s\n", line[i]);
+    assert_int_equal(fclose(file), 0);
+    return scratch->path;
+}
+
+static void test_vectors_are_joined_by_keys_of_a_file(void **state)
+{
+    const char *line[22] = {"99", "a", "b\xe9", "20", "c",  "d",       "e", "f",
+                            "g",  "h", "i",     "j",  "k",  "l",       "m", "n",
+                            "o",  "p", "q",     "r",  "-7", "too many"};
+    struct scratch scratch;
+    struct job *job;
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    write_images(&scratch, job);
+    set(job, "data.sides.images.encoding", "latin-1");
+    set(job, "data.sides.images.keys", write_keys(&scratch, line, 21));
+    check_images(job, (const int[]){3, 0, -1, 3});
+    write_keys(&scratch, line, 22);
+    check_refused(job, "keys.txt has 22 keys", "has 21 rows");
+    write_keys(&scratch, line, 20);
+    check_refused(job, "keys.txt has 20 keys", "has 21 rows");
+    line[11] = "a";
+    write_keys(&scratch, line, 21);
+    check_refused(job, "keys.txt line 2 and ", "keys.txt line 12 have the same key");
+    line[11] = "";
+    write_keys(&scratch, line, 21);
+    check_refused(job, "keys.txt line 12", "column key");
+    set(job, "data.sides.images.encoding", "utf-8");
+    check_refused(job, "keys.txt line 3", "UTF-8");
+    free(job);
+    scratch_release(&scratch);
+}
+
+static void test_keys_go_with_one_matrix(void **state)
+{
+    struct scratch scratch;
+    struct job *job;
+    char both[2048];
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    write_images(&scratch, job);
+    set(job, "data.sides.images.keys", "none.txt");
+    check_refused(job, "none.txt", "no such file");
+    snprintf(both, sizeof both, "%s/images.npy,%s/other.npy", scratch.dir, scratch.dir);
+    set(job, "data.sides.images.files", both);
+    check_refused(job, "data.sides.images.keys goes with one NumPy file", "are 2");
+    snprintf(both, sizeof both, "%s/films.dat", scratch.dir);
+    set(job, "data.sides.images.files", both);
+    check_refused(job, "data.sides.images.keys goes with a NumPy file", "films.dat is");
     free(job);
     scratch_release(&scratch);
 }
@@ -254,6 +339,8 @@ int main(void)
         cmocka_unit_test(test_a_wrong_row_is_not_left_out),
         cmocka_unit_test(test_a_column_that_is_missing_is_said),
         cmocka_unit_test(test_vectors_are_joined_by_row_number),
+        cmocka_unit_test(test_vectors_are_joined_by_keys_of_a_file),
+        cmocka_unit_test(test_keys_go_with_one_matrix),
         cmocka_unit_test(test_keys_of_side_tables_are_prepared),
     };
 

@@ -116,7 +116,7 @@ static int doubled(struct side *side, struct source *source,
 {
     char *where = malloc(2 * WHERE_MAX);
 
-    if (!source) { /* NumPy's files have no lines */
+    if (!source) { /* NumPy's files have no lines, and no keys beside them */
         free(where);
         return err_set(
             err, ERR_INPUT,
@@ -129,7 +129,7 @@ static int doubled(struct side *side, struct source *source,
     find_row(side, source, list, now, where);
     find_row(side, source, list, before, where + WHERE_MAX);
     err_set(err, ERR_INPUT, "%.440s and %.440s have the same %s, expected each once",
-            where + WHERE_MAX, where, side->from->id);
+            where + WHERE_MAX, where, side->from->keys[0] ? "key" : side->from->id);
     free(where);
     return -err->code;
 }
@@ -202,9 +202,94 @@ static int take_vector(void *context, uint64_t key, const float *values, uint32_
     return 0;
 }
 
-/* The rows of a NumPy file: the number of one is its id. */
-static int read_vectors(struct side *side, const struct filelist *list, uint32_t file,
-                        struct err *err)
+/* A source of keys, one a line. */
+static int open_keys(const struct job *job, const struct job_side *side,
+                     const struct schema *schema, struct source **source,
+                     struct err *err)
+{
+    struct job *own = job_of_side(job, side);
+    int rc;
+
+    if (!own)
+        return err_set(err, ERR_MEMORY, "no memory for the job of a side table");
+    own->data.format = DATA_TSV;
+    own->data.header = DATA_NO;
+    own->data.quotes = DATA_BY_FORMAT;
+    own->data.delimiter[0] = '\0';
+    snprintf(own->data.names, sizeof own->data.names, "%s", schema->column[0].name);
+    rc = source_create(own, schema, source, err);
+    free(own);
+    return rc;
+}
+
+/* The rows so far get the keys of a file, in the order of its lines. */
+static int take_keys(struct side *side, struct source *source, struct block *keys,
+                     const struct filelist *list, struct err *err)
+{
+    const struct piece piece = {.path = list->path[0], .end = PIECE_END};
+    uint64_t rows = 0, count = 0;
+    uint32_t b = 0, i = 0;
+    int rc = source_open(source, &piece, err);
+
+    for (uint32_t block = 0; block < side->blocks; block++)
+        rows += side->block[block].n;
+    while (rc == 0 && (rc = source_next(source, keys, err)) > 0) {
+        count += keys->n;
+        for (uint32_t k = 0; k < keys->n && b < side->blocks; k++) {
+            side->block[b].column[0].key[i] = keys->column[0].key[k];
+            side->block[b].place[i] = keys->place[k];
+            if (++i == side->block[b].n) {
+                b++;
+                i = 0;
+            }
+        }
+        rc = 0;
+    }
+#ifndef MUTANT_SIDE_KEYS
+    if (rc == 0 && count != rows)
+        rc = err_set(err, ERR_INPUT,
+                     "%.400s has %llu keys, but the matrix of data.sides.%s has %llu "
+                     "rows, expected one key for each",
+                     piece.path, (unsigned long long)count, side->from->name,
+                     (unsigned long long)rows);
+#endif
+    for (b = 0; rc == 0 && b < side->blocks; b++)
+        rc = enter_rows(side, source, list, b, err);
+    return rc;
+}
+
+/* The keys of the one NumPy file of a side table (data.sides.NAME.keys). */
+static int read_keys(struct side *side, const struct job *job, struct err *err)
+{
+    struct schema schema = SCHEMA_EMPTY;
+    struct filelist list = {0};
+    struct source *source = NULL;
+    struct block keys = {0};
+    char why[JOB_NAME_MAX + 32];
+    int rc;
+
+    snprintf(why, sizeof why, "data.sides.%s.keys", side->from->name);
+    schema_add(&schema, "key", VALUE_KEY);
+    rc = filelist_init(&list, side->from->keys, why, err);
+    if (rc == 0 && list.files != 1)
+        rc = err_set(err, ERR_INPUT, "%s names %zu files, expected one", why,
+                     list.files);
+    if (rc == 0)
+        rc = open_keys(job, side->from, &schema, &source, err);
+    if (rc == 0)
+        rc = block_create(&keys, &schema, BLOCK_ROWS, err);
+    if (rc == 0)
+        rc = take_keys(side, source, &keys, &list, err);
+    block_release(&keys);
+    source_destroy(source);
+    filelist_release(&list);
+    return rc;
+}
+
+/* The rows of a NumPy file: the number of one is its id, or what a file of keys says.
+ */
+static int read_vectors(struct side *side, const struct job *job,
+                        const struct filelist *list, uint32_t file, struct err *err)
 {
     struct vectors v = {.side = side, .list = list, .file = file};
     const struct vectors_sink sink = {wants_all, take_vector, &v};
@@ -216,7 +301,14 @@ static int read_vectors(struct side *side, const struct filelist *list, uint32_t
                        "%.400s is a NumPy file, so data.sides.%s has one column, which "
                        "is a vector",
                        list->path[file], side->from->name);
+    if (side->from->keys[0] && list->files > 1)
+        return err_set(err, ERR_INPUT,
+                       "data.sides.%s.keys goes with one NumPy file, but "
+                       "data.sides.%s.files are %zu",
+                       side->from->name, side->from->name, list->files);
     rc = vectors_read_npy(list->path[file], dim, dim, &sink, err);
+    if (rc == 0 && side->from->keys[0])
+        return read_keys(side, job, err);
     for (uint32_t b = first; rc == 0 && b < side->blocks; b++)
         rc = enter_rows(side, NULL, list, b, err);
     return rc;
@@ -224,7 +316,7 @@ static int read_vectors(struct side *side, const struct filelist *list, uint32_t
 
 /* --- files ----------------------------------------------------------------------- */
 
-static int read_file(struct side *side, struct source *source,
+static int read_text(struct side *side, struct source *source,
                      const struct filelist *list, uint32_t file, struct err *err)
 {
     const struct piece piece = {.path = list->path[file], .end = PIECE_END};
@@ -241,6 +333,26 @@ static int read_file(struct side *side, struct source *source,
     return rc;
 }
 
+static int read_file(struct side *side, const struct job *job, struct source *source,
+                     const struct filelist *list, uint32_t file, struct err *err)
+{
+    bool npy = false;
+
+    if (vectors_are_npy(list->path[file], &npy, err))
+        return -err->code;
+    if (npy)
+        return read_vectors(side, job, list, file, err);
+    if (side->from->keys[0])
+        return err_set(err, ERR_INPUT,
+                       "data.sides.%s.keys goes with a NumPy file, but %.400s is none",
+                       side->from->name, list->path[file]);
+    if (!side->from->id[0])
+        return err_set(err, ERR_INPUT,
+                       "data.sides.%s.id is not set: it names the column with the keys",
+                       side->from->name);
+    return read_text(side, source, list, file, err);
+}
+
 static int read_side(struct side *side, const struct job *job, struct err *err)
 {
     struct job *own = job_of_side(job, side->from);
@@ -254,20 +366,8 @@ static int read_side(struct side *side, const struct job *job, struct err *err)
              : err_set(err, ERR_MEMORY, "no memory for the job of a side table");
     if (rc == 0)
         rc = source_create(own, &side->schema, &source, err);
-    for (uint32_t f = 0; rc == 0 && f < list.files; f++) {
-        bool npy = false;
-
-        rc = vectors_are_npy(list.path[f], &npy, err);
-        if (rc == 0 && npy)
-            rc = read_vectors(side, &list, f, err);
-        else if (rc == 0 && !side->from->id[0])
-            rc = err_set(
-                err, ERR_INPUT,
-                "data.sides.%s.id is not set: it names the column with the keys",
-                side->from->name);
-        else if (rc == 0)
-            rc = read_file(side, source, &list, f, err);
-    }
+    for (uint32_t f = 0; rc == 0 && f < list.files; f++)
+        rc = read_file(side, job, source, &list, f, err);
     source_destroy(source);
     filelist_release(&list);
     free(own);
