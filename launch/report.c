@@ -190,7 +190,7 @@ int report_write(const struct run_request *request, const struct roster *roster,
         "s:I, "
         "s:{s:o, s:I, s:f}}",
         "seconds", seconds, "cpu_seconds", cpu_seconds, "bad_rows",
-        (json_int_t)state->data.bad_rows, "bytes", "pulled",
+        (json_int_t)(state->data.bad_rows + state->bad_rows), "bytes", "pulled",
         (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed,
         "pushes", "sent", (json_int_t)view->pushes_sent, "applied",
         (json_int_t)view->pushes_applied, "duplicates_dropped",

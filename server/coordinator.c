@@ -296,6 +296,7 @@ static void count_training(struct coordinator *c, int64_t now_ms)
     struct coordinator_state *s = c->state;
     double seconds = (double)(now_ms - c->stage_ms) / 1000;
 
+    s->bad_rows = coordinator_bad_rows(c);
     for (uint32_t w = 0; w < c->plan.roster->workers; w++) {
         const struct status *status = &c->worker[w].status;
 

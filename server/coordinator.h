@@ -60,6 +60,7 @@ struct coordinator_state {
     double train_seconds;                  /* in this run */
     struct epoch_record open;              /* the epoch under way, up to the last cut */
     uint64_t worker_examples[WORKERS_MAX]; /* trained in this run up to there */
+    uint64_t bad_rows;                     /* left out of streams up to there */
     double metric[METRIC_SUMS];
     int32_t exit_status;
     uint32_t error; /* enum err_code */

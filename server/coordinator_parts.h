@@ -43,6 +43,8 @@ void coordinator_saved_floor(struct coordinator *coordinator);
  */
 int coordinator_note_standing(struct coordinator *coordinator, uint32_t worker,
                               struct err *err);
+/* Rows of streams that were left out in this run so far. */
+uint64_t coordinator_bad_rows(const struct coordinator *coordinator);
 /* Is there room among `room` ranges for what a cut would leave? */
 bool coordinator_can_cut(const struct coordinator *coordinator, uint32_t room);
 /* What is left of the epoch: everything less what workers, all of which have stopped,

@@ -3,6 +3,7 @@
  * (server/dealing.h). */
 #include <string.h>
 
+#include "common/log.h"
 #include "server/coordinator_parts.h"
 
 static bool deals(const struct coordinator *c)
@@ -85,6 +86,14 @@ static uint32_t share_of(const struct coordinator *c, uint32_t worker,
     return s->share_ranges[worker];
 }
 
+uint64_t coordinator_bad_rows(const struct coordinator *c)
+{
+    const struct coordinator_state *s = c->state;
+    bool counts = deals(c) && (s->stage == STAGE_TRAIN || s->stage == STAGE_STOP);
+
+    return s->bad_rows + (counts ? dealing_bad_rows(c->dealing) : 0);
+}
+
 /* Notes where a worker stands; false: it was given no such place. */
 static bool stand(struct coordinator *c, uint32_t worker)
 {
@@ -92,8 +101,11 @@ static bool stand(struct coordinator *c, uint32_t worker)
     struct range share[MANIFEST_RANGES_MAX];
     uint32_t n;
 
+    if (deals(c) && status->bad_rows && coordinator_bad_rows(c) == 0)
+        log_warn("%s", status->text);
     if (deals(c))
-        return dealing_stand(c->dealing, worker, status->lease, status->position);
+        return dealing_stand(c->dealing, worker, status->lease, status->position,
+                             status->bad_rows);
     n = share_of(c, worker, share);
     return status->lease == 0 ||
            (status->lease <= n && status->position <= share[status->lease - 1].end);
@@ -243,6 +255,7 @@ static void order_leases(const struct coordinator *c, uint32_t worker,
 
     order->dealt = c->dealing->dealt;
     order->lease = leases->number;
+    order->bad_rows = leases->bad_rows;
     order->ranges = leases->count;
     memcpy(order->range, leases->range, leases->count * sizeof order->range[0]);
     order->more = dealing_has_more(c->dealing);

@@ -51,8 +51,28 @@ void dealing_begin(struct dealing *d, uint64_t order, const struct lease_rule *r
         dealing_deal(d, w);
 }
 
+/* A process that was started again goes back to what was pushed last, and so does what
+ * it has counted: it counts the same again. */
+static void note_bad_rows(struct leases *l, uint64_t bad_rows)
+{
+#ifndef MUTANT_BAD_ROWS_HIGHEST
+    if (bad_rows < l->bad_rows)
+        return;
+#endif
+    l->bad_rows = bad_rows;
+}
+
+uint64_t dealing_bad_rows(const struct dealing *d)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t w = 0; w < d->rule.workers; w++)
+        sum += d->worker[w].bad_rows;
+    return sum;
+}
+
 bool dealing_stand(struct dealing *d, uint32_t worker, uint64_t lease,
-                   uint64_t position)
+                   uint64_t position, uint64_t bad_rows)
 {
     struct leases *l = &d->worker[worker];
     uint64_t behind;
@@ -66,6 +86,7 @@ bool dealing_stand(struct dealing *d, uint32_t worker, uint64_t lease,
     if (position > l->range[behind].end)
         return false;
 #endif
+    note_bad_rows(l, bad_rows);
     l->number = lease;
     l->count -= (uint32_t)behind;
     memmove(l->range, l->range + behind, l->count * sizeof l->range[0]);

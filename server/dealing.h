@@ -25,6 +25,7 @@ struct leases {
     uint64_t half;   /* position in the last one from which it is time for another */
     uint32_t count;
     struct range range[LEASES_MAX];
+    uint64_t bad_rows; /* left out of all that the worker has behind it */
 };
 
 struct dealing {
@@ -45,10 +46,12 @@ void dealing_begin(struct dealing *dealing, uint64_t order,
                    uint32_t ranges, uint64_t known, bool grows);
 
 /* `worker` says that it stands at `position` of its lease number `lease`, and has all
- * before that behind it; what is older than what is known changes nothing. False: it
- * was given no such place. */
+ * before that behind it, of which it has left out `bad_rows`; what is older than what
+ * is known changes nothing. False: it was given no such place. */
 bool dealing_stand(struct dealing *dealing, uint32_t worker, uint64_t lease,
-                   uint64_t position);
+                   uint64_t position, uint64_t bad_rows);
+/* What all have left out. */
+uint64_t dealing_bad_rows(const struct dealing *dealing);
 
 /* Gives it another lease if it is time for that and there is one; true if so. */
 bool dealing_deal(struct dealing *dealing, uint32_t worker);

@@ -46,6 +46,7 @@ struct batch {
     uint64_t taken; /* examples of the worker's share up to and with this batch */
     uint64_t lease, position; /* where its last example's lease is at behind it */
     bool second_half;         /* of that lease */
+    uint64_t bad_rows;        /* left out of the worker's share up to there */
     uint64_t clock;           /* 0 while it only evaluates */
     bool read_only;
     struct keyset set[JOB_TABLES_MAX];

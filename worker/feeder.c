@@ -20,6 +20,7 @@ struct reading {
     uint32_t at;         /* the range it is in */
     uint64_t position;   /* in that range */
     uint64_t taken;
+    uint64_t bad_rows, bad_before; /* as a batch's; the supply's when it began */
 };
 
 struct feeder {
@@ -48,7 +49,10 @@ struct feeder {
     uint64_t lease_next; /* the trainer's: first number that its pass does not have */
     bool stop;           /* also read without the lock */
     bool end;            /* the reader has ended */
-    struct err err;      /* the reader's; code 0 = none */
+    bool stood;          /* it has come to the end of the trainer's pass, ... */
+    struct standing stood_at;
+    char *bad_row;  /* set once; also read without the lock */
+    struct err err; /* the reader's; code 0 = none */
 };
 
 int feeder_create(const struct blueprint *blueprint, uint32_t servers, uint32_t ahead,
@@ -96,7 +100,8 @@ static int reading_init(struct reading *reading, const struct pass *pass,
 {
     uint32_t ranges = pass->ranges;
 
-    *reading = (struct reading){.pass = *pass, .taken = pass->taken};
+    *reading = (struct reading){
+        .pass = *pass, .taken = pass->taken, .bad_rows = pass->bad_rows};
     if (ranges > SHARE_RANGES_MAX)
         return err_set(err, ERR_PEER, "a share of %u ranges, at most %d are allowed",
                        ranges, SHARE_RANGES_MAX);
@@ -115,7 +120,8 @@ static int reading_init(struct reading *reading, const struct pass *pass,
 static bool begins(const struct pass *a, const struct pass *b)
 {
     return a->part == b->part && a->epoch == b->epoch && a->taken == b->taken &&
-           a->read_only == b->read_only && a->lease == b->lease &&
+           a->bad_rows == b->bad_rows && a->read_only == b->read_only &&
+           a->lease == b->lease &&
            (a->open ? a->ranges <= b->ranges : a->ranges == b->ranges && !b->open) &&
            (a->ranges == 0 ||
             memcmp(a->range, b->range, a->ranges * sizeof *a->range) == 0);
@@ -149,6 +155,7 @@ void feeder_destroy(struct feeder *feeder)
     free(feeder->full);
     free(feeder->full_pass);
     free(feeder->added);
+    free(feeder->bad_row);
     supply_destroy(feeder->supply);
     pthread_cond_destroy(&feeder->changed);
     pthread_mutex_destroy(&feeder->lock);
@@ -186,16 +193,41 @@ static int take(struct feeder *feeder, struct batch *batch, struct err *err)
     return rc;
 }
 
+/* Counts what was left out of what was taken; the first time it is said. */
+static void count_bad_rows(struct feeder *feeder)
+{
+    const struct bad_rows *bad = supply_bad_rows(feeder->supply);
+    struct reading *now = &feeder->now;
+    char *text = NULL;
+
+    if (!bad)
+        return;
+    now->bad_rows = now->pass.bad_rows + bad->count - now->bad_before;
+    if (bad->count && !feeder->bad_row)
+        text = strdup(bad->first);
+    if (text)
+        __atomic_store_n(&feeder->bad_row, text, __ATOMIC_RELEASE);
+}
+
+const char *feeder_bad_row(struct feeder *feeder)
+{
+    const char *text = __atomic_load_n(&feeder->bad_row, __ATOMIC_ACQUIRE);
+
+    return text ? text : "";
+}
+
 static int fill(struct feeder *feeder, struct batch *batch, struct err *err)
 {
     struct reading *now = &feeder->now;
 
     if (take(feeder, batch, err))
         return -err->code;
+    count_bad_rows(feeder);
     if (batch->n == 0)
         return 0;
     now->taken += batch->n;
     batch->taken = now->taken;
+    batch->bad_rows = now->bad_rows;
     batch->read_only = now->pass.read_only;
     batch->clock = 0;
     supply_build(feeder->supply, batch);
@@ -247,6 +279,8 @@ static int read_pass(struct feeder *feeder, struct err *err)
     pthread_mutex_unlock(&feeder->lock);
     rc = supply_begin(feeder->supply, pass->data, pass->part, pass->epoch,
                       &feeder->stop, err);
+    if (rc == 0 && supply_bad_rows(feeder->supply))
+        feeder->now.bad_before = supply_bad_rows(feeder->supply)->count;
     pthread_mutex_lock(&feeder->lock);
     while (rc == 0 && !feeder->stop) {
         struct batch *batch;
@@ -277,6 +311,17 @@ static int read_pass(struct feeder *feeder, struct err *err)
     return feeder->stop ? 0 : rc; /* who stops the reader wants no complaint */
 }
 
+/* Where a pass stands of which all is read. */
+static bool stands(const struct reading *now, struct standing *standing)
+{
+    uint32_t ranges = now->pass.ranges;
+
+    if (ranges)
+        *standing = (struct standing){now->pass.lease + ranges - 1,
+                                      now->range[ranges - 1].end, now->bad_rows};
+    return ranges;
+}
+
 /* One pass after the other, as long as it is known what comes next. */
 static void *read_all(void *context)
 {
@@ -293,7 +338,10 @@ static void *read_all(void *context)
         /* Ahead of the trainer: what comes after that is said when it gets here. */
         while (!feeder->stop && feeder->reading > feeder->taking)
             pthread_cond_wait(&feeder->changed, &feeder->lock);
-        if (feeder->stop || !feeder->has_next)
+        if (feeder->stop)
+            break;
+        feeder->stood = stands(&feeder->now, &feeder->stood_at);
+        if (!feeder->has_next)
             break;
         reading_release(&feeder->now);
         feeder->now = feeder->next;
@@ -318,7 +366,7 @@ static int start_reader(struct feeder *feeder, uint64_t reading, struct err *err
     for (uint32_t i = 0; i < feeder->batches; i++)
         feeder->empty[feeder->empties++] = &feeder->batch[i];
     feeder->fulls = feeder->full_head = feeder->outside = 0;
-    feeder->stop = feeder->end = feeder->dry = false;
+    feeder->stop = feeder->end = feeder->dry = feeder->stood = false;
     feeder->addeds = 0;
     feeder->open = feeder->now.pass.open;
     feeder->reading = reading;
@@ -393,6 +441,7 @@ int feeder_begin(struct feeder *feeder, const struct pass *pass,
     if (is_prepared(feeder, pass)) {
         pthread_mutex_lock(&feeder->lock);
         feeder->taking++;
+        feeder->stood = false;
         feeder->next = coming;
         feeder->has_next = next != NULL;
         feeder->lease_next = pass->lease + feeder->now.pass.ranges;
@@ -454,19 +503,19 @@ bool feeder_is_slow(struct feeder *feeder)
     return slow;
 }
 
-bool feeder_standing(struct feeder *feeder, uint64_t *lease, uint64_t *position)
+bool feeder_standing(struct feeder *feeder, struct standing *standing)
 {
-    const struct pass *pass = &feeder->now.pass;
-    bool stands;
+    bool known = false;
 
     pthread_mutex_lock(&feeder->lock); /* a dry reader waits, and changes nothing */
-    stands = feeder->dry && feeder->reading == feeder->taking && pass->ranges;
-    if (stands) {
-        *lease = pass->lease + pass->ranges - 1;
-        *position = feeder->now.range[pass->ranges - 1].end;
+    if (feeder->dry && feeder->reading == feeder->taking) {
+        known = stands(&feeder->now, standing);
+    } else if (feeder->stood && !is_ready(feeder)) {
+        *standing = feeder->stood_at;
+        known = true;
     }
     pthread_mutex_unlock(&feeder->lock);
-    return stands;
+    return known;
 }
 
 bool feeder_is_over(struct feeder *feeder)

@@ -22,6 +22,7 @@ struct pass {
     uint64_t lease; /* the number of range[0] */
     bool open;      /* more may follow: feeder_extend() */
     uint64_t taken; /* what batches count up from */
+    uint64_t bad_rows;
     bool read_only;
 };
 
@@ -48,9 +49,18 @@ int feeder_begin(struct feeder *feeder, const struct pass *pass,
 struct batch *feeder_next(struct feeder *feeder, bool wait);
 /* Is there neither a batch nor the end of the pass, nor of what it has? */
 bool feeder_is_slow(struct feeder *feeder);
-/* Where an open pass stands that has nothing more for now: at the end of its last
- * lease, which may have ended without an example. False: it has, or is over. */
-bool feeder_standing(struct feeder *feeder, uint64_t *lease, uint64_t *position);
+/* Where a pass stands that is at its end, or open and has nothing more for now: at the
+ * end of its last lease, which may have ended without an example. */
+struct standing {
+    uint64_t lease, position;
+    uint64_t bad_rows; /* left out of it up to there, as of supply_bad_rows() */
+};
+
+/* False: there is more, it had nothing, or an error has ended it. */
+bool feeder_standing(struct feeder *feeder, struct standing *standing);
+/* The sentence about the first row that was left out; "" for none. Valid as long as the
+ * feeder. */
+const char *feeder_bad_row(struct feeder *feeder);
 /* Has the reader ended? An open pass it ends only with an error. */
 bool feeder_is_over(struct feeder *feeder);
 /* Gives a batch back to be filled again. */

@@ -11,6 +11,7 @@ struct journal_entry {
     uint64_t clock;           /* acknowledged up to here */
     uint64_t taken;           /* examples of the share behind that clock */
     uint64_t lease, position; /* where that is: as in a status */
+    uint64_t bad_rows;        /* left out of the share behind it */
     double loss_sum;          /* of those */
     uint64_t pushes_sent, pushes_resent, bytes_pulled, bytes_pushed;
 };

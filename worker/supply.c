@@ -294,6 +294,11 @@ int supply_take(struct supply *supply, struct batch *batch, uint64_t *position,
     return 0;
 }
 
+const struct bad_rows *supply_bad_rows(const struct supply *supply)
+{
+    return supply->data->is_streamed ? walk_bad_rows(supply->walk[supply->part]) : NULL;
+}
+
 /* From ids, which is faster than from keys. */
 static void build_records(struct supply *supply, struct batch *batch)
 {

@@ -26,6 +26,10 @@ int supply_begin(struct supply *supply, const struct data *data, enum split_part
 int supply_take(struct supply *supply, struct batch *batch, uint64_t *position,
                 uint64_t end, struct err *err);
 
+/* Rows that were left out behind what was taken, as of walk_bad_rows(), since the first
+ * supply_begin() for this part; NULL: they have been counted before. */
+const struct bad_rows *supply_bad_rows(const struct supply *supply);
+
 /* Builds the key sets of the batch's examples. */
 void supply_build(struct supply *supply, struct batch *batch);
 

@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -76,6 +77,12 @@ static void report(struct training *t, bool now)
     status->position = t->done.position;
     status->taken = status->examples = t->done.taken;
     status->loss_sum = t->done.loss_sum;
+    status->bad_rows = t->done.bad_rows;
+    if (status->bad_rows && !status->text[0])
+        snprintf(status->text, sizeof status->text,
+                 "rows of the data are wrong and left out (data.bad_rows: skip), such "
+                 "as this one: %.900s",
+                 feeder_bad_row(worker->feeder));
     status->training_seconds = t->before + clock_seconds() - t->begun;
     worker_report(worker, now);
 }
@@ -159,6 +166,7 @@ static bool move_on(struct training *t, const struct batch *batch)
     t->done.taken = batch->taken;
     t->done.lease = batch->lease;
     t->done.position = batch->position;
+    t->done.bad_rows = batch->bad_rows;
     t->second_half = batch->second_half;
     return news;
 }
@@ -208,6 +216,20 @@ static int end_order(struct training *t, struct err *err)
     if (rc == 0)
         report(t, false);
     return rc;
+}
+
+/* What is behind us without an example: leases, or a coordinator would give no others,
+ * and rows that were left out behind our last example. */
+static bool stand_at_end(struct training *t)
+{
+    struct standing standing;
+
+    if (!feeder_standing(t->worker->feeder, &standing))
+        return false;
+    t->done.lease = standing.lease;
+    t->done.position = standing.position;
+    t->done.bad_rows = standing.bad_rows;
+    return true;
 }
 
 static int check_ranges(const struct worker *worker, const struct order *order,
@@ -264,8 +286,7 @@ static int rest(struct training *t, struct err *err)
     rc = end_order(t, err);
     worker->status.phase = PHASE_IDLE;
 #ifndef MUTANT_EMPTY_LEASE
-    /* Leases without an example are behind us, too, or we would get no others. */
-    feeder_standing(worker->feeder, &t->done.lease, &t->done.position);
+    stand_at_end(t);
 #endif
     report(t, true);
     rested = clock_seconds();
@@ -311,7 +332,10 @@ static int run(struct training *t, struct err *err)
         if (is_overtaken(t))
             return is_bsp(worker) ? 0 : end_order(t, err);
     }
-    return end_order(t, err);
+    rc = end_order(t, err);
+    if (rc == 0 && !is_bsp(worker) && !is_overtaken(t) && stand_at_end(t))
+        report(t, false);
+    return rc;
 }
 
 /* Drops what an earlier incarnation has behind it from the front of a pass. */
@@ -351,6 +375,9 @@ static struct pass remaining(struct training *t, struct range *range)
         t->done = *before;
         skip_done(&pass, range, before);
     }
+    /* Rows behind the last example are in no push: a process that is gone has told. */
+    if (order->bad_rows > t->done.bad_rows)
+        t->done.bad_rows = order->bad_rows;
     /* This incarnation's counts are added with each push. */
     t->done.pushes_sent = worker->before.pushes_sent;
     t->done.pushes_resent = worker->before.pushes_resent;
@@ -360,6 +387,7 @@ static struct pass remaining(struct training *t, struct range *range)
     t->dealt = order->dealt;
     t->more = order->more;
     pass.taken = t->done.taken;
+    pass.bad_rows = t->done.bad_rows;
     return pass;
 }
 

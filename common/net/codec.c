@@ -7,6 +7,9 @@
 #include "common/net/roster.h"
 #include "proto/wire.pb-c.h"
 
+/* As many as data.bad_rows_max may be: sums over all workers do not overflow. */
+static const uint64_t bad_rows_max = 1000000000000000;
+
 _Static_assert((int)WIRE__ROLE__ROLE_SERVER == ROLE_SERVER &&
                    (int)WIRE__ROLE__ROLE_WORKER == ROLE_WORKER &&
                    (int)WIRE__ROLE__ROLE_COORDINATOR == ROLE_COORDINATOR,
@@ -199,6 +202,7 @@ static void put_status(Wire__Status *wire, const struct status *status,
     wire->train = status->train;
     wire->lease = status->lease;
     wire->position = status->position;
+    wire->bad_rows = status->bad_rows;
     wire->data = put_data(&status->data, parts);
     wire->n_metric = METRIC_SUMS;
     while (wire->n_metric > 0 && status->metric[wire->n_metric - 1] == 0)
@@ -231,6 +235,7 @@ static void put_order(Wire__Order *wire, const struct order *order, struct parts
     wire->dealt = order->dealt;
     wire->lease = order->lease;
     wire->more = order->more != 0;
+    wire->bad_rows = order->bad_rows;
 }
 
 static Wire__Reach *put_reach(const struct reach *reach, struct parts *parts)
@@ -555,6 +560,7 @@ static void take_status_numbers(const Wire__Status *wire, struct status *status)
     status->train = wire->train;
     status->lease = wire->lease;
     status->position = wire->position;
+    status->bad_rows = wire->bad_rows;
     take_data(wire->data, &status->data);
     status->shard_bytes = wire->shard_bytes;
     status->shard_rows = wire->shard_rows;
@@ -569,6 +575,7 @@ static int take_status(const Wire__Status *wire, struct status *status, struct e
     if (check("a status' phase", status->phase, 0, PHASE_ENDED, err) ||
         check("the end of the positions", status->data.positions, 0, INT64_MAX, err) ||
         check("the grain of the positions", status->data.grain, 0, INT64_MAX, err) ||
+        check("a status' rows left out", status->bad_rows, 0, bad_rows_max, err) ||
         check("a status' error", status->error, 0, ERR_INTERRUPTED, err) ||
         check("a status' number of metrics", wire->n_metric, 0, METRIC_SUMS, err) ||
         take_tables(wire, status, err) ||
@@ -611,11 +618,13 @@ static int take_order(const Wire__Order *wire, struct order *order, struct err *
     order->dealt = wire->dealt;
     order->lease = wire->lease;
     order->more = wire->more != 0;
+    order->bad_rows = wire->bad_rows;
     order->exit_status = (int32_t)wire->exit_status;
     take_data(wire->data, &order->data);
     if (check("an order's kind", order->kind, 0, ORDER_END, err) ||
         check("an order's exit status", wire->exit_status, 0, 255, err) ||
         check("the number of a lease", order->lease, 0, INT64_MAX, err) ||
+        check("an order's rows left out", order->bad_rows, 0, bad_rows_max, err) ||
         take_ranges(wire, order, err) ||
         take_text(order->path, sizeof order->path, wire->path, "an order's path", err))
         return -err->code;

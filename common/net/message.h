@@ -141,6 +141,9 @@ struct status {
     uint64_t train, lease, position;
     uint64_t examples; /* worker: examples trained in this epoch so far */
     double loss_sum;   /* worker: of those */
+    /* Worker: rows of a stream that it has left out in the training order `train`, up
+     * to where it stands. */
+    uint64_t bad_rows;
     uint64_t bytes_pulled, bytes_pushed;
     uint64_t pushes_sent, pushes_resent;       /* worker */
     uint64_t pushes_applied, pushes_duplicate; /* server */
@@ -178,6 +181,7 @@ struct order {
     /* Worker: of the same order with another `dealt` the higher one counts; it has
      * dealt more leases. `lease` is the number of the first in `range`, from 1. */
     uint64_t dealt, lease;
+    uint64_t bad_rows; /* worker: left out before them, in the same order */
     /* Worker: its leases that are not behind it. Server: for each worker how much is in
      * its share. */
     uint32_t ranges;

@@ -143,10 +143,18 @@ rm -rf ck early
 
 # --- processes that are killed, and a pipe that is quiet
 mkfifo busy quiet
-{ header; for ((i = 0; i < 40; i++)); do lines $((i * 500 + 1)) $((i * 500 + 500)); sleep 0.1; done; } > busy &
+{
+    header
+    for ((i = 0; i < 40; i++)); do
+        lines $((i * 500 + 1)) $((i * 500 + 500))
+        printf '%d\tno\trating\n' $i $i
+        sleep 0.1
+    done
+} > busy &
 writer=$!
 { header; printf '20001\t1\t'; read -r < gate; } > quiet &
-mpi 4 train job.yaml data.train=busy,quiet cluster.restarts_max=50 checkpoint.every='1 s' --report r.json
+mpi 4 train job.yaml data.train=busy,quiet cluster.restarts_max=50 checkpoint.every='1 s' \
+    data.bad_rows=skip --report r.json
 start -t 60 "${mpi[@]}"
 wait_for 20 test -d ck/checkpoint-0000000001
 for victim in 'server 0' 'worker 0' 'server 0' 'worker 1' 'server 0'; do
@@ -159,7 +167,8 @@ wait_for 20 counted 20000
 is "$(counts)" 1:20000 'each line of a busy pipe once, whoever is killed, while another is quiet'
 echo > gate
 finish
-ended 2 'half a line at the end of a pipe is complained of' 'quiet line 2'
+ended 0 'wrong rows are left out' 'left out .*: [^ ]*(busy|quiet) line'
+is "$(json r.json 'd["bad_rows"]')" 81 'and counted once, as is half a line at the end of a pipe'
 rm -rf ck busy quiet gate
 
 # --- room
@@ -200,6 +209,9 @@ refuse 'a followed file in memory' 'data.in_memory is true, but train.follow .* 
     data.train=d.tsv train.follow=true data.in_memory=true
 refuse 'a split of a pipe' 'set data.test instead' data.split.test=0.1
 gzip -k d.tsv
+{ header; printf '1\t1\t'; } | (limited '' 20 "$ROWHOUSE" train job.yaml checkpoint.dir=) 2> .err
+is "$?" 2 'half a line at the end of a pipe'
+like "$(< .err)" 'standard input line 2' 'is complained of'
 cat d.tsv.gz | (limited '' 20 "$ROWHOUSE" train job.yaml checkpoint.dir=) 2> .err
 is "$?" 2 'compressed bytes in a pipe'
 like "$(< .err)" 'standard input is compressed .*zcat' 'with what to do'

@@ -222,6 +222,19 @@ static inline void wire_sample_bad_rows(struct message *message)
     message->status.data.bad_rows = 300;
 }
 
+/* Of a worker that has left out rows of a stream, and to one that has. */
+static inline void wire_sample_left_out(struct message *message)
+{
+    wire_sample(MESSAGE_STATUS, message);
+    message->status.bad_rows = 1ull << 40;
+}
+
+static inline void wire_sample_left_out_before(struct message *message)
+{
+    wire_sample(MESSAGE_ORDER, message);
+    message->order.bad_rows = 77;
+}
+
 static const struct {
     const char *name;
     void (*fill)(struct message *message);
@@ -239,6 +252,8 @@ static const struct {
     {"ack-of-a-stint", wire_sample_stint_known},
     {"status-of-prepared-data", wire_sample_prepared},
     {"status-of-bad-rows", wire_sample_bad_rows},
+    {"status-of-rows-left-out", wire_sample_left_out},
+    {"order-after-rows-left-out", wire_sample_left_out_before},
 };
 
 enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };

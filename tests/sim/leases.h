@@ -57,7 +57,8 @@ static void talk_to_coordinator(struct sim_worker *worker)
 
     grow(sim);
     if (chance(sim, 500)) {
-        if (!dealing_stand(dealing, worker->index, done->lease, done->position))
+        if (!dealing_stand(dealing, worker->index, done->lease, done->position,
+                           done->bad_rows))
             fail_msg("worker %u cannot stand at lease %llu", worker->index,
                      (unsigned long long)done->lease);
         dealing_deal(dealing, worker->index);

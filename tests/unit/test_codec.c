@@ -177,6 +177,7 @@ static void test_largest_status_comes_back(void **state)
     message.status.loss_sum = message.status.cpu_seconds = -1;
     message.status.data.label_mean = 0.1;
     message.status.data.positions = message.status.data.grain = INT64_MAX;
+    message.status.bad_rows = 1000000000000000;
     message.status.phase = PHASE_ENDED;
     message.status.error = ERR_INTERRUPTED;
     message.status.tables = STATUS_TABLES_MAX;

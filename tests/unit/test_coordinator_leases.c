@@ -145,6 +145,28 @@ static void test_standing_of_an_earlier_order(void **state)
     kit_destroy(kit);
 }
 
+/* Who is started again is told what it has left out, and all counts once it is over. */
+static void test_rows_left_out_are_told_again(void **state)
+{
+    struct kit *kit = kit_create(2);
+    struct order order;
+
+    (void)state;
+    reach(kit, STAGE_TRAIN);
+    assert_int_equal(train(kit, &kit->worker[0], 5), 5);
+    kit->worker[0].status.bad_rows = 4;
+    say(kit, &kit->worker[0]);
+    kit->worker[0].status.bad_rows = 1; /* what it had pushed last */
+    restart_worker(kit, &kit->worker[0]);
+    order_for(kit, 0, &order);
+    assert_int_equal(order.bad_rows, 4);
+    order_for(kit, 1, &order);
+    assert_int_equal(order.bad_rows, 0);
+    all_obey(kit);
+    assert_int_equal(kit->memory->state.bad_rows, 4);
+    kit_destroy(kit);
+}
+
 /* --- growth
  * ------------------------------------------------------------------------------ */
 
@@ -344,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_coordinator_dies_before_dealing),
         cmocka_unit_test(test_impossible_standing),
         cmocka_unit_test(test_standing_of_an_earlier_order),
+        cmocka_unit_test(test_rows_left_out_are_told_again),
         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_growth_over_a_cut),
         cmocka_unit_test(test_floor),

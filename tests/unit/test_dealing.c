@@ -71,7 +71,7 @@ static uint64_t step(struct trial *t, uint32_t w)
 /* Says where it stands, and gets more if it is time. */
 static void say(struct trial *t, uint32_t w)
 {
-    assert_true(dealing_stand(&t->dealing, w, t->lease[w], t->position[w]));
+    assert_true(dealing_stand(&t->dealing, w, t->lease[w], t->position[w], 0));
     dealing_deal(&t->dealing, w);
 }
 
@@ -170,20 +170,20 @@ static void test_where_one_can_stand(void **state)
     (void)state;
     begin(t, 2, &all, 1, false);
     first = d->worker[1].range[0];
-    assert_true(dealing_stand(d, 1, 0, 0)); /* it has not begun */
-    assert_false(dealing_stand(d, 1, 1, first.end + 1));
-    assert_false(dealing_stand(d, 1, 2, first.end));
-    assert_false(dealing_stand(d, 1, UINT64_MAX, 0));
-    assert_true(dealing_stand(d, 1, 1, first.end - 10));
+    assert_true(dealing_stand(d, 1, 0, 0, 0)); /* it has not begun */
+    assert_false(dealing_stand(d, 1, 1, first.end + 1, 0));
+    assert_false(dealing_stand(d, 1, 2, first.end, 0));
+    assert_false(dealing_stand(d, 1, UINT64_MAX, 0, 0));
+    assert_true(dealing_stand(d, 1, 1, first.end - 10, 0));
     assert_int_equal(d->worker[1].range[0].first, first.end - 10);
-    assert_true(dealing_stand(d, 1, 1, first.first + 10)); /* overtaken */
+    assert_true(dealing_stand(d, 1, 1, first.first + 10, 0)); /* overtaken */
     assert_int_equal(d->worker[1].range[0].first, first.end - 10);
     assert_true(dealing_deal(d, 1));
     assert_false(dealing_deal(d, 1)); /* not twice */
-    assert_true(dealing_stand(d, 1, 2, d->worker[1].range[1].first));
+    assert_true(dealing_stand(d, 1, 2, d->worker[1].range[1].first, 0));
     assert_int_equal(d->worker[1].number, 2);
     assert_int_equal(d->worker[1].count, 1);
-    assert_true(dealing_stand(d, 1, 1, first.end));
+    assert_true(dealing_stand(d, 1, 1, first.end, 0));
     assert_int_equal(d->worker[1].number, 2);
     free(t);
 }
@@ -219,7 +219,8 @@ static void test_cuts(void **state)
                 }
             }
             for (uint32_t w = 0; w < n; w++)
-                assert_true(dealing_stand(&t->dealing, w, t->lease[w], t->position[w]));
+                assert_true(
+                    dealing_stand(&t->dealing, w, t->lease[w], t->position[w], 0));
             assert_true(dealing_left_most(&t->dealing) <= MANIFEST_RANGES_MAX);
             ranges = dealing_left(&t->dealing, list);
             most = ranges > most ? ranges : most;
@@ -245,7 +246,7 @@ static void test_chunks(void **state)
     dealing_begin(d, 1, &rule, &chunks, 1, chunks.end, false);
     assert_true(d->worker[0].range[0].end == 5ull << 32);
     /* It is in chunk 3, and has taken 7 examples of it. */
-    assert_true(dealing_stand(d, 0, 1, 3ull << 32 | 7));
+    assert_true(dealing_stand(d, 0, 1, 3ull << 32 | 7, 0));
     assert_true(dealing_deal(d, 0));
     n = dealing_left(d, t->copy.pool);
     assert_int_equal(n, 1);
@@ -310,6 +311,28 @@ static void test_growth_of_a_full_pool(void **state)
     free(t);
 }
 
+/* What is left out counts as far as its worker has ever been, in this order. */
+static void test_rows_left_out(void **state)
+{
+    struct trial *t = calloc(1, sizeof *t);
+    struct dealing *d = &t->dealing;
+    struct range first;
+
+    (void)state;
+    begin(t, 2, &all, 1, false);
+    first = d->worker[1].range[0];
+    assert_true(dealing_stand(d, 0, 1, 5, 3));
+    assert_true(dealing_stand(d, 1, 1, first.end, 40));
+    assert_int_equal(dealing_bad_rows(d), 43);
+    assert_true(dealing_stand(d, 1, 1, first.first, 10)); /* it was started again */
+    assert_int_equal(dealing_bad_rows(d), 43);
+    assert_false(dealing_stand(d, 1, 7, 0, 1000)); /* not believed */
+    assert_int_equal(dealing_bad_rows(d), 43);
+    begin(t, 2, &all, 1, false);
+    assert_int_equal(dealing_bad_rows(d), 0);
+    free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_slow_worker_gets_fewer),
         cmocka_unit_test(test_one_ahead),
         cmocka_unit_test(test_where_one_can_stand),
+        cmocka_unit_test(test_rows_left_out),
         cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_growth),

@@ -425,6 +425,7 @@ static void test_leases(void **state)
         struct range known[3] = {{0, 0}};
         struct pass pass = pass_of(kit, 1, known, 1, 0);
         uint64_t at = 0, taken = 0, first = 1;
+        struct standing standing;
         struct err err;
 
         memset(kit->seen, 0, sizeof kit->seen);
@@ -453,10 +454,15 @@ static void test_leases(void **state)
         assert_int_equal(taken, EXAMPLES);
         assert_null(feeder_next(kit->feeder, true)); /* dry */
         assert_false(feeder_is_over(kit->feeder));
+        assert_true(feeder_standing(kit->feeder, &standing));
+        assert_int_equal(standing.position, EXAMPLES);
+        memset(&standing, 0, sizeof standing);
         assert_int_equal(feeder_extend(kit->feeder, 100000, known, 1, true, &err),
                          -ERR_PEER);
         assert_int_equal(feeder_extend(kit->feeder, first, known, 1, false, &err), 0);
         assert_null(feeder_next(kit->feeder, true)); /* over */
+        assert_true(feeder_standing(kit->feeder, &standing));
+        assert_int_equal(standing.position, EXAMPLES);
         assert_int_equal(feeder_end(kit->feeder, &err), 0);
         assert_seen(kit, 1);
     }

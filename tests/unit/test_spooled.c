@@ -24,16 +24,22 @@ static struct job *make_job(void)
     return job;
 }
 
-/* 3 MiB of lines "NUMBER\t1 or 3", with a header, through a pipe. */
-enum { LINES = 300000 };
+/* 3 MiB of lines "NUMBER\t1 or 3", with a header, through a pipe; every WRONG lines one
+ * that is wrong, and at the end, too. */
+enum { LINES = 300000, WRONG = 1000 };
+
+static bool wrong;
 
 static void *write_lines(void *context)
 {
     FILE *to = fdopen(*(int *)context, "w");
 
     fprintf(to, "user\trating\n");
-    for (int i = 0; i < LINES; i++)
+    for (int i = 0; i < LINES; i++) {
         fprintf(to, "%d\t%d\n", i, 1 + i % 2 * 2);
+        if (wrong && i % WRONG == WRONG - 1)
+            fprintf(to, "%d\tnothing\n", i);
+    }
     fclose(to);
     return NULL;
 }
@@ -124,6 +130,51 @@ static void test_each_example_once(void **state)
     kit_release(&kit);
 }
 
+/* Whoever reads how much of which chunk: a wrong row is counted once, by those who read
+ * on to the ends of the chunks. */
+static void test_each_wrong_row_once(void **state)
+{
+    struct job *job = make_job();
+    uint8_t *seen = calloc(LINES, 1), *ignored = calloc(LINES, 1);
+    struct walk *walk[3];
+    uint64_t middle, end, sum = 0;
+    struct data data;
+    struct kit kit;
+
+    (void)state;
+    wrong = true;
+    fill_spool(&kit);
+    wrong = false;
+    end = intake_published(kit.intake) << 32;
+    if (job_set(job, "data.bad_rows", "skip", "test", &kit.err))
+        fail_msg("%s", kit.err.text);
+    open_data(&data, &kit, job);
+    assert_int_equal(data.facts.bad_rows, 0); /* nobody knows yet */
+    for (int w = 0; w < 3; w++)
+        assert_int_equal(
+            streamed_walk(&data.streamed, job, SPLIT_TRAIN, &walk[w], &kit.err), 0);
+    middle = read_range(walk[0], (struct range){0, (uint64_t)2 << 32}, 100000, seen);
+    assert_true(middle > 0 && middle < (uint64_t)2 << 32);
+    read_range(walk[1], (struct range){middle, (uint64_t)2 << 32}, 777, seen);
+    middle = read_range(walk[1], (struct range){middle + 777, (uint64_t)2 << 32}, 9,
+                        seen);
+    read_range(walk[2], (struct range){(uint64_t)2 << 32, end}, 5000, ignored);
+    read_range(walk[2], (struct range){middle, end}, UINT32_MAX, seen);
+    for (int i = 0; i < LINES; i++)
+        assert_int_equal(seen[i], 1);
+    for (int w = 0; w < 3; w++)
+        sum += walk_bad_rows(walk[w])->count;
+    assert_int_equal(sum, LINES / WRONG);
+    assert_non_null(strstr(walk_bad_rows(walk[2])->first, " line "));
+    for (int w = 0; w < 3; w++)
+        walk_destroy(walk[w]);
+    data_release(&data);
+    free(seen);
+    free(ignored);
+    free(job);
+    kit_release(&kit);
+}
+
 static void *stop_soon(void *context)
 {
     usleep(50000);
@@ -203,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_example_once),
+        cmocka_unit_test(test_each_wrong_row_once),
         cmocka_unit_test(test_waits),
         cmocka_unit_test(test_test_only),
         cmocka_unit_test(test_preparation),

@@ -308,6 +308,7 @@ static int look_at_spool(struct survey *s, const struct saved_preparation *saved
     rc = make_ready(s, saved, err);
     if (rc == 0)
         rc = look_at_others(s, err);
+    s->streamed->bad_rows = *source_bad_rows(s->source);
     return rc || !s->streamed->spool ? rc : wait_for_chunk(s, err);
 }
 

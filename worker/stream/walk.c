@@ -37,6 +37,11 @@ struct walk {
     const struct block *out; /* that, or the block itself */
     uint32_t used;           /* examples of it that are in a window */
     const bool *stop;        /* borrowed; NULL: nothing stops us */
+
+    /* A spool's rows that were left out: of the chunks behind us, and of those and what
+     * was before the one that is open. */
+    struct bad_rows bad_rows;
+    uint64_t bad_before;
 };
 
 /* The stream of random numbers of the order within bundles: "window" in ASCII. */
@@ -187,7 +192,28 @@ static void open_bundle(struct walk *walk, uint32_t place)
     walk->end = !chunks || end < chunks->count ? (uint32_t)end : chunks->count;
     walk->reads = false;
     walk->used = walk->out->n;
+#ifndef MUTANT_BAD_ROWS_CHUNK
+    walk->bad_before = source_bad_rows(walk->source)->count;
+#endif
     block_clear(&walk->window);
+}
+
+/* The open bundle has no more examples. */
+static void close_bundle(struct walk *walk)
+{
+    struct bad_rows bad = *source_bad_rows(walk->source);
+
+    if (walk->plan.chunks)
+        return;
+    bad.count -= walk->bad_before;
+    walk->bad_before += bad.count;
+    if (bad.count)
+        bad_rows_add(&walk->bad_rows, &bad);
+}
+
+const struct bad_rows *walk_bad_rows(const struct walk *walk)
+{
+    return &walk->bad_rows;
 }
 
 /* Labels become what is trained on; weights of files have been looked at before. */
@@ -372,6 +398,7 @@ int walk_next(struct walk *walk, uint32_t max, struct stretch *stretch, struct e
         rc = reach(walk, range->first, err);
         if (rc != 0)
             break;
+        close_bundle(walk);
         range->first = ((uint64_t)place_of(range->first) + 1) << WALK_GRAIN_BITS;
     }
     if (rc < 0)

@@ -74,6 +74,12 @@ int walk_to(struct walk *walk, uint32_t epoch, struct range range, struct err *e
  * with -ERR_INTERRUPTED: going into the middle of a large bundle may last. */
 void walk_stop_at(struct walk *walk, const bool *stop);
 
+/* Rows of a spool that were left out (data.bad_rows: skip), of chunks to whose end the
+ * walk has come: who reads the end of a chunk has read all of it, wherever he began, so
+ * that of those who share it only the last counts them. Rows of files are none: they
+ * have been counted before. Valid as long as the walk. */
+const struct bad_rows *walk_bad_rows(const struct walk *walk);
+
 /* The next 1..max examples of the range: 1; or 0 at its end. Labels are as they are
  * trained on (labels.h). Errors as of source_open(), source_next(),
  * prepare_apply() and label_as_trained(), naming file and line. Do not go on after an
