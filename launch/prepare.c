@@ -13,6 +13,7 @@
 #include "launch/warn.h"
 #include "server/checkpoint.h"
 #include "server/preparation.h"
+#include "worker/stream/data.h"
 #include "worker/stream/gather.h"
 
 enum { BLOCK_EXAMPLES = 2048 };
@@ -334,6 +335,8 @@ static int run(const struct arguments *arguments, struct preparing *p, struct er
                   arguments->overrides, err);
     if (rc == 0 && arguments->checkpoint)
         rc = load_saved(p, arguments->checkpoint, err);
+    else if (rc == 0)
+        rc = data_parts_apart(&p->job, err); /* it fits to the training part */
     if (rc)
         return rc;
     p->opened = true;

@@ -159,6 +159,16 @@ static int prepare_report(const struct arguments *arguments,
     return 0;
 }
 
+/* The first rank looks for all. */
+static int check_parts(const struct run_request *request, struct err *err)
+{
+    int rank;
+
+    if (bootstrap_launched(&rank) && rank > 0)
+        return 0;
+    return data_parts_apart(&request->job, err);
+}
+
 /* The first rank tells the others. */
 static int prepare_streams(const struct arguments *arguments,
                            struct run_request *request, struct err *err)
@@ -175,7 +185,7 @@ static int prepare_train(const struct arguments *arguments, struct run_request *
 {
     int rank;
 
-    if (vectors_pin(&request->job, err) ||
+    if (check_parts(request, err) || vectors_pin(&request->job, err) ||
         prepare_checkpoints(arguments, request, err) ||
         prepare_report(arguments, request, err) ||
         prepare_streams(arguments, request, err))

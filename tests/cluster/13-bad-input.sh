@@ -132,6 +132,17 @@ bad 'a file that is not there' train "$T/job.yaml" data.train="$T/none.tsv" -- "
 bad 'a pattern that matches none' train "$T/job.yaml" data.train="$T/none*.tsv" -- 'none\*'
 bad 'a directory' train "$T/job.yaml" data.train="$T" -- "$T"
 bad 'one file of two' train "$T/job.yaml" data.train="$T/d.tsv,$T/none.tsv" -- "$T/none.tsv"
+mkdir "$T/linked"
+ln -s ../d.tsv "$T/linked/other.tsv"
+bad 'a test file that is trained on' train "$T/job.yaml" data.test="$T/d.tsv" data.split.test=0 \
+    -- "$T/d.tsv in data.test" 'the same file'
+bad 'by another path' train "$T/job.yaml" data.validation="$T/linked/../d.tsv" data.split.test=0 \
+    -- "$T/d.tsv in data.train" "linked/../d.tsv in data.validation" 'the same file'
+bad 'by a link in a folder' train "$T/job.yaml" data.validation="$T/linked" data.test="$T/d.tsv" \
+    data.train="$T/users.tsv" data.split.test=0 \
+    -- "linked/other.tsv in data.validation" "d.tsv in data.test" 'the same file'
+bad 'or prepared by' prepare "$T/job.yaml" data.test="$T/d.tsv" data.split.test=0 --out - \
+    -- "$T/d.tsv in data.test" 'the same file'
 bad 'no test file' train "$T/job.yaml" data.test="$T/none.tsv" data.split.test=0 -- "$T/none.tsv"
 bad 'a column that is not there' train "$T/job.yaml" data.label=ratng \
     -- "$T/d.tsv" ratng 'mean rating'

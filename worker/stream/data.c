@@ -34,6 +34,19 @@ static int add_sizes(const char *files, const char *why, uint64_t *bytes,
     return 0;
 }
 
+int data_parts_apart(const struct job *job, struct err *err)
+{
+    const char *const why[] = {"data.train", "data.validation", "data.test"};
+    const char *const files[] = {job->data.train, job->data.validation, job->data.test};
+    int rc = 0;
+
+    for (int i = 0; i < 3; i++)
+        for (int k = i + 1; rc == 0 && k < 3; k++)
+            if (files[i][0] && files[k][0])
+                rc = filelist_apart(files[i], why[i], files[k], why[k], err);
+    return rc;
+}
+
 int data_decide(struct job *job, struct err *err)
 {
     uint64_t bytes = 0;

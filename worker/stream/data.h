@@ -17,6 +17,10 @@ struct data {
  * filelist_init(). */
 int data_decide(struct job *job, struct err *err);
 
+/* Before a training: no file is of two parts. -ERR_INPUT names it and the settings; and
+ * the errors of filelist_init(). */
+int data_parts_apart(const struct job *job, struct err *err);
+
 /* Whether data.train is streams. */
 struct data_streams {
     const char *spool; /* their spool's folder; NULL: data.train is files */

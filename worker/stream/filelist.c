@@ -108,7 +108,7 @@ static int add_directory(struct filelist *list, const char *folder, const char *
 struct identity {
     dev_t device;
     ino_t number;
-    const char *path;
+    const char *path, *why; /* of which list */
 };
 
 static int by_identity(const void *a, const void *b)
@@ -122,27 +122,92 @@ static int by_identity(const void *a, const void *b)
     return strcmp(x->path, y->path);
 }
 
+/* Those of the list's files and pipes: how many. What is not there is somebody else's
+ * business. */
+static size_t identify(const struct filelist *list, const char *why,
+                       struct identity *found)
+{
+    struct stat status;
+    size_t n = 0;
+
+    for (size_t i = 0; i < list->files; i++) {
+        const char *path = list->path[i];
+
+        if (strcmp(path, "-") == 0)
+            found[n++] = (struct identity){.path = path, .why = why};
+        else if (stat(path, &status) == 0 &&
+                 (S_ISREG(status.st_mode) || S_ISFIFO(status.st_mode)))
+            found[n++] = (struct identity){status.st_dev, status.st_ino, path, why};
+    }
+    return n;
+}
+
+/* Of two with one identity the first; NULL: there are none. Sorts them. */
+static const struct identity *find_doubled(struct identity *found, size_t n)
+{
+    qsort(found, n, sizeof *found, by_identity);
+    for (size_t i = 1; i < n; i++)
+        if (found[i - 1].device == found[i].device &&
+            found[i - 1].number == found[i].number)
+            return &found[i - 1];
+    return NULL;
+}
+
 /* Other names (./a, a link) of a file that is in the list, too? */
 static int check_identities(const struct filelist *list, const char *why,
                             struct err *err)
 {
     struct identity *found = malloc(list->files * sizeof *found);
-    struct stat status;
-    size_t n = 0;
+    const struct identity *doubled;
     int rc = 0;
 
     if (!found)
         return err_set(err, ERR_MEMORY, "%s: no memory for the list of files", why);
-    for (size_t i = 0; i < list->files; i++)
-        if (stat(list->path[i], &status) == 0 && S_ISREG(status.st_mode))
-            found[n++] = (struct identity){status.st_dev, status.st_ino, list->path[i]};
-    qsort(found, n, sizeof *found, by_identity);
-    for (size_t i = 1; rc == 0 && i < n; i++)
-        if (found[i - 1].device == found[i].device &&
-            found[i - 1].number == found[i].number)
-            rc = err_set(err, ERR_INPUT, "%s: %.400s and %.400s are the same file", why,
-                         found[i - 1].path, found[i].path);
+    doubled = find_doubled(found, identify(list, why, found));
+    if (doubled)
+        rc = err_set(err, ERR_INPUT, "%s: %.400s and %.400s are the same file", why,
+                     doubled[0].path, doubled[1].path);
     free(found);
+    return rc;
+}
+
+static int check_apart(const struct filelist *list, const char *why,
+                       const struct filelist *other, const char *other_why,
+                       struct err *err)
+{
+    struct identity *found = malloc((list->files + other->files) * sizeof *found);
+    const struct identity *doubled = NULL;
+    size_t n;
+    int rc = 0;
+
+    if (!found)
+        return err_set(err, ERR_MEMORY, "%s: no memory for the list of files", why);
+    n = identify(list, why, found);
+    n += identify(other, other_why, found + n);
+#ifndef MUTANT_PARTS_APART
+    doubled = find_doubled(found, n);
+#endif
+    if (doubled)
+        rc = err_set(err, ERR_INPUT,
+                     "%.400s in %s and %.400s in %s are the same file, expected in one "
+                     "of them",
+                     doubled[0].path, doubled[0].why, doubled[1].path, doubled[1].why);
+    free(found);
+    return rc;
+}
+
+int filelist_apart(const char *items, const char *why, const char *other_items,
+                   const char *other_why, struct err *err)
+{
+    struct filelist list = {0}, other = {0};
+    int rc = filelist_init(&list, items, why, err);
+
+    if (rc == 0)
+        rc = filelist_init(&other, other_items, other_why, err);
+    if (rc == 0)
+        rc = check_apart(&list, why, &other, other_why, err);
+    filelist_release(&list);
+    filelist_release(&other);
     return rc;
 }
 

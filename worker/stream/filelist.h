@@ -20,6 +20,10 @@ struct filelist {
  * opens it. After an error there is nothing to release. */
 int filelist_init(struct filelist *list, const char *items, const char *why,
                   struct err *err);
+/* -ERR_INPUT: a file, or a pipe, is in both lists, by whatever names; and the errors of
+ * filelist_init(). */
+int filelist_apart(const char *items, const char *why, const char *other_items,
+                   const char *other_why, struct err *err);
 void filelist_release(struct filelist *list); /* zeroed is fine */
 
 #endif
