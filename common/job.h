@@ -23,7 +23,7 @@ enum {
     JOB_COLUMNS_MAX = 64,
     JOB_SOURCES_MAX = 8, /* columns that one is made of */
     JOB_SIDES_MAX = 8,
-    JOB_LAYERS_MAX = 64,
+    JOB_LAYERS_MAX = 128,
     JOB_FORK_MAX = 16,   /* layers that one layer takes */
     JOB_WIDTHS_MAX = 16, /* of a list of widths */
     JOB_WIDTHS_TEXT = 128,

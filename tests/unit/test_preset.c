@@ -452,6 +452,28 @@ static void many_fields_are_joined_in_steps(void **state)
     assert_non_null(strstr(graph_of(f), "input concat input-1,input-2,input-3; "));
 }
 
+/* As Criteo's logs have them: 13 numbers, and 26 keys with a table each. */
+static void many_tables_have_room(void **state)
+{
+    static const char *const kind[] = {"linear",   "fm",  "deepfm",
+                                       "widedeep", "dcn", "dlrm"};
+    struct fixture *f = *state;
+    char setting[64];
+
+    for (size_t k = 0; k < sizeof kind / sizeof *kind; k++) {
+        snprintf(setting, sizeof setting, "model.kind=%s model.batch_norm=true",
+                 kind[k]);
+        start(f, only_numbers, setting);
+        for (int i = 0; i < 26; i++) {
+            snprintf(setting, sizeof setting, "data.columns.C%d.table=c%d", i, i);
+            set(f, setting);
+            snprintf(setting, sizeof setting, "tables.c%d.dim=16", i);
+            set(f, setting);
+        }
+        expand(f);
+    }
+}
+
 /* --- what is wrong -----------------------------------------------------------------
  */
 
@@ -541,6 +563,7 @@ int main(void)
         TEST(ncf_models_are_of_user_and_item),
         TEST(towers_have_a_vector_each),
         TEST(many_fields_are_joined_in_steps),
+        TEST(many_tables_have_room),
         TEST(errors_are_sentences),
         TEST(parameters_have_an_optimizer),
         TEST(a_graph_is_left_alone),
