@@ -447,6 +447,8 @@ uint32_t job_row_width(const struct job *job, int table);
 /* Does a column of the job belong to the item: its key, what a side table has of it, or
  * what is made of nothing else? */
 bool job_column_is_items(const struct job *job, int column);
+/* Is it made of what belongs to the item and what does not? */
+bool job_column_is_mixed(const struct job *job, int column);
 
 /* Index of a table by name, or -1. */
 int job_table_index(const struct job *job, const char *name);

@@ -23,6 +23,19 @@ static int check_keys(const struct job *job, const char *table, struct err *err)
     return 0;
 }
 
+/* Other items are put in an example's place, column by column. */
+static int check_columns(const struct job *job, const char *protocol, struct err *err)
+{
+    for (int c = 0; c < job->data.columns; c++)
+        if (job_column_is_mixed(job, c))
+            return err_set(err, ERR_INPUT,
+                           "data.columns.%s is made of columns of the item and others, "
+                           "which items that are no example's do not have; "
+                           "evaluate.protocol is %s, expected split",
+                           job->data.column[c].name, protocol);
+    return 0;
+}
+
 /* Lists have no errors of single scores. */
 static int check_lists(const struct job *job, const char *protocol, struct err *err)
 {
@@ -63,7 +76,8 @@ int job_check_ranking(const struct job *job, struct err *err)
                        name[protocol],
                        job->train.follow ? "train.follow is set"
                                          : "data.in_memory is false");
-    if (check_lists(job, name[protocol], err))
+    if (check_lists(job, name[protocol], err) ||
+        check_columns(job, name[protocol], err))
         return -err->code;
     if (protocol != PROTOCOL_GIVEN)
         return 0;

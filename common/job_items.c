@@ -44,3 +44,22 @@ bool job_column_is_items(const struct job *job, int number)
             return is_items(job, job->data.side[s].key);
     return is_made_of_items(job, column);
 }
+
+bool job_column_is_mixed(const struct job *job, int number)
+{
+    const struct job_column *column = &job->data.column[number];
+    const char *of = column->steps.of;
+    bool items = false, others = false;
+    char name[JOB_NAME_MAX * 2];
+
+    if (column->steps.make != MAKE_CROSS)
+        return false;
+    while (job_list_next(&of, name, sizeof name)) {
+        int source = find_column(job, name);
+        bool mixed = source >= 0 && job_column_is_mixed(job, source);
+
+        items |= mixed || is_items(job, name);
+        others |= mixed || !is_items(job, name);
+    }
+    return items && others;
+}

@@ -236,6 +236,9 @@ wrong 'data that are not in memory' 'needs the data in memory, but data.in_memor
     data.in_memory=false
 wrong 'keys that are changed' 'data.negatives has keys as they stand' \
     evaluate.protocol=given data.negatives="$T/given.txt" data.columns.item.hash=10
+wrong 'a cross of user and item' 'data.columns.both is made of columns of the item' \
+    tables.both.dim=2 data.columns.both.make=cross data.columns.both.of=user,item \
+    data.columns.both.table=both
 wrong 'no such file' "data.negatives.*none.txt" evaluate.protocol=given \
     data.negatives="$T/none.txt"
 sed 3d "$T/given.txt" > "$T/few.txt"
