@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "worker/ranking_score.h"
 #include "worker/step.h"
 #include "worker/stream/prepare/prepare.h"
 
@@ -211,6 +212,9 @@ int worker_load(struct worker *worker, struct err *err)
     rc = keep_preparation(worker, data, err);
     if (rc)
         return rc;
+    if (worker->setup->shared->tasks &&
+        ranking_check_items(worker->blueprint, worker->setup->shared->tasks, err))
+        return -err->code;
     worker->data = data;
     worker->status.data = data->facts;
     warn_of_bad_rows(worker, data_bad_rows(data));

@@ -36,17 +36,35 @@ static int no_memory(struct err *err)
 /* --- examples ----------------------------------------------------------------------
  */
 
-/* Does the model take anything of the item but its key? */
-static bool takes_more(const struct ranking_scorer *scorer)
+/* How many items are in data.negatives only. */
+static uint32_t count_bare(const struct ranking_tasks *tasks)
 {
-    const struct blueprint *b = scorer->worker->blueprint;
+    uint32_t others = tasks->items - tasks->catalogue->items, n = 0;
 
-    for (uint32_t i = 0; i < b->inputs; i++)
-        for (uint32_t c = 0; c < b->input[i].columns; c++)
-            if (scorer->of_item[b->input[i].column[c]] &&
-                b->input[i].column[c] != scorer->tasks->catalogue->item_column)
-                return true;
-    return false;
+    for (uint32_t i = 0; i < others; i++)
+        n += tasks->example[i] == RANKING_NO_EXAMPLE;
+    return n;
+}
+
+int ranking_check_items(const struct blueprint *b, const struct ranking_tasks *tasks,
+                        struct err *err)
+{
+    const struct job *job = tasks->job;
+    int key = tasks->catalogue->item_column;
+    uint32_t n = count_bare(tasks);
+
+    for (uint32_t i = 0; n && i < b->inputs; i++)
+        for (uint32_t c = 0; c < b->input[i].columns; c++) {
+            int column = b->input[i].column[c];
+
+            if (column != key && job_column_is_items(job, column))
+                return err_set(
+                    err, ERR_INPUT,
+                    "data.negatives has items that are in no example, %u of them, but "
+                    "the model takes '%s' of an item, not only its key",
+                    n, job->data.column[column].name);
+        }
+    return 0;
 }
 
 /* Makes examples of items that are in data.negatives only. */
@@ -56,18 +74,11 @@ static int make_bare(struct ranking_scorer *scorer, struct err *err)
     const struct item_catalogue *catalogue = tasks->catalogue;
     const struct dataset *dataset = &scorer->worker->data->memory;
     const char *name = tasks->job->data.column[catalogue->item_column].name;
-    uint32_t others = tasks->items - catalogue->items, n = 0;
+    uint32_t others = tasks->items - catalogue->items, n = count_bare(tasks);
     int place = schema_find(dataset->schema, name), rc;
 
-    for (uint32_t i = 0; i < others; i++)
-        n += tasks->example[i] == RANKING_NO_EXAMPLE;
     if (n == 0)
         return 0;
-    if (takes_more(scorer))
-        return err_set(err, ERR_INPUT,
-                       "data.negatives has items that are in no example, %u of them, "
-                       "but the model takes more of an item than its key '%s'",
-                       n, name);
     scorer->bare_at = malloc(others * sizeof(uint32_t));
     scorer->bare = calloc(1, sizeof *scorer->bare);
     if (!scorer->bare_at || !scorer->bare)

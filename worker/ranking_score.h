@@ -13,8 +13,12 @@ struct ranking_pair {
 
 struct ranking_scorer;
 
-/* All borrowed. -ERR_INPUT: an item is in data.negatives only, and the model takes more
- * of it than its key; -ERR_MEMORY. */
+/* -ERR_INPUT: an item is in data.negatives only, and the model takes more of it than
+ * its key. */
+int ranking_check_items(const struct blueprint *blueprint,
+                        const struct ranking_tasks *tasks, struct err *err);
+
+/* All borrowed; after ranking_check_items(). -ERR_MEMORY. */
 int ranking_scorer_create(struct worker *worker, const struct ranking_tasks *tasks,
                           struct ranking_scorer **scorer, struct err *err);
 void ranking_scorer_destroy(struct ranking_scorer *scorer); /* NULL is fine */

@@ -16,6 +16,14 @@ with out("users.csv") as file:
 with out("items.csv") as file:
     for i in items:
         file.write("%d %d %d\n" % (i, random.randint(-2, 2), random.randint(0, 1)))
+genres, sides, films = out("genres.csv"), out("sides.csv"), out("films.tsv")
+films.write("item\tgenre\n")
+vector = [(random.randint(-2, 2), random.randint(-1, 1)) for _ in range(7)]
+for g in range(7):
+    genres.write("%d %d %d\n" % (g, *vector[g]))
+for i in items:
+    sides.write("%d %d %d\n" % (i, *vector[i % 7]))
+    films.write("%d\t%d\n" % (i, i % 7))
 train, test, given = out("train.tsv"), out("test.tsv"), out("given.txt")
 ncf = out("given.negative")
 for file in train, test:
@@ -53,12 +61,12 @@ END
 cat > "$T/expected.py" << 'END'
 import itertools, math, sys
 
-dir, protocol, ties, seen, given, metrics, popularity = sys.argv[1:8]
+dir, protocol, ties, seen, given, metrics, popularity, of_item = sys.argv[1:9]
 vectors = lambda name: {int(k): (float(a), float(b)) for k, a, b in
                         (line.split() for line in open(dir + "/" + name))}
 pairs = lambda name: [tuple(map(int, line.split()[:2]))
                       for line in list(open(dir + "/" + name))[1:]]
-user, item = vectors("users.csv"), vectors("items.csv")
+user, item = vectors("users.csv"), vectors(of_item)
 train, test = pairs("train.tsv"), pairs("test.tsv")
 catalogue = {i for _, i in train}
 had = {u: {i for v, i in train if v == u} for u in user}
@@ -131,7 +139,7 @@ for u, items, relevant in lists():
 for name in names:
     print("test %s %.6g" % (name, round(sums[name] / count, 6)))
 END
-popularity=
+popularity= of_item=items.csv
 metrics='hr@1 ndcg@3 recall@3 precision@3 mrr@10 map@10 recall_capped@10 ndcg@25'
 
 # same NAME PROTOCOL TIES SEEN GIVEN [OVERRIDE ...]
@@ -143,7 +151,7 @@ same() {
         evaluate.ties="$ties" evaluate.seen="$seen" \
         data.negatives="${given:+$T/$given}" "$@"
     wanted=$("$PYTHON" "$T/expected.py" "$T" "$protocol" "$ties" "$seen" "$given" \
-        "$metrics" "$popularity")
+        "$metrics" "$popularity" "$of_item")
     is "$status $out" "0 $wanted" "$name"
 }
 for ties in expected behind ahead; do
@@ -169,6 +177,20 @@ same 'a graph without: all items' all expected leave_out '' "${plain[@]}" \
     cluster.workers=3
 same 'also those that the user has' all ahead keep '' "${plain[@]}"
 same 'given items' given behind leave_out given.negative "${plain[@]}"
+
+# --- what side tables have of the item goes with it
+sides=("${graph[@]:0:3}" data.sides.films.files="$T/films.tsv" data.sides.films.key=item
+    data.sides.films.id=item data.columns.genre.from=films data.columns.genre.table=genre
+    tables.genre.dim=2 tables.genre.vectors="$T/genres.csv" model.layers.g.kind=rows
+    model.layers.g.columns=genre)
+of_item=sides.csv
+same 'sides, with vectors' all behind leave_out '' "${sides[@]}" model.output=u,g
+same 'without' all expected leave_out '' "${sides[@]}" model.layers.s.kind=dot \
+    model.layers.s.inputs=u,g cluster.workers=2
+run "$ROWHOUSE" train "$T/job.yaml" --quiet "${sides[@]}" model.output=u,g \
+    evaluate.protocol=given data.negatives="$T/given.txt"
+refused 2 'an item of which only the key is known' 'data.negatives has items that are in'
+of_item=items.csv
 
 # --- the popular ones
 popularity=yes
