@@ -38,7 +38,14 @@ train() { # SETTING ...
     run -t 60 "$ROWHOUSE" train "$T/job.yaml" "$@"
 }
 
-# learns NAME SETTING ...: trains in two parts, which come to the same as one.
+# The log loss of predictions for all lines.
+predicted() {
+    paste "$T/d.tsv" <(echo p; cat "$T/p.txt") | awk -F'\t' 'NR > 1 {
+        n++; s -= log($3 >= 3 ? $6 : 1 - $6) } END { print s / n }'
+}
+
+# learns NAME SETTING ...: trains in two parts, which come to the same as one,
+# and predicts.
 learns() {
     local name=$1 straight
 
@@ -53,6 +60,9 @@ learns() {
     is "$(value logloss)" "$straight" '... to the same'
     run "$ROWHOUSE" evaluate "$T/job.yaml" "$@"
     is "$(value logloss)" "$straight" '... which evaluate finds, too'
+    run "$ROWHOUSE" predict "$T/job.yaml" "$@" --data "$T/d.tsv" --out "$T/p.txt"
+    ended 0 '... and it predicts'
+    less "$(predicted)" "$(awk "BEGIN { print 0.9 * $chance }")" '... what was learnt'
 }
 learns 'logistic regression' model.kind=linear
 learns fm model.kind=fm

@@ -317,9 +317,6 @@ static void choices_are_listed(void **state)
     refuses_override(f, "train.consistency=eventual",
                      "command line: train.consistency is 'eventual', expected "
                      "async, ssp or bsp");
-    refuses_override(f, "model.kind=svd",
-                     "command line: model.kind is 'svd', expected mf, graph, linear, "
-                     "gmf, mlp, neumf, fm, deepfm, widedeep, dcn, dlrm or twotower");
     refuses_override(f, "model.activation=softmax",
                      "command line: model.activation is 'softmax', expected linear, "
                      "relu, leaky_relu, gelu, sigmoid or tanh");
