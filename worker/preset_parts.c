@@ -110,26 +110,12 @@ static bool is_number(const struct job *job, const struct job_column *column)
            !is_told(job, column->name);
 }
 
-/* The column with the item's keys, or those of a side table that is joined by it. */
-static bool is_items(const struct job *job, const struct job_column *column)
-{
-    const char *name = column->name;
-
-    for (int s = 0; column->from[0] && s < job->data.sides; s++)
-        if (!strcmp(job->data.side[s].name, column->from))
-            name = job->data.side[s].key;
-    for (int i = 0; i < job->data.columns; i++)
-        if (job_column_is_key(&job->data.column[i]) &&
-            !strcmp(job->data.column[i].table, job->model.item) &&
-            !strcmp(job->data.column[i].name, name))
-            return true;
-    return false;
-}
-
 static bool is_of(const struct job *job, const struct job_column *column,
                   enum side side)
 {
-    return side == SIDE_ANY || is_items(job, column) == (side == SIDE_ITEM);
+    return side == SIDE_ANY ||
+           job_column_is_items(job, (int)(column - job->data.column)) ==
+               (side == SIDE_ITEM);
 }
 
 static const char *prefix_of(enum side side)

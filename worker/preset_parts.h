@@ -15,8 +15,8 @@ enum {
     PRESET_COLUMNS_MAX = JOB_COLUMNS_MAX * (2 * JOB_NAME_MAX + 1),
 };
 
-/* Whose columns: the item's are the key of model.item and the columns of side tables
- * that are joined by it, the user's all others. */
+/* Whose columns: the item's as job_column_is_items() says, the user's are all others.
+ */
 enum side { SIDE_ANY, SIDE_USER, SIDE_ITEM };
 
 /* What of a row: its embedding, or the number behind that. */

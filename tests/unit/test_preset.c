@@ -429,6 +429,11 @@ static void towers_have_a_vector_each(void **state)
     assert_int_equal(layer(f, "user-vector")->width, 8);
     assert_int_equal(layer(f, "user-deep1")->activation, ACTIVATION_LINEAR);
     assert_int_equal(layer(f, "user-deep1-function")->activation, ACTIVATION_RELU);
+    start(f, everything,
+          "model.kind=twotower data.columns.both.make=cross "
+          "data.columns.both.of=i,genre data.columns.both.table=genre");
+    expand(f);
+    assert_non_null(strstr(graph_of(f), "item-rows2 rows genre,both; "));
     start(f, everything, "model.kind=twotower model.width=12");
     expand(f);
     assert_int_equal(layer(f, "item-vector")->width, 12);
