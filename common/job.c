@@ -461,7 +461,7 @@ static const struct setting rows[] = {
     {"evaluate.metrics", SETTING_LIST, AT(evaluate.metrics), .preset = "rmse",
      .doc = "What to report on the test examples (docs/metrics.md). Of numbers: rmse, "
             "mae. Of two classes, with model.loss logistic: logloss, calibration; also with "
-            "hinge and squared_hinge: accuracy, precision, recall, f1. Of lists, with an "
+            "hinge and squared_hinge: accuracy, precision, recall, f1, auc. Of lists, with an "
             "evaluate.protocol that ranks: hr@K, ndcg@K, recall@K, recall_capped@K, "
             "precision@K, mrr@K, map@K, such as ndcg@10, with up to four different K."},
     {"evaluate.protocol", SETTING_CHOICE, AT(evaluate.protocol),

@@ -16,14 +16,15 @@ enum {
 
 _Static_assert(sizeof(struct ranking_sums) == RANKING_NUMBERS * sizeof(double),
                "every number has its place among the sums");
-_Static_assert((int)SUM_CLASSES + (int)CLASS_NUMBERS <= (int)SUM_RANKING,
-               "classes and lists do not share places");
+_Static_assert((int)SUM_CLASSES + (int)CLASS_NUMBERS <= (int)SUM_AUC,
+               "classes and what comes behind them do not share places");
 
 /* --- names ------------------------------------------------------------------------ */
 
 enum formula {
     FORMULA_MEAN, /* of sum[sum] over the examples */
     FORMULA_ROOT,
+    FORMULA_VALUE, /* sum[sum] as it is */
     FORMULA_PRECISION,
     FORMULA_RECALL,
     FORMULA_F1,
@@ -47,6 +48,7 @@ static const struct metric metric_table[] = {
     {"recall", NEEDS_CLASSES, AIM_LARGE, FORMULA_RECALL, 0},
     {"f1", NEEDS_CLASSES, AIM_LARGE, FORMULA_F1, 0},
     {"calibration", NEEDS_PROBABILITIES, AIM_ONE, FORMULA_CALIBRATION, 0},
+    {"auc", NEEDS_CLASSES, AIM_LARGE, FORMULA_VALUE, SUM_AUC},
 };
 
 /* Of lists: all are the larger the better. */
@@ -66,7 +68,8 @@ enum { RANKINGS = sizeof ranking_table / sizeof ranking_table[0] };
 
 const char *metrics_names(void)
 {
-    return "rmse, mae, logloss, accuracy, precision, recall, f1, calibration, or of "
+    return "rmse, mae, logloss, accuracy, precision, recall, f1, calibration, auc, or "
+           "of "
            "lists hr@K, ndcg@K, recall@K, recall_capped@K, precision@K, mrr@K or map@K "
            "with K from 1";
 }
@@ -114,6 +117,16 @@ bool metrics_find(const char *name, struct metric_facts *facts)
     else if (k)
         *facts = (struct metric_facts){NEEDS_LISTS, AIM_LARGE, k};
     return metric || k;
+}
+
+bool metrics_has(const char *list, const char *name)
+{
+    char item[JOB_NAME_MAX];
+
+    while (job_list_next(&list, item, sizeof item))
+        if (strcmp(item, name) == 0)
+            return true;
+    return false;
 }
 
 uint32_t metrics_slots(const char *list, uint32_t *k)
@@ -242,6 +255,8 @@ double metrics_value(const char *list, const char *name, const double *sum)
                      2 * c.right_positive + c.wrong_positive + c.wrong_negative);
     case FORMULA_CALIBRATION:
         return ratio(c.score, c.label);
+    case FORMULA_VALUE:
+        return sum[SUM_EXAMPLES] > 0 ? sum[metric->sum] : NAN;
     case FORMULA_ROOT:
         return sqrt(ratio(sum[metric->sum], sum[SUM_EXAMPLES]));
     default:

@@ -10,6 +10,7 @@
  *   recall       share of the positive ones that are said to be
  *   f1           harmonic mean of both
  *   calibration  what was predicted in the mean over what there was; 1 is best
+ *   auc          area under the ROC curve (common/roc.h)
  * Of lists of items of which the first K count ("ndcg@10"): hr, ndcg, recall,
  * recall_capped, precision, mrr and map (struct ranking_sums).
  * Each example counts once, whatever its weight. docs/metrics.md has the formulas. Any
@@ -31,8 +32,10 @@ enum metric_sum {
     SUM_SQUARED_ERROR,
     SUM_ABSOLUTE_ERROR,
     SUM_LOG_LOSS,
-    SUM_CORRECT,      /* the class that the label says */
-    SUM_CLASSES,      /* struct class_sums */
+    SUM_CORRECT,  /* the class that the label says */
+    SUM_CLASSES,  /* struct class_sums */
+    SUM_AUC = 11, /* no sum: the value of all examples, and how far it may be off */
+    SUM_AUC_ERROR,
     SUM_RANKING = 16, /* struct ranking_sums, one for each slot */
     SUM_COUNT = SUM_RANKING + RANKING_SLOTS * RANKING_NUMBERS,
 };
@@ -80,6 +83,9 @@ struct metric_facts {
 bool metrics_find(const char *name, struct metric_facts *facts);
 /* All names, for a sentence. */
 const char *metrics_names(void);
+
+/* Is the metric `name` in `list`? */
+bool metrics_has(const char *list, const char *name);
 
 /* The different K in `list`, a list setting of metrics (job_list_next()), in its order:
  * slot i counts for k[i]. Returns how many there are; the first RANKING_SLOTS are in

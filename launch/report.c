@@ -129,6 +129,8 @@ static json_t *part_metrics(const struct job *job,
 
     if (!state->evaluated)
         return all;
+    if (metrics_has(cursor, "auc") && state->metric[SUM_AUC_ERROR] > 0)
+        json_object_set_new(all, "auc_error", number(state->metric[SUM_AUC_ERROR]));
     while (job_list_next(&cursor, name, sizeof name))
         json_object_set_new(
             all, name,

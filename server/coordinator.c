@@ -144,6 +144,7 @@ void coordinator_destroy(struct coordinator *c)
     if (!c)
         return;
     free(c->state);
+    roc_release(&c->roc);
     free(c->dealing);
     free(c->server);
     free(c->worker);
@@ -455,9 +456,7 @@ static void saved(struct coordinator *c, int64_t now_ms)
 
 static void evaluated(struct coordinator *c, int64_t now_ms)
 {
-    for (uint32_t w = 0; w < c->plan.roster->workers; w++)
-        for (int i = 0; i < METRIC_SUMS; i++)
-            c->state->metric[i] += c->worker[w].status.metric[i];
+    coordinator_sum_metrics(c, c->state->metric);
     c->state->evaluated = true;
     end(c, 0, now_ms);
 }
@@ -468,7 +467,8 @@ static bool all_done(const struct coordinator *c)
         if (!c->server[i].known || c->server[i].status.done != c->state->number)
             return false;
     for (uint32_t i = 0; i < c->plan.roster->workers; i++)
-        if (!c->worker[i].known || c->worker[i].status.done != c->state->number)
+        if (!c->worker[i].known || c->worker[i].status.done != c->state->number ||
+            (c->state->stage == STAGE_EVALUATE && !coordinator_has_counts(c, i)))
             return false;
     return true;
 }
@@ -559,6 +559,8 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
     order->epoch = s->epoch;
     order->clock = s->clock;
     order->ranges = order->more = 0;
+    order->counted = to.role == ROLE_WORKER && s->stage == STAGE_EVALUATE &&
+                     coordinator_has_counts(c, to.index);
     order->dealt = order->lease = 0;
     order->train = s->train;
     order->limit = s->stage == STAGE_STOP ? s->limit : 0;

@@ -148,6 +148,11 @@ void coordinator_destroy(struct coordinator *coordinator); /* NULL is fine */
  * sentence is for a refusal. */
 int coordinator_take(struct coordinator *coordinator, struct peer from,
                      const struct status *status, int64_t now_ms, struct err *err);
+/* Takes what a worker has counted in the evaluation that its status reports as done
+ * (message.h, enum counts_kind): before its status. A repeated one counts once.
+ * -ERR_PEER as coordinator_take(), or it is malformed; -ERR_MEMORY. */
+int coordinator_counts(struct coordinator *coordinator, struct peer from,
+                       const struct message *message, struct err *err);
 /* The order in force for a member. */
 void coordinator_order(const struct coordinator *coordinator, struct peer to,
                        struct order *order);

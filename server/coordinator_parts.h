@@ -1,9 +1,11 @@
 /* What the coordinator consists of, shared by coordinator.c (the run),
- * coordinator_shares.c (whose data are whose) and coordinator_view.c (where it stands).
+ * coordinator_shares.c (whose data are whose), coordinator_evaluate.c (what evaluations
+ * come to) and coordinator_view.c (where it stands).
  * Nobody else includes this. */
 #ifndef ROWHOUSE_SERVER_COORDINATOR_PARTS_H
 #define ROWHOUSE_SERVER_COORDINATOR_PARTS_H
 
+#include "common/roc.h"
 #include "server/coordinator.h"
 
 struct member_record {
@@ -26,6 +28,11 @@ struct coordinator {
     bool source_ended;
     int64_t started_ms, stage_ms, saved_ms, interrupted_ms, looked_ms;
     int64_t stop_ms; /* when the stop in force was ordered */
+    /* What the workers have counted in the evaluation `counts_order`: tables do not
+     * change meanwhile, so whoever is started again would count the same. */
+    struct roc roc;
+    uint64_t counts_order;
+    bool counted[WORKERS_MAX];
 };
 
 /* coordinator_shares.c */
@@ -53,6 +60,13 @@ void coordinator_cut(struct coordinator *coordinator);
 /* What an order to train, or to stop, says about shares. */
 void coordinator_order_shares(const struct coordinator *coordinator, struct peer to,
                               struct order *order);
+
+/* coordinator_evaluate.c */
+
+/* Has what the worker has counted in the evaluation in force come, if anything? */
+bool coordinator_has_counts(const struct coordinator *coordinator, uint32_t worker);
+/* Every worker has evaluated: sums and values of all. */
+void coordinator_sum_metrics(struct coordinator *coordinator, double *metric);
 
 /* coordinator_view.c */
 

@@ -94,7 +94,9 @@ static void take_one(struct lead *lead)
         log_warn("the coordinator dropped a message that is not a status");
         return;
     }
-    if (coordinator_take(lead->coordinator, from, &lead->in.status, clock_ms(), &err)) {
+    if ((lead->in.sections &&
+         coordinator_counts(lead->coordinator, from, &lead->in, &err)) ||
+        coordinator_take(lead->coordinator, from, &lead->in.status, clock_ms(), &err)) {
         refuse(lead, from, &err);
         return;
     }

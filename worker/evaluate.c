@@ -14,12 +14,21 @@ static enum score_kind kind_of_scores(int loss)
     return loss == LOSS_HINGE || loss == LOSS_SQUARED_HINGE ? SCORE_SIGN : SCORE_NUMBER;
 }
 
-static void score(struct worker *worker, struct batch *batch, float *scores)
+static bool wants_counts(const struct worker *worker)
+{
+    return metrics_has(worker->setup->job->evaluate.metrics, "auc");
+}
+
+static int score(struct worker *worker, struct batch *batch, float *scores,
+                 struct err *err)
 {
     enum score_kind kind = kind_of_scores(worker->setup->job->model.loss);
     struct class_sums classes = {0};
 
     learner_score(worker->learner, batch, scores);
+    if (wants_counts(worker) &&
+        roc_add(&worker->roc, scores, batch->label, batch->n, err))
+        return -err->code;
     learner_link(worker->learner, scores, batch->n);
     metrics_add(worker->status.metric, scores, batch->label, batch->n, kind);
     if (kind != SCORE_NUMBER) {
@@ -28,6 +37,31 @@ static void score(struct worker *worker, struct batch *batch, float *scores)
         metrics_add_classes(worker->status.metric, &classes);
     }
     feeder_return(worker->feeder, batch);
+    return 0;
+}
+
+/* Gives what was counted to the member, for the coordinator. */
+static int hand_over_counts(struct worker *worker, const struct order *order,
+                            struct err *err)
+{
+    struct section section = {.table = COUNTS_SCORES};
+    struct buffer *body;
+    uint64_t words;
+
+    if (roc_settle(&worker->roc, err))
+        return -err->code;
+    words = roc_words(&worker->roc);
+    body = buffer_get(worker->setup->pool, words * sizeof(uint64_t));
+    if (!body)
+        return err_set(err, ERR_MEMORY, "no memory for %llu different scores",
+                       (unsigned long long)words / 3);
+    roc_write(&worker->roc, (uint64_t *)(void *)body->data);
+    roc_release(&worker->roc);
+    body->used = words * sizeof(uint64_t);
+    section.rows = (uint32_t)words;
+    member_attach(worker->member, order->number, &section, 1, body);
+    buffer_unref(body);
+    return 0;
 }
 
 int worker_still_evaluates(struct worker *worker, struct err *err)
@@ -80,7 +114,7 @@ static int evaluate_split(struct worker *worker, struct err *err)
         if (rc == 0)
             rc = client_finish_pull(worker->client, batch, err);
         if (rc == 0)
-            score(worker, batch, scores);
+            rc = score(worker, batch, scores, err);
     }
     client_drop_pulls(worker->client);
     if (feeder_end(worker->feeder, rc ? &ignored : err) && rc == 0)
@@ -89,11 +123,16 @@ static int evaluate_split(struct worker *worker, struct err *err)
     return rc;
 }
 
-int worker_evaluate(struct worker *worker, struct err *err)
+int worker_evaluate(struct worker *worker, const struct order *order, struct err *err)
 {
+    int rc;
+
     memset(worker->status.metric, 0, sizeof worker->status.metric);
+    member_attach(worker->member, 0, NULL, 0, NULL);
+    roc_release(&worker->roc);
     worker->status.phase = PHASE_EVALUATING;
-    return worker->setup->job->evaluate.protocol == PROTOCOL_SPLIT
-               ? evaluate_split(worker, err)
-               : worker_evaluate_ranking(worker, err);
+    rc = worker->setup->job->evaluate.protocol == PROTOCOL_SPLIT
+             ? evaluate_split(worker, err)
+             : worker_evaluate_ranking(worker, err);
+    return rc == 0 && wants_counts(worker) ? hand_over_counts(worker, order, err) : rc;
 }

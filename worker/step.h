@@ -2,6 +2,7 @@
 #ifndef ROWHOUSE_WORKER_STEP_H
 #define ROWHOUSE_WORKER_STEP_H
 
+#include "common/roc.h"
 #include "worker/client.h"
 #include "worker/delta.h"
 #include "worker/feeder.h"
@@ -24,6 +25,7 @@ struct worker {
     struct delta delta; /* train.update: delta */
     uint32_t width[JOB_TABLES_MAX];
     float *gradient[JOB_TABLES_MAX]; /* [rows of a batch][width] */
+    struct roc roc;                  /* of the evaluation under way */
     struct status status;
     struct client_counts before; /* counts of earlier incarnations */
     bool met;                    /* the servers know us */
@@ -47,9 +49,10 @@ struct pass worker_first_pass(const struct worker *worker, uint32_t epoch,
  * order came so soon after it. */
 int worker_stop(struct worker *worker, const struct order *order, struct err *err);
 
-/* Adds up metric sums over this worker's share of the test part, with read-only pulls.
- */
-int worker_evaluate(struct worker *worker, struct err *err);
+/* Adds up metric sums over this worker's share of the test part, with read-only pulls;
+ * counts by score, where a metric needs them, will travel with the status that reports
+ * the order as done. */
+int worker_evaluate(struct worker *worker, const struct order *order, struct err *err);
 
 /* The part of worker_evaluate() that ranks (evaluate.protocol). */
 int worker_evaluate_ranking(struct worker *worker, struct err *err);

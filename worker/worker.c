@@ -120,7 +120,7 @@ static int obey(struct worker *worker, const struct order *order, struct err *er
     case ORDER_EVALUATE:
         rc = ready(worker, order, err);
         if (rc == 0)
-            rc = worker_evaluate(worker, err);
+            rc = worker_evaluate(worker, order, err);
         break;
     case ORDER_STOP:
         rc = order->limit ? ready(worker, order, err) : meet(worker, err);
@@ -305,6 +305,7 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
     row_cache_destroy(worker->cache);
     lines_destroy(worker->lines);
     member_destroy(worker->member);
+    roc_release(&worker->roc);
     for (int t = 0; t < JOB_TABLES_MAX; t++)
         free(worker->gradient[t]);
     blueprint_destroy(worker->blueprint);

@@ -44,7 +44,7 @@ static size_t section_place(enum message_kind kind, const struct section *sectio
         layout->keys = at;
         at += rows * sizeof(uint64_t);
     }
-    if (kind == MESSAGE_PULL)
+    if (kind == MESSAGE_PULL || kind == MESSAGE_STATUS)
         return at;
     if (kind == MESSAGE_PUSH) {
         layout->weights = at;
@@ -59,7 +59,8 @@ static size_t section_place(enum message_kind kind, const struct section *sectio
 
 static bool has_sections(enum message_kind kind)
 {
-    return kind == MESSAGE_PULL || kind == MESSAGE_ROWS || kind == MESSAGE_PUSH;
+    return kind == MESSAGE_PULL || kind == MESSAGE_ROWS || kind == MESSAGE_PUSH ||
+           kind == MESSAGE_STATUS;
 }
 
 size_t message_layout(enum message_kind kind, const struct section *section,
@@ -236,6 +237,7 @@ static void put_order(Wire__Order *wire, const struct order *order, struct parts
     wire->lease = order->lease;
     wire->more = order->more != 0;
     wire->bad_rows = order->bad_rows;
+    wire->counted = order->counted != 0;
 }
 
 static Wire__Reach *put_reach(const struct reach *reach, struct parts *parts)
@@ -429,13 +431,16 @@ static uint32_t sections_most(const struct message *message)
 {
     if (message->kind == MESSAGE_PUSH && message->push.clock == 0)
         return 0;
+    if (message->kind == MESSAGE_STATUS)
+        return COUNTS_KINDS;
     return has_sections(message->kind) ? MESSAGE_SECTIONS_MAX : 0;
 }
 
 static int take_sections(const Wire__Header *wire, struct message *message,
                          struct err *err)
 {
-    bool pull = message->kind == MESSAGE_PULL;
+    bool status = message->kind == MESSAGE_STATUS;
+    bool wide = message->kind != MESSAGE_PULL && !status;
 
     if (check("the number of sections", wire->n_section, 0, sections_most(message),
               err))
@@ -444,9 +449,10 @@ static int take_sections(const Wire__Header *wire, struct message *message,
     for (uint32_t i = 0; i < message->sections; i++) {
         const Wire__Section *in = wire->section[i];
 
-        if (check("a section's table", in->table, 0, STATUS_TABLES_MAX - 1, err) ||
-            check("a section's width", in->width, pull ? 0 : 1,
-                  pull ? 0 : MESSAGE_WIDTH_MAX, err) ||
+        if (check("a section's table", in->table, 0,
+                  (status ? (int)COUNTS_KINDS : (int)STATUS_TABLES_MAX) - 1, err) ||
+            check("a section's width", in->width, wide, wide ? MESSAGE_WIDTH_MAX : 0,
+                  err) ||
             check("a section's status mark", in->has_status != 0, 0,
                   message->kind == MESSAGE_ROWS, err))
             return -err->code;
@@ -619,6 +625,7 @@ static int take_order(const Wire__Order *wire, struct order *order, struct err *
     order->lease = wire->lease;
     order->more = wire->more != 0;
     order->bad_rows = wire->bad_rows;
+    order->counted = wire->counted != 0;
     order->exit_status = (int32_t)wire->exit_status;
     take_data(wire->data, &order->data);
     if (check("an order's kind", order->kind, 0, ORDER_END, err) ||

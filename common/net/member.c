@@ -16,6 +16,7 @@ enum {
     TICK_MS = 100,
     RETRY_MS = 10, /* while there is no connection for a status that is wanted now */
     FAREWELL_MS = 1000,
+    ATTACH_MS = 1000, /* between two statuses with what is attached, which is large */
 };
 
 struct member {
@@ -30,10 +31,11 @@ struct member {
     struct port *port;
     struct frame frame;
     struct message sent, received;
-    int64_t next_ms;  /* when the next status is due */
-    int64_t heard_ms; /* when the coordinator spoke last */
-    int64_t stop_ms;  /* when the user asked to stop, or 0 */
-    bool heard;       /* the coordinator, ever */
+    int64_t next_ms;   /* when the next status is due */
+    int64_t heard_ms;  /* when the coordinator spoke last */
+    int64_t stop_ms;   /* when the user asked to stop, or 0 */
+    int64_t attach_ms; /* when what is attached may be sent again */
+    bool heard;        /* the coordinator, ever */
 
     uint64_t order_number, order_dealt; /* atomic copies of the order's */
 
@@ -44,6 +46,10 @@ struct member {
     struct order order;
     uint32_t order_incarnation; /* of the coordinator that gave it */
     struct err refusal;         /* code 0: not refused */
+    struct buffer *attached;    /* or NULL */
+    uint64_t attached_to;       /* the order that it belongs to */
+    struct section section[COUNTS_KINDS];
+    uint32_t sections;
 };
 
 static void wake(int fd)
@@ -64,11 +70,27 @@ static void sleep_again(int fd)
 
 /* ---- the thread ---- */
 
+/* Under the lock: what is to travel with the status that is about to be sent. The
+ * reference is the caller's. */
+static struct buffer *take_attached(struct member *member, int64_t now_ms)
+{
+    uint64_t to = member->attached_to;
+
+    member->sent.sections = 0;
+    if (!member->attached || member->status.done != to || member->order.number != to ||
+        member->order.counted || now_ms < member->attach_ms)
+        return NULL;
+    member->sent.sections = member->sections;
+    memcpy(member->sent.section, member->section, sizeof member->section);
+    return buffer_ref(member->attached);
+}
+
 /* Sends the latest status if it is due or wanted now; sets when the next one is.
  * Returns false if it could not be sent. */
 static bool send_status(struct member *member, int64_t now_ms)
 {
     struct peer coordinator = {0}; /* a connecting port has but one peer */
+    struct buffer *body;
     struct err err;
     bool now;
     int rc;
@@ -82,9 +104,13 @@ static bool send_status(struct member *member, int64_t now_ms)
     member->now = false;
     member->status.number++;
     member->sent.status = member->status;
+    body = take_attached(member, now_ms);
     pthread_mutex_unlock(&member->lock);
 
-    rc = port_send(member->port, coordinator, &member->sent, NULL, &err);
+    rc = port_send(member->port, coordinator, &member->sent, body, &err);
+    if (body && rc == 0)
+        member->attach_ms = now_ms + ATTACH_MS;
+    buffer_unref(body);
     if (rc && rc != -ERR_AGAIN)
         log_warn("a status was not sent: %s", err.text);
     member->next_ms = now_ms + (rc && now ? RETRY_MS : TICK_MS);
@@ -101,6 +127,9 @@ static void take_order(struct member *member, const struct message *message)
     bool newer = true;
 
     pthread_mutex_lock(&member->lock);
+    if (message->order.number == member->order.number &&
+        message->incarnation == member->order_incarnation)
+        member->order.counted |= message->order.counted; /* it has no more to say */
 #ifndef MUTANT_ORDER_NUMBER
     newer = message->incarnation > member->order_incarnation ||
             (message->incarnation == member->order_incarnation &&
@@ -226,6 +255,7 @@ static void member_free(struct member *member)
         close(member->wake_fd);
     if (member->user_fd >= 0)
         close(member->user_fd);
+    buffer_unref(member->attached);
     pthread_mutex_destroy(&member->lock);
     free(member);
 }
@@ -298,6 +328,22 @@ void member_report(struct member *member, const struct status *status, bool now)
     pthread_mutex_unlock(&member->lock);
     if (now)
         wake(member->wake_fd);
+}
+
+void member_attach(struct member *member, uint64_t order, const struct section *section,
+                   uint32_t sections, struct buffer *body)
+{
+    struct buffer *before;
+
+    pthread_mutex_lock(&member->lock);
+    before = member->attached;
+    member->attached = body ? buffer_ref(body) : NULL;
+    member->attached_to = order;
+    member->sections = body ? sections : 0;
+    if (member->sections)
+        memcpy(member->section, section, sections * sizeof *section);
+    pthread_mutex_unlock(&member->lock);
+    buffer_unref(before);
 }
 
 int member_order(struct member *member, uint64_t known, uint64_t dealt,

@@ -28,6 +28,14 @@ void member_destroy(struct member *member);
  * `now` the status is sent at once, else at the next tick. */
 void member_report(struct member *member, const struct status *status, bool now);
 
+/* What belongs to the status that will report the order `order` as done: sections (at
+ * most COUNTS_KINDS) and their body, of which a reference is taken. It travels with
+ * that status, at most once a second, for as long as this order is in force and does
+ * not say that it has come; also to a coordinator that is started again. NULL: no more.
+ * Any thread. */
+void member_attach(struct member *member, uint64_t order, const struct section *section,
+                   uint32_t sections, struct buffer *body);
+
 /* Copies the latest order unless its number is `known` and as much as `dealt` in it: 1;
  * 0: nothing new; -ERR_DEADLINE: the coordinator is silent; -ERR_PEER: it refused us
  * (for good). Orders count from 1: `known` is 0 at first. Any thread. */

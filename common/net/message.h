@@ -8,6 +8,7 @@
  *   pull: keys u64[rows]
  *   rows: values f32[rows][width]; with has_status first status u8[rows] padded to 4
  *   push: keys u64[rows], weights f32[rows], gradients f32[rows][width]
+ *   status: words u64[rows] of counts (common/roc.h); most have no section
  * Decoding trusts nothing: lengths, counts, enums and widths are bounded, and the
  * body must have exactly the size that the sections say. */
 #ifndef ROWHOUSE_COMMON_NET_MESSAGE_H
@@ -51,9 +52,9 @@ enum message_kind {
 enum row_status { ROW_OK = 0, ROW_ABSENT = 1, ROW_FULL = 2 };
 
 struct section {
-    uint32_t table; /* index into the job's tables */
+    uint32_t table; /* index into the job's tables; of a status: enum counts_kind */
     uint32_t rows;
-    uint32_t width;  /* floats a row; 0 in a pull */
+    uint32_t width;  /* floats a row; 0 in a pull and a status */
     bool has_status; /* rows only */
 };
 
@@ -101,6 +102,10 @@ struct refusal {
     uint32_t code; /* enum err_code */
     char text[ERR_TEXT_MAX];
 };
+
+/* What an evaluation has counted that is no sum; behind the status whose `done` is that
+ * order, until the order says that it has come. */
+enum counts_kind { COUNTS_SCORES /* common/roc.h */, COUNTS_KINDS };
 
 /* What a member is doing; for people, too. */
 enum phase {
@@ -185,7 +190,8 @@ struct order {
     /* Worker: its leases that are not behind it. Server: for each worker how much is in
      * its share. */
     uint32_t ranges;
-    uint32_t more; /* worker: 1 = another lease may follow those */
+    uint32_t more;    /* worker: 1 = another lease may follow those */
+    uint32_t counted; /* worker: 1 = its counts of this order have come */
     struct range range[SHARE_RANGES_MAX];
     char path[1024];
     int32_t exit_status;    /* 0 .. 255 */
@@ -207,7 +213,7 @@ struct message {
         struct order order;
         struct reach reach; /* of a clock message */
     };
-    uint32_t sections; /* pull, rows, push */
+    uint32_t sections; /* pull, rows, push, status */
     struct section section[MESSAGE_SECTIONS_MAX];
     const unsigned char *body; /* borrowed, 8-byte aligned */
     size_t body_bytes;
@@ -222,17 +228,17 @@ struct section_layout {
     size_t keys, status, weights, values;
 };
 
-/* Computes the layout of every section of a pull, rows or push (into layout[sections],
- * or only the size with NULL) and returns the size of the body: 0 for the other kinds,
- * (size_t)-1 if it would pass MESSAGE_BODY_MAX or there are too many sections or too
- * wide ones. Any thread. */
+/* Computes the layout of every section of a pull, rows, push or status (into
+ * layout[sections], or only the size with NULL) and returns the size of the body: 0 for
+ * the other kinds, (size_t)-1 if it would pass MESSAGE_BODY_MAX or there are too many
+ * sections or too wide ones. Any thread. */
 size_t message_layout(enum message_kind kind, const struct section *section,
                       uint32_t sections, struct section_layout *layout);
 
 /* Encodes everything but the body into `out` (MESSAGE_HEADER_MAX bytes suffice). Only
- * what belongs to the kind is read: the sections of a pull, rows or push, and of a
- * status or order as many tables and ranges as it says. Returns the number of bytes. No
- * heap. Any thread. */
+ * what belongs to the kind is read: the sections of a pull, rows, push or status, and
+ * of a status or order as many tables and ranges as it says. Returns the number of
+ * bytes. No heap. Any thread. */
 size_t message_encode(const struct message *message, unsigned char *out);
 
 /* Who speaks, for message_encode_from(). */

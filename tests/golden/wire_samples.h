@@ -235,6 +235,21 @@ static inline void wire_sample_left_out_before(struct message *message)
     message->order.bad_rows = 77;
 }
 
+static inline void wire_sample_counts(struct message *message)
+{
+    wire_sample(MESSAGE_STATUS, message);
+    message->sections = 1;
+    message->section[0] = (struct section){.table = COUNTS_SCORES, .rows = 301};
+    message->body_bytes = 301 * 8;
+}
+
+static inline void wire_sample_counted(struct message *message)
+{
+    wire_sample(MESSAGE_ORDER, message);
+    message->order.kind = ORDER_EVALUATE;
+    message->order.counted = 1;
+}
+
 static const struct {
     const char *name;
     void (*fill)(struct message *message);
@@ -254,6 +269,8 @@ static const struct {
     {"status-of-bad-rows", wire_sample_bad_rows},
     {"status-of-rows-left-out", wire_sample_left_out},
     {"order-after-rows-left-out", wire_sample_left_out_before},
+    {"status-with-counts", wire_sample_counts},
+    {"order-counted", wire_sample_counted},
 };
 
 enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };

@@ -284,6 +284,7 @@ static void test_headers_are_small(void **state)
     /* Zeros at the end of a histogram are not sent, nor are those of the metrics. */
     memset(&message.status, 0, sizeof message.status);
     message.kind = MESSAGE_STATUS;
+    message.sections = 0;
     message.status.tables = 1;
     message.status.table[0].staleness[0] = 7;
     message.status.metric[0] = 1;
@@ -523,6 +524,19 @@ static void test_counts_are_bounded(void **state)
         put_bytes(&body, 23, NULL, 0);
     put_header(&header, FIELD_STATUS, &body);
     refused_bytes(header.at, header.size, 0, "number of tables is 65");
+    put_header(&header, FIELD_STATUS, NULL);
+    put_bytes(&header, FIELD_SECTION, "\x18\x01", 2); /* counts have no width */
+    refused_bytes(header.at, header.size, 0, "section's width is 1, expected 0 to 0");
+    put_header(&header, FIELD_STATUS, NULL);
+    put_bytes(&header, FIELD_SECTION, "\x08\x01", 2); /* counts of what? */
+    refused_bytes(header.at, header.size, 0, "section's table is 1, expected 0 to 0");
+    put_header(&header, FIELD_STATUS, NULL);
+    put_bytes(&header, FIELD_SECTION, "\x10\x03", 2); /* 3 words */
+    refused_bytes(header.at, header.size, 16,
+                  "a body of 16 bytes, its sections say 24");
+    for (int i = 0; i < COUNTS_KINDS; i++)
+        put_bytes(&header, FIELD_SECTION, "\x10\x03", 2);
+    refused_bytes(header.at, header.size, 48, "the number of sections is 2");
 }
 
 static void test_histograms_and_texts_are_bounded(void **state)

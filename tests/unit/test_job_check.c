@@ -285,7 +285,7 @@ static void checks_of_the_metrics(void **state)
     check_refuses(
         f, "evaluate.metrics=rmse,auk", NULL,
         "evaluate.metrics has 'auk', expected rmse, mae, logloss, accuracy, "
-        "precision, recall, f1, calibration, or of lists hr@K, ndcg@K, "
+        "precision, recall, f1, calibration, auc, or of lists hr@K, ndcg@K, "
         "recall@K, recall_capped@K, precision@K, mrr@K or map@K with K from 1");
     check_refuses(f, "evaluate.metrics=rmse,logloss", NULL,
                   "evaluate.metrics has logloss, which needs model.loss logistic");
@@ -305,7 +305,7 @@ static void checks_of_the_metrics(void **state)
                   "most 4");
     accepts(f,
             "evaluate.metrics=rmse,mae,logloss,accuracy,precision,recall,f1,"
-            "calibration",
+            "calibration,auc",
             "model.loss=logistic");
     accepts(f, "evaluate.metrics=", NULL);
 }

@@ -108,6 +108,60 @@ static void test_statuses_flow(void **state)
     kit_close(&kit);
 }
 
+/* Waits for the next status with what is attached, or for `n` statuses without. */
+static bool comes_with_counts(struct kit *kit, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const uint64_t *word;
+
+        next_status(kit);
+        if (kit->status.sections == 0)
+            continue;
+        word = (const uint64_t *)(const void *)kit->status.body;
+        assert_int_equal(kit->status.section[0].rows, 2);
+        assert_int_equal(kit->status.body_bytes, 16);
+        assert_true(word[0] == 11 && word[1] == 22);
+        return true;
+    }
+    return false;
+}
+
+/* What is attached travels with the status that it belongs to, again until the order
+ * says that it has come, and once more for a coordinator that knows nothing of it. */
+static void test_attached_counts(void **state)
+{
+    const struct section section = {.rows = 2};
+    struct status status = {.phase = PHASE_IDLE};
+    struct buffer_pool *pool = buffer_pool_create(1 << 20);
+    struct buffer *body = buffer_get(pool, 16);
+    struct kit kit;
+
+    (void)state;
+    memcpy(body->data, (const uint64_t[]){11, 22}, 16);
+    body->used = 16;
+    kit_open(&kit, "tcp://127.0.0.1:*", PATIENCE_MS);
+    member_attach(kit.member, 7, &section, 1, body);
+    buffer_unref(body);
+    report(&kit, 1, true);
+    assert_false(comes_with_counts(&kit, 2));
+    give_order(&kit, 7, 0);
+    assert_true(is_readable(&kit, PATIENCE_MS));
+    assert_false(comes_with_counts(&kit, 2));
+    status.done = 7;
+    member_report(kit.member, &status, true);
+    assert_true(comes_with_counts(&kit, 3));
+    assert_true(comes_with_counts(&kit, 100)); /* nobody says that it has come */
+    kit.order.order.counted = 1;
+    give_order(&kit, 7, 0);
+    next_status(&kit);
+    next_status(&kit);
+    assert_false(comes_with_counts(&kit, 13));
+    give_order(&kit, 8, 0);
+    member_attach(kit.member, 0, NULL, 0, NULL);
+    kit_close(&kit);
+    buffer_pool_destroy(pool);
+}
+
 static void test_last_status_is_sent_at_the_end(void **state)
 {
     struct kit kit;
@@ -440,6 +494,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statuses_flow),
+        cmocka_unit_test(test_attached_counts),
         cmocka_unit_test(test_last_status_is_sent_at_the_end),
         cmocka_unit_test(test_early_failure_is_heard),
         cmocka_unit_test(test_end_without_coordinator_is_bounded),

@@ -117,6 +117,19 @@ static void test_accuracy_by_sign(void **state)
     assert_true(sum[SUM_LOG_LOSS] == 0);
 }
 
+/* It is no sum: the whole is more than its parts. */
+static void test_auc_is_a_value(void **state)
+{
+    double sum[SUM_COUNT] = {[SUM_AUC] = 0.75};
+
+    (void)state;
+    assert_true(isnan(metrics_value("auc", "auc", sum)));
+    sum[SUM_EXAMPLES] = 100;
+    assert_close(metrics_value("auc", "auc", sum), 0.75);
+    assert_true(metrics_has("rmse\nauc", "auc") && !metrics_has("rmse\nauc", "au"));
+    assert_false(metrics_has("", "auc"));
+}
+
 /* Each K of the list has its own sums, whatever the metric. */
 static void test_slots_of_k(void **state)
 {
@@ -187,6 +200,7 @@ int main(void)
         cmocka_unit_test(test_sums_add_over_workers),
         cmocka_unit_test(test_classes_by_hand),
         cmocka_unit_test(test_accuracy_by_sign),
+        cmocka_unit_test(test_auc_is_a_value),
         cmocka_unit_test(test_slots_of_k),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_badness),

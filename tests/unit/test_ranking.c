@@ -1,4 +1,4 @@
-/* Metrics by hand, with ties, and AUC against counting all pairs. */
+/* Metrics by hand, with ties. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,98 +18,6 @@ static void assert_close(double value, double expected)
 {
     if (!(fabs(value - expected) <= 1e-12))
         fail_msg("%.15g is not %.15g", value, expected);
-}
-
-/* --- AUC ---------------------------------------------------------------------------
- */
-
-static double auc_of(const float *score, const float *label, uint32_t n)
-{
-    struct scored_label example[64];
-
-    for (uint32_t i = 0; i < n; i++)
-        example[i] = (struct scored_label){score[i], label[i]};
-    return ranking_auc(example, n);
-}
-
-static void auc_by_hand(void **state)
-{
-    const float score[] = {0.1f, 0.4f, 0.35f, 0.8f}, label[] = {0, 0, 1, 1};
-    const float tied[] = {1, 1, 1, 2}, tied_label[] = {1, 0, 0, 1};
-    const float equal[] = {3, 3}, zeros[] = {-0.0f, 0.0f}, one_each[] = {0, 1};
-    const float odd[] = {NAN, -INFINITY, INFINITY}, odd_label[] = {0, 1, 1};
-
-    (void)state;
-    assert_close(auc_of(score, label, 4), 3.0 / 4);
-    assert_close(auc_of(tied, tied_label, 4), (2 * 0.5 + 2) / 4);
-    assert_close(auc_of(equal, one_each, 2), 0.5);
-    assert_close(auc_of(zeros, one_each, 2), 0.5);
-    assert_close(auc_of(odd, odd_label, 3), 1);
-    assert_true(isnan(auc_of(score, one_each, 1)));
-    assert_true(isnan(auc_of(score, one_each + 1, 1)));
-    assert_true(isnan(auc_of(NULL, NULL, 0)));
-}
-
-/* Scores by chance, many of them equal. */
-static void draw(uint64_t seed, uint32_t steps, float *score, float *label, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        score[i] = (float)rng_below(rng_at(seed, 1, i), steps) - (float)steps / 2;
-        label[i] = (float)rng_below(rng_at(seed, 2, i), 2);
-    }
-}
-
-static double all_pairs(const float *score, const float *label, uint32_t n)
-{
-    double ordered = 0, pairs = 0;
-
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t j = 0; j < n; j++)
-            if (label[i] == 1 && label[j] == 0) {
-                pairs++;
-                ordered += score[i] > score[j] ? 1 : score[i] == score[j] ? 0.5 : 0;
-            }
-    return ordered / pairs;
-}
-
-static void auc_is_a_count_of_pairs(void **state)
-{
-    float score[64], label[64];
-
-    (void)state;
-    for (uint64_t seed = 1; seed <= 100; seed++) {
-        draw(seed, (uint32_t)seed, score, label, 64);
-        assert_close(auc_of(score, label, 64), all_pairs(score, label, 64));
-    }
-}
-
-/* Small whole numbers each have a bin, so counts in parts are exact; what is close
- * together is within the stated error. */
-static void auc_from_counts(void **state)
-{
-    struct auc_histogram *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
-    float score[64], label[64];
-    double error, exact;
-
-    (void)state;
-    assert_true(a && b);
-    draw(5, 40, score, label, 64);
-    exact = all_pairs(score, label, 64);
-    auc_histogram_add(a, score, label, 20);
-    auc_histogram_add(b, score + 20, label + 20, 44);
-    auc_histogram_merge(a, b);
-    assert_close(auc_histogram_value(a, &error), exact);
-    assert_true(error > 0);
-    memset(a, 0, sizeof *a);
-    for (int i = 0; i < 64; i++)
-        score[i] = 1 + (score[i] + 20) * 1e-4f;
-    auc_histogram_add(a, score, label, 64);
-    assert_true(fabs(auc_histogram_value(a, &error) - exact) <= error);
-    assert_true(error < 0.5 && fabs(auc_histogram_value(a, &error) - exact) > 0);
-    memset(a, 0, sizeof *a);
-    assert_true(isnan(auc_histogram_value(a, &error)));
-    free(a);
-    free(b);
 }
 
 /* --- two classes -------------------------------------------------------------------
@@ -250,9 +158,6 @@ static void coverage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(auc_by_hand),
-        cmocka_unit_test(auc_is_a_count_of_pairs),
-        cmocka_unit_test(auc_from_counts),
         cmocka_unit_test(classes_by_hand),
         cmocka_unit_test(classes_by_sign),
         cmocka_unit_test(places),

@@ -9,8 +9,6 @@ static bool is_positive(float label)
     return label >= 0.5f;
 }
 
-/* --- AUC -------------------------------------------------------------------------- */
-
 /* Numbers in the order of the scores; both zeros are one, and what is no number is
  * lowest. */
 static uint32_t ordered(float score)
@@ -22,90 +20,6 @@ static uint32_t ordered(float score)
     score += 0.0f; /* -0 becomes 0 */
     memcpy(&bits, &score, sizeof bits);
     return bits >> 31 ? ~bits : bits | UINT32_C(1) << 31;
-}
-
-static int by_score(const void *a, const void *b)
-{
-    const struct scored_label *x = a, *y = b;
-    uint32_t p = ordered(x->score), q = ordered(y->score);
-
-    return (p > q) - (p < q);
-}
-
-/* Pairs that are in order, ties half, over all pairs. */
-struct pairs {
-    double ordered, positive, negative;
-};
-
-/* The next group of equal scores, upwards. */
-static void add_group(struct pairs *pairs, double positive, double negative)
-{
-    pairs->ordered += positive * (pairs->negative + negative / 2);
-    pairs->positive += positive;
-    pairs->negative += negative;
-}
-
-static double share_ordered(const struct pairs *pairs)
-{
-    double all = pairs->positive * pairs->negative;
-
-    return all > 0 ? pairs->ordered / all : NAN;
-}
-
-double ranking_auc(struct scored_label *example, uint64_t n)
-{
-    struct pairs pairs = {0};
-    uint64_t end;
-
-    if (n > 0)
-        qsort(example, n, sizeof *example, by_score);
-    for (uint64_t first = 0; first < n; first = end) {
-        double positive = 0;
-
-        for (end = first; end < n && by_score(&example[end], &example[first]) == 0;
-             end++)
-            positive += is_positive(example[end].label);
-        add_group(&pairs, positive, (double)(end - first) - positive);
-    }
-    return share_ordered(&pairs);
-}
-
-void auc_histogram_add(struct auc_histogram *histogram, const float *score,
-                       const float *label, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t bin = ordered(score[i]) >> (32 - AUC_BITS);
-
-        if (is_positive(label[i]))
-            histogram->positive[bin]++;
-        else
-            histogram->negative[bin]++;
-    }
-}
-
-void auc_histogram_merge(struct auc_histogram *histogram,
-                         const struct auc_histogram *other)
-{
-    for (uint32_t i = 0; i < AUC_BINS; i++) {
-        histogram->positive[i] += other->positive[i];
-        histogram->negative[i] += other->negative[i];
-    }
-}
-
-double auc_histogram_value(const struct auc_histogram *histogram, double *error)
-{
-    struct pairs pairs = {0};
-    double tied = 0;
-
-    for (uint32_t i = 0; i < AUC_BINS; i++) {
-        double positive = (double)histogram->positive[i];
-        double negative = (double)histogram->negative[i];
-
-        add_group(&pairs, positive, negative);
-        tied += positive * negative;
-    }
-    *error = tied / 2 / (pairs.positive * pairs.negative);
-    return share_ordered(&pairs);
 }
 
 /* --- two classes ------------------------------------------------------------------ */

@@ -2,9 +2,9 @@
  * sums that can be added over batches and workers wherever that is possible. Any
  * thread; nothing allocates, but that sorting may.
  *
- * Ties: AUC counts a pair of equal scores half. Where one item is looked for among
- * others, enum ranking_ties says where it stands among its equals. A list keeps the
- * order in which it came. A score that is no number is below all others. */
+ * Ties: where one item is looked for among others, enum ranking_ties says where it
+ * stands among its equals. A list keeps the order in which it came. A score that is no
+ * number is below all others. */
 #ifndef ROWHOUSE_WORKER_MODEL_RANKING_H
 #define ROWHOUSE_WORKER_MODEL_RANKING_H
 
@@ -14,33 +14,8 @@
 #include "common/job.h"
 #include "common/metrics.h"
 
-/* --- two classes: labels from 1/2 on are positive -----------------------------------
+/* --- two classes: labels from 1/2 on are positive ----------------------------------
  */
-
-struct scored_label {
-    float score;
-    float label;
-};
-
-/* The area under the ROC curve, exactly: the share of pairs of a positive and a
- * negative example in which the positive has the higher score. Sorts `example` [n]. NaN
- * unless there are both. */
-double ranking_auc(struct scored_label *example, uint64_t n);
-
-/* The same from counts that can be added: scores are told apart by sign, exponent and
- * 9 bits of the fraction, so those within 0.2 % of each other may count as ties. Give
- * it log-odds: probabilities near 1 are close together. 4 MB; zeroed is empty. */
-enum { AUC_BITS = 18, AUC_BINS = 1 << AUC_BITS };
-struct auc_histogram {
-    uint64_t positive[AUC_BINS], negative[AUC_BINS];
-};
-void auc_histogram_add(struct auc_histogram *histogram, const float *score,
-                       const float *label, uint32_t n);
-void auc_histogram_merge(struct auc_histogram *histogram,
-                         const struct auc_histogram *other);
-/* *error: the exact value is at most so far from this one. NaN unless there are
- * both. */
-double auc_histogram_value(const struct auc_histogram *histogram, double *error);
 
 /* Scores from `border` on are said to be positive. */
 void class_sums_add(struct class_sums *sums, const float *score, const float *label,

@@ -1,0 +1,62 @@
+/* What the evaluations of all workers come to. */
+#include <string.h>
+
+#include "common/metrics.h"
+#include "server/coordinator_parts.h"
+
+static bool wants_counts(const struct coordinator *c)
+{
+    return metrics_has(c->plan.job->evaluate.metrics, "auc");
+}
+
+bool coordinator_has_counts(const struct coordinator *c, uint32_t worker)
+{
+    return !wants_counts(c) ||
+           (c->counts_order == c->state->number && c->counted[worker]);
+}
+
+static void begin_counts(struct coordinator *c)
+{
+    if (c->counts_order == c->state->number)
+        return;
+    roc_release(&c->roc);
+    memset(c->counted, 0, sizeof c->counted);
+    c->counts_order = c->state->number;
+}
+
+int coordinator_counts(struct coordinator *c, struct peer from,
+                       const struct message *message, struct err *err)
+{
+    const uint64_t *word = (const uint64_t *)(const void *)message->body;
+    uint32_t workers = c->plan.roster->workers;
+
+    if (from.role != ROLE_WORKER || from.index >= workers)
+        return err_set(err, ERR_PEER, "only workers count, of which there are %u",
+                       workers);
+    if (c->state->stage != STAGE_EVALUATE || !wants_counts(c) ||
+        message->status.done != c->state->number ||
+        from.incarnation < *c->worker[from.index].incarnation)
+        return 0;
+    begin_counts(c);
+#ifndef MUTANT_COUNTS_ONCE
+    if (c->counted[from.index])
+        return 0;
+#endif
+    for (uint32_t i = 0; i < message->sections; word += message->section[i++].rows)
+        if (message->section[i].table == COUNTS_SCORES &&
+            roc_merge(&c->roc, word, message->section[i].rows, err))
+            return err_prefix(err, "worker %u", from.index);
+    c->counted[from.index] = true;
+    return 0;
+}
+
+void coordinator_sum_metrics(struct coordinator *c, double *metric)
+{
+    memset(metric, 0, METRIC_SUMS * sizeof *metric);
+    for (uint32_t w = 0; w < c->plan.roster->workers; w++)
+        for (int i = 0; i < METRIC_SUMS; i++)
+            metric[i] += c->worker[w].status.metric[i];
+    if (wants_counts(c))
+        metric[SUM_AUC] = roc_auc(&c->roc, &metric[SUM_AUC_ERROR]);
+    roc_release(&c->roc);
+}

@@ -1,0 +1,126 @@
+/* The coordinator and what evaluations come to. */
+#include "common/metrics.h"
+#include "tests/unit/coordinator_kit.h"
+
+static int give_counts(struct kit *kit, struct fake *worker, const uint64_t *word,
+                       uint32_t words, struct err *err)
+{
+    struct message *message = calloc(1, sizeof *message);
+    int rc;
+
+    assert_non_null(message);
+    message->kind = MESSAGE_STATUS;
+    message->status.done = worker->status.done;
+    message->sections = 1;
+    message->section[0] = (struct section){.table = COUNTS_SCORES, .rows = words};
+    message->body = (const unsigned char *)word;
+    rc = coordinator_counts(kit->c, worker->peer, message, err);
+    free(message);
+    return rc;
+}
+
+/* A worker has evaluated; with its counts, or not yet. */
+static void evaluate(struct kit *kit, uint32_t worker, const uint64_t *word,
+                     uint32_t words)
+{
+    struct fake *w = &kit->worker[worker];
+    struct err err;
+
+    w->status.done = coordinator_number(kit->c);
+    w->status.metric[SUM_EXAMPLES] = 2;
+    if (word && give_counts(kit, w, word, words, &err))
+        fail_msg("%s", err.text);
+    say(kit, w);
+}
+
+static bool is_counted(struct kit *kit, uint32_t worker)
+{
+    coordinator_order(kit->c, kit->worker[worker].peer, &kit->order);
+    return kit->order.counted;
+}
+
+static struct kit *kit_evaluating(void)
+{
+    struct kit *kit = kit_create(2);
+
+    snprintf(kit->job.evaluate.metrics, sizeof kit->job.evaluate.metrics, "rmse\nauc");
+    reach(kit, STAGE_EVALUATE);
+    for (uint32_t i = 0; i < SERVERS; i++)
+        obey(kit, &kit->server[i]);
+    return kit;
+}
+
+/* Scores 1 and 3 are worker 0's, of 2 and 3 worker 1's. */
+static const uint64_t first[] = {0, 1, 0, 1, 3, 1, 0}, second[] = {0, 2, 1, 0, 3, 0, 1};
+
+static void test_counts_of_all_workers(void **state)
+{
+    struct kit *kit = kit_evaluating();
+
+    (void)state;
+    assert_false(is_counted(kit, 0));
+    evaluate(kit, 0, first, 7);
+    assert_true(is_counted(kit, 0) && !is_counted(kit, 1));
+    evaluate(kit, 0, first, 7); /* once more: it counts once */
+    evaluate(kit, 1, NULL, 0);  /* done, but its counts are still on their way */
+    assert_int_equal(kit->memory->state.stage, STAGE_EVALUATE);
+    evaluate(kit, 1, second, 7);
+    all_obey(kit);
+    assert_ended(kit, 0, "");
+    assert_true(kit->memory->state.metric[SUM_EXAMPLES] == 4);
+    assert_true(kit->memory->state.metric[SUM_AUC] == (1 + 0.5 + 1 + 0) / 4);
+    assert_true(kit->memory->state.metric[SUM_AUC_ERROR] == 0);
+    kit_destroy(kit);
+}
+
+/* Whoever comes back has counts to give that others gave already, or asks again. */
+static void test_counts_through_restarts(void **state)
+{
+    struct kit *kit = kit_evaluating();
+
+    (void)state;
+    evaluate(kit, 0, first, 7);
+    restart_worker(kit, &kit->worker[0]);
+    assert_true(is_counted(kit, 0));
+    restart_coordinator(kit);
+    assert_false(is_counted(kit, 0));
+    evaluate(kit, 1, second, 7);
+    for (uint32_t i = 0; i < SERVERS; i++)
+        say(kit, &kit->server[i]);
+    evaluate(kit, 0, NULL, 0);
+    assert_int_equal(kit->memory->state.stage, STAGE_EVALUATE);
+    evaluate(kit, 0, first, 7);
+    all_obey(kit);
+    assert_ended(kit, 0, "");
+    assert_true(kit->memory->state.metric[SUM_AUC] == 0.625);
+    kit_destroy(kit);
+}
+
+static void test_counts_that_are_not_taken(void **state)
+{
+    const uint64_t bad[] = {7, 1, 0, 1};
+    struct kit *kit = kit_evaluating();
+    struct fake stranger = {.peer = {ROLE_WORKER, 9, 0}};
+    struct err err = {0};
+
+    (void)state;
+    kit->worker[0].status.done = coordinator_number(kit->c);
+    assert_int_equal(give_counts(kit, &kit->worker[0], bad, 4, &err), -ERR_PEER);
+    assert_non_null(strstr(err.text, "worker 0: "));
+    assert_int_equal(give_counts(kit, &stranger, first, 7, &err), -ERR_PEER);
+    kit->worker[0].status.done--; /* of another order */
+    assert_int_equal(give_counts(kit, &kit->worker[0], first, 7, &err), 0);
+    assert_false(is_counted(kit, 0));
+    kit_destroy(kit);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts_of_all_workers),
+        cmocka_unit_test(test_counts_through_restarts),
+        cmocka_unit_test(test_counts_that_are_not_taken),
+    };
+
+    return cmocka_run_group_tests_name("coordinator_evaluate", tests, NULL, NULL);
+}
