@@ -1,5 +1,6 @@
 """The protocols of tests/quality/run: job, data, and the figures wanted and published."""
 import os
+import random
 from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 
@@ -73,16 +74,46 @@ def clean_census(files, folder):
     return written
 
 
+def shuffle_labels(files, folder):
+    """The labels of the training file in another order: there is nothing to learn."""
+    shuffled = os.path.join(folder, "shuffled.libfm")
+    with open(files["data.train"]) as f:
+        label, keys = zip(*(line.split(" ", 1) for line in f))
+    label = list(label)
+    random.Random(1).shuffle(label)
+    with open(shuffled, "w") as f:
+        f.writelines(map(" ".join, zip(label, keys)))
+    return {**files, "data.train": shuffled}
+
+
 ML_1M = {"data.train": "ml-1m/ratings.train.tsv"}
 ML_100K = {"data.train": "ml-100k/u1.base", "data.test": "ml-100k/u1.test"}
 
+FRAPPE = {"data.train": "frappe/frappe.train.libfm",
+          "data.validation": "frappe/frappe.validation.libfm"}
 ADULT = {"data.train": "adult/adult.data", "data.test": "adult/adult.test"}
+NCF = {"data.train": "ncf/ml-1m.train.rating", "data.test": "ncf/ml-1m.test.rating",
+       "data.negatives": "ncf/ml-1m.test.negative"}
+# What has been published with three digits: it checks the metrics.
+POPULAR = (Goal("hr@10", 0.4525, 0.4535, 0.453), Goal("ndcg@10", 0.2535, 0.2545, 0.254))
 
-# Published: BiasMF on ML-1M, GC-MC on ML-100K, NBTree on Adult.
+# Published: BiasMF on ML-1M, GC-MC on ML-100K, LR to DeepFM on Frappe (test part, which
+# is not among the files), NBTree on Adult.
 ALL = {
     "ml1m-mf": Protocol("ml1m-mf", 0.1, ML_1M, (at_most("rmse", 0.851, 0.845),)),
     "ml100k-u1-mf": Protocol("ml100k-u1-mf", 0.2, ML_100K,
                              (at_most("rmse", 0.93, 0.91),)),
     "adult-widedeep": Protocol("adult-widedeep", 0.1, ADULT,
                                (at_most("error", 0.148, 0.141),), prepare=clean_census),
+    "frappe-linear": Protocol("frappe-linear", 0.1, FRAPPE,
+                              (at_least("auc", 0.93, 0.9356),)),
+    "frappe-fm": Protocol("frappe-fm", 0.2, FRAPPE, (at_least("auc", 0.965, 0.9671),)),
+    "frappe-deepfm": Protocol("frappe-deepfm", 1, FRAPPE,
+                              (at_least("auc", 0.982, 0.9842),)),
+    "frappe-widedeep": Protocol("frappe-widedeep", 1, FRAPPE,
+                                (at_least("auc", 0.982, 0.9841),)),
+    "frappe-deepfm-shuffled": Protocol(
+        "frappe-deepfm", 1, FRAPPE, (chance("auc", 0.5, 0.02),),
+        settings=("train.epochs=3",), prepare=shuffle_labels),
+    "ncf-toppop": Protocol("ncf-toppop", 0.1, NCF, POPULAR),
 }
