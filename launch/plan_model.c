@@ -62,11 +62,11 @@ static void plan_table(struct plan_model *plan, int t)
                     (to->width * sizeof(float) + KEY_BYTES + WEIGHT_BYTES);
 }
 
-static int make_plan(struct plan_model *plan, const struct job *job, struct err *err)
+static int make_plan(struct plan_model *plan, struct err *err)
 {
+    const struct job *job = plan->job;
     int rc = blueprint_make(job, &plan->blueprint, err);
 
-    plan->job = job;
     if (rc)
         return rc;
     for (int t = 0; t < job->tables; t++)
@@ -250,28 +250,43 @@ static int print_json(const struct plan_model *plan, FILE *out, struct err *err)
     return 0;
 }
 
+static int print_plan(const struct plan_model *plan, bool as_json, struct err *err)
+{
+    if (as_json)
+        return print_json(plan, stdout, err);
+    if (plan->graph)
+        print_layers(plan, stdout);
+    print_tables(plan, stdout);
+    print_totals(plan, stdout);
+    return 0;
+}
+
+static int plan_job(const struct arguments *arguments, struct job *job, struct err *err)
+{
+    struct plan_model plan = {.job = job};
+    int rc = jobfile_load(arguments, job, err);
+
+    if (rc == 0)
+        rc = make_plan(&plan, err);
+    if (rc == 0)
+        rc = print_plan(&plan, arguments->json, err);
+    release_plan(&plan);
+    return rc;
+}
+
 int command_plan(const struct arguments *arguments)
 {
     struct job *job = malloc(sizeof *job);
-    struct plan_model plan = {0};
     struct err err;
-    int rc = job ? jobfile_load(arguments, job, &err)
-                 : err_set(&err, ERR_MEMORY, "no memory for a job");
+    int rc;
 
-    if (rc == 0)
-        rc = make_plan(&plan, job, &err);
-    if (rc == 0 && arguments->json) {
-        rc = print_json(&plan, stdout, &err);
-    } else if (rc == 0) {
-        if (plan.graph)
-            print_layers(&plan, stdout);
-        print_tables(&plan, stdout);
-        print_totals(&plan, stdout);
+    if (!job) {
+        log_error("no memory for a job");
+        return 1;
     }
-    release_plan(&plan);
+    rc = plan_job(arguments, job, &err);
+    if (rc)
+        log_error("%s", err.text);
     free(job);
-    if (rc == 0)
-        return 0;
-    log_error("%s", err.text);
-    return err_exit_status(err.code);
+    return rc ? err_exit_status(err.code) : 0;
 }
