@@ -178,13 +178,32 @@ static void print_list(const struct recommending *r, const struct ranked *list,
     }
 }
 
-/* What a prediction is. */
-static const char *expected_of(int loss)
+/* What the number beside a recommendation is. */
+static const char *expected_of(const struct job *job)
 {
-    bool is_rating = loss == LOSS_SQUARED || loss == LOSS_ABSOLUTE ||
-                     loss == LOSS_HUBER;
+    bool is_rating = job->model.loss == LOSS_SQUARED ||
+                     job->model.loss == LOSS_ABSOLUTE || job->model.loss == LOSS_HUBER;
 
-    return loss == LOSS_LOGISTIC ? "probability" : is_rating ? "rating" : "score";
+    if (job->model.kind == MODEL_POPULARITY)
+        return "number of examples";
+    if (job->model.loss == LOSS_LOGISTIC)
+        return "probability expected";
+    return is_rating && job->data.label[0] ? "rating expected" : "score";
+}
+
+/* What the user has; best first, if examples have labels that say so. */
+static void print_known(const struct recommending *r, const char *name, uint64_t key)
+{
+    struct ranked liked[LIKED];
+    uint32_t likes = history_liked(&r->data.history, key, LIKED, liked);
+    uint32_t items = history_items(&r->data.history, key).n;
+
+    if (r->trained->job.data.label[0])
+        printf("user %s has rated %u items and liked best\n", name, items);
+    else
+        printf("user %s has %u items, among them\n", name, items);
+    print_list(r, liked, likes, r->trained->job.data.label[0] ? "%5.1f" : "");
+    printf("and would like, with the %s\n", expected_of(&r->trained->job));
 }
 
 static void print_text(const struct recommending *r, uint32_t user, bool known,
@@ -192,8 +211,6 @@ static void print_text(const struct recommending *r, uint32_t user, bool known,
 {
     uint64_t key = r->asked.key[user];
     char name[TITLE_FIT_BYTES(40)];
-    struct ranked liked[LIKED];
-    uint32_t likes = history_liked(&r->data.history, key, LIKED, liked);
     char *end;
 
     title_fit(r->asked.text[user], 40, name);
@@ -202,14 +219,11 @@ static void print_text(const struct recommending *r, uint32_t user, bool known,
     if (user)
         putchar('\n');
     if (known) {
-        printf("user %s has rated %u items and liked best\n", name,
-               history_items(&r->data.history, key).n);
-        print_list(r, liked, likes, "%5.1f");
-        printf("and would like, with the %s expected\n",
-               expected_of(r->trained->job.model.loss));
+        print_known(r, name, key);
         print_list(r, r->list, n, "%7.3f");
     } else {
-        printf("user %s is not known; these items have been rated most often\n", name);
+        printf("user %s is not known; these items have been %s most often\n", name,
+               r->trained->job.data.label[0] ? "rated" : "chosen");
         print_list(r, r->list, n, "%7.0f");
     }
 }

@@ -1,6 +1,7 @@
 #include "launch/recommend_data.h"
 #include "launch/warn.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,16 +115,26 @@ static int keep_examples(struct recommend_data *data, const struct blocks *block
                          uint32_t i, bool own_item, struct err *err)
 {
     const struct block *raw = &blocks->raw, *ready = &blocks->ready;
+    const struct block *from = data->raw_examples ? raw : ready;
     uint64_t user = raw->column[blocks->at.user].key[i];
+    uint64_t item = ready->column[blocks->at.item].key[i];
     int time = raw->schema->time;
 
-    if (own_item && exemplars_add(&data->items, ready->column[blocks->at.item].key[i],
-                                  0, ready, i, err))
+    if (own_item && exemplars_add(&data->items, item, 0, from, i, err))
         return -err->code;
     if (!is_asked_for(data, user))
         return 0;
     return exemplars_add(&data->users, user, time < 0 ? 0 : raw->column[time].time[i],
-                         ready, i, err);
+                         from, i, err);
+}
+
+/* Without labels, what a user has is what the user likes. */
+static float label_of(const struct blocks *blocks, uint32_t i)
+{
+    float label = blocks->at.label < 0 ? NAN
+                                       : blocks->raw.column[blocks->at.label].number[i];
+
+    return isnan(label) ? 1 : label;
 }
 
 /* Adds a block's examples: to `others` those whose item shares its row. */
@@ -137,7 +148,7 @@ static int take_block(struct recommend_data *data, const struct blocks *blocks,
     for (uint32_t i = 0; i < raw->n; i++) {
         uint64_t user = raw->column[blocks->at.user].key[i], ignored;
         uint64_t item = blocks->ready.column[item_place].key[i];
-        float label = raw->column[blocks->at.label].number[i];
+        float label = label_of(blocks, i);
         bool own = prepare_key(data->prepare, item_place,
                                raw->column[item_place].key[i], &ignored);
 
@@ -150,6 +161,22 @@ static int take_block(struct recommend_data *data, const struct blocks *blocks,
             add_title(data, blocks, i, item);
     }
     return 0;
+}
+
+/* `raw` is copied: it is the input's, which is closed before the examples are used. */
+static void begin_examples(struct recommend_data *data, const struct job *job,
+                           const struct schema *raw)
+{
+    const struct schema *schema = prepare_schema(data->prepare);
+
+    for (int c = 0; c < job->data.columns; c++)
+        data->raw_examples |= job_column_is_mixed(job, c);
+    if (data->raw_examples) {
+        data->raw_schema = *raw;
+        schema = &data->raw_schema;
+    }
+    exemplars_init(&data->users, schema, true);
+    exemplars_init(&data->items, schema, false);
 }
 
 static int read_blocks(struct recommend_data *data, const struct trained *trained,
@@ -170,10 +197,8 @@ static int read_blocks(struct recommend_data *data, const struct trained *traine
                           err);
     if (rc == 0)
         data->some_items = prepare_changes(data->prepare);
-    if (rc == 0 && trained->is_graph) {
-        exemplars_init(&data->users, prepare_schema(data->prepare), true);
-        exemplars_init(&data->items, prepare_schema(data->prepare), false);
-    }
+    if (rc == 0 && trained->is_graph)
+        begin_examples(data, &trained->job, raw);
     while (rc == 0 && (rc = input_next(input, &blocks.raw, err)) > 0) {
         if (prepare_apply(data->prepare, &blocks.raw, &blocks.ready, &at, err))
             rc = err_prefix(err, "%s", input_where(input, blocks.raw.place[at]));

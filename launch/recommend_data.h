@@ -13,9 +13,12 @@ struct recommend_data {
     struct history history;       /* of the users asked for */
     struct popularity popularity; /* of all items that are known by themselves */
     struct titles *titles; /* of items: a title, or the key as it stands in the file */
-    /* For graphs: prepared examples of the users asked for, by their keys in the files,
-     * and of the items, by their rows' keys. */
+    /* For graphs: examples of the users asked for, by their keys in the files, and of
+     * the items, by their rows' keys; as they are prepared, or as files have them where
+     * a column is made of both sides at once. */
     struct exemplars users, items;
+    bool raw_examples;
+    struct schema raw_schema;
     bool some_items;         /* rows of the table may be no item of their own */
     struct prepare *prepare; /* of the columns of data.train; owned */
     uint32_t user_place;     /* among them */

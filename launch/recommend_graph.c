@@ -6,6 +6,8 @@
 #include "launch/scoring.h"
 #include "worker/blueprint.h"
 
+enum { PAIRS = 1024 }; /* that are prepared at a time */
+
 struct graph_ranking {
     const struct trained *trained;
     const struct recommend_data *data;
@@ -17,49 +19,15 @@ struct graph_ranking {
     const struct block **block; /* [items]: where its example is, */
     uint32_t *number;           /* [items]: and which one it is */
     float *score;               /* [items] */
+    /* If a column is made of both sides: pairs as files would have them, and prepared;
+     * and which columns of the former belong to the item. */
+    struct block pairs, ready;
+    bool is_items_raw[SCHEMA_COLUMNS_MAX];
     /* If the score is a product of two layers: the items' layer. */
     bool is_product;
     struct catalogue catalogue;
     struct mf product;
 };
-
-/* --- what belongs to the item ----------------------------------------------------- */
-
-/* Is the column made of some of the item's and some others? */
-static bool is_mixed(const struct graph_ranking *r, const struct job_column *column)
-{
-    const struct job *job = &r->trained->job;
-    const char *of = column->steps.of;
-    bool items = false, others = false;
-    char name[JOB_NAME_MAX * 2];
-
-    while (column->steps.make == MAKE_CROSS && job_list_next(&of, name, sizeof name))
-        for (int c = 0; c < job->data.columns; c++)
-            if (!strcmp(job->data.column[c].name, name))
-                *(r->is_items[c] ? &items : &others) = true;
-    return items && others;
-}
-
-static int find_columns(struct graph_ranking *r, const struct blueprint *blueprint,
-                        struct err *err)
-{
-    const struct job *job = &r->trained->job;
-
-    for (int c = 0; c < job->data.columns; c++)
-        r->is_items[c] = job_column_is_items(job, c);
-    for (int c = 0; c < job->data.columns; c++) {
-        bool only[JOB_COLUMNS_MAX] = {false};
-
-        only[c] = true;
-        if (is_mixed(r, &job->data.column[c]) &&
-            blueprint_layer_uses(blueprint, blueprint->output[0], only))
-            return err_set(err, ERR_INPUT,
-                           "recommend sets a user's columns beside each item's, but "
-                           "data.columns.%s is made of both at once",
-                           job->data.column[c].name);
-    }
-    return 0;
-}
 
 /* --- items ------------------------------------------------------------------------ */
 
@@ -130,7 +98,8 @@ static int add_vectors(struct graph_ranking *r, struct scoring *scoring,
 static int fill_catalogue(struct graph_ranking *r, const char *layer, struct err *err)
 {
     struct scoring *scoring;
-    int rc = scoring_create(r->trained, layer, r->data->items.schema, &scoring, err);
+    int rc = scoring_create(r->trained, layer, prepare_schema(r->data->prepare),
+                            &scoring, err);
     uint32_t width;
 
     if (rc)
@@ -146,23 +115,63 @@ static int fill_catalogue(struct graph_ranking *r, const char *layer, struct err
     return rc;
 }
 
+/* --- pairs that have to be prepared ------------------------------------------------
+ */
+
+static int create_pairs(struct graph_ranking *r, const struct schema *prepared,
+                        struct err *err)
+{
+    const struct schema *raw = &r->data->raw_schema;
+    const struct job *job = &r->trained->job;
+    int rc = block_create(&r->pairs, raw, PAIRS, err);
+
+    if (rc == 0)
+        rc = block_create(&r->ready, prepared, PAIRS, err);
+    for (int c = 0; c < job->data.columns; c++) {
+        int place = schema_find(raw, job->data.column[c].name);
+
+        if (place >= 0)
+            r->is_items_raw[place] = r->is_items[c];
+    }
+    return rc;
+}
+
+/* Scores of items first .. first + n - 1; n <= PAIRS. */
+static int score_pairs(struct graph_ranking *r, const struct block *block,
+                       uint32_t number, uint32_t first, uint32_t n, struct err *err)
+{
+    uint32_t at;
+
+    block_clear(&r->pairs);
+    if (block_append_mixed(&r->pairs, block, number, r->block + first,
+                           r->number + first, r->is_items_raw, n, err) ||
+        prepare_apply(r->data->prepare, &r->pairs, &r->ready, &at, err))
+        return -err->code;
+    memcpy(r->score + first, scoring_run(r->scoring, &r->ready, 0, n),
+           n * sizeof *r->score);
+    return 0;
+}
+
 /* --- the whole -------------------------------------------------------------------- */
 
 static int create(struct graph_ranking *r, const struct blueprint *blueprint,
                   struct err *err)
 {
-    int rc = find_columns(r, blueprint, err);
+    const struct schema *schema = prepare_schema(r->data->prepare);
+    int rc = list_items(r, blueprint, err);
 
-    if (rc == 0)
-        rc = list_items(r, blueprint, err);
+    for (int c = 0; c < r->trained->job.data.columns; c++)
+        r->is_items[c] = job_column_is_items(&r->trained->job, c);
+    if (rc == 0 && r->data->raw_examples)
+        rc = create_pairs(r, schema, err);
     if (rc)
         return rc;
     r->uses_users =
         blueprint->keys[job_table_index(&r->trained->job, r->trained->job.model.user)] >
         0;
     r->is_product = blueprint_is_product(blueprint);
-    rc = scoring_create(r->trained, r->is_product ? blueprint->output[1] : NULL,
-                        r->data->users.schema, &r->scoring, err);
+    rc = scoring_create(r->trained, r->is_product ? blueprint->output[1] : NULL, schema,
+                        &r->scoring, err);
     return rc == 0 && r->is_product ? fill_catalogue(r, blueprint->output[2], err) : rc;
 }
 
@@ -197,6 +206,10 @@ void graph_ranking_destroy(struct graph_ranking *r)
         return;
     scoring_destroy(r->scoring);
     catalogue_release(&r->catalogue);
+    if (r->pairs.schema)
+        block_release(&r->pairs);
+    if (r->ready.schema)
+        block_release(&r->ready);
     free(r->key);
     free(r->block);
     free(r->number);
@@ -217,15 +230,35 @@ bool graph_ranking_knows(const struct graph_ranking *r, uint64_t user)
 }
 
 /* Scores of all items for an example of a user, some at a time. */
-static void score_items(struct graph_ranking *r, const struct block *block,
-                        uint32_t number)
+static int score_items(struct graph_ranking *r, const struct block *block,
+                       uint32_t number, struct err *err)
 {
-    for (uint32_t first = 0, n; first < r->items; first += n) {
+    int rc = 0;
+
+    for (uint32_t first = 0, n; rc == 0 && first < r->items; first += n) {
         n = next_items(r, first, r->scoring);
+        if (r->data->raw_examples) {
+            n = n < PAIRS ? n : PAIRS;
+            rc = score_pairs(r, block, number, first, n, err);
+            continue;
+        }
         memcpy(r->score + first,
                scoring_run_mixed(r->scoring, block, number, r->block + first,
                                  r->number + first, r->is_items, n),
                n * sizeof *r->score);
+    }
+    return rc;
+}
+
+/* Scores as they are ranked become predictions. */
+static void link_scores(const struct graph_ranking *r, struct ranked *list,
+                        uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float score = (float)list[i].score;
+
+        scoring_link(r->scoring, &score, 1);
+        list[i].score = score;
     }
 }
 
@@ -243,13 +276,10 @@ int graph_ranking_top(struct graph_ranking *r, uint64_t user, struct key_list se
         return recommend_top(&r->catalogue, &r->product,
                              scoring_run(r->scoring, block, number, 1), seen, top, list,
                              count, err);
-    score_items(r, block, number);
-    rc = recommend_scored(r->key, r->score, r->items, seen, top, list, count, err);
-    for (uint32_t i = 0; rc == 0 && i < *count; i++) {
-        float score = (float)list[i].score;
-
-        scoring_link(r->scoring, &score, 1);
-        list[i].score = score;
-    }
+    rc = score_items(r, block, number, err);
+    if (rc == 0)
+        rc = recommend_scored(r->key, r->score, r->items, seen, top, list, count, err);
+    if (rc == 0)
+        link_scores(r, list, *count);
     return rc;
 }

@@ -9,8 +9,7 @@
 struct graph_ranking;
 
 /* Of the items that the data have an example of, and the model a row. Both are
- * borrowed. -ERR_INPUT: the model takes a column that is made of the item and others at
- * once; -ERR_MEMORY. */
+ * borrowed. -ERR_MEMORY. */
 int graph_ranking_create(const struct trained *trained,
                          const struct recommend_data *data,
                          struct graph_ranking **ranking, struct err *err);

@@ -720,8 +720,8 @@ bool blueprint_is_product(const struct blueprint *blueprint)
     if (blueprint->outputs != 3)
         return false;
     for (int c = 0; c < blueprint->job->data.columns; c++) {
-        items[c] = job_column_is_items(blueprint->job, c);
-        others[c] = !items[c];
+        others[c] = !job_column_is_items(blueprint->job, c);
+        items[c] = !others[c] || job_column_is_mixed(blueprint->job, c);
     }
     return !blueprint_layer_uses(blueprint, blueprint->output[1], items) &&
            !blueprint_layer_uses(blueprint, blueprint->output[2], others);

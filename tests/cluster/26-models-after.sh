@@ -265,7 +265,20 @@ sed 's/^    hour:/    both: {as: key, table: tag, make: cross, of: [user, item]}
     s|/deep}|/crossed}|' "$T/deep.yaml" > "$T/crossed.yaml"
 run "$ROWHOUSE" train "$T/crossed.yaml" --quiet
 ended 0 'a column that is made of user and item'
-recommend crossed --user 7
-refused 2 'cannot be recommended by' both
+recommended crossed
+recommend crossed --user 7 evaluate.protocol=all evaluate.metrics=hr@10
+refused 2 'items are not ranked by it beside examples of others' both evaluate.protocol
+
+# --- counts in place of scores
+sed '/  layers:/,/^    score:/d; /kind: graph/c\  kind: popularity' "$T/deep.yaml" |
+    sed "s/epochs: 3/epochs: 1/; s/adagrad, rate: 0.1/sgd/; s|/deep}|/popular}|
+        s/evaluate: .*/evaluate: {protocol: all, metrics: [hr@10]}/" > "$T/popular.yaml"
+run "$ROWHOUSE" train "$T/popular.yaml" --quiet
+ended 0 'popularity is trained'
+recommend popular --user 7 --top 1
+most=$(tail -n +2 "$T/d.tsv" | awk -F '\t' '{ n[$2]++ } $1 == 7 { seen[$2] = 1 }
+    END { for (i in n) if (!(i in seen) && n[i] > m) m = n[i]; print m }')
+like "$out" "with the number of examples.*Item [0-9]+ +$most\\.000" \
+    'and recommends what most examples have'
 no_leftovers
 done_testing

@@ -114,6 +114,48 @@ static void test_filter(void **state)
     check_filter(10, 8);
 }
 
+/* Users' columns from one block, an item's from others: as if a file had them so. */
+static void test_mixed(void **state)
+{
+    const bool from_other[] = {false, true, false, true, true, false};
+    struct schema schema = all_kinds();
+    struct block from, other, to;
+    const struct block *others[N];
+    uint32_t number[N];
+    struct err err;
+
+    (void)state;
+    assert_int_equal(block_create(&from, &schema, N, &err), 0);
+    assert_int_equal(block_create(&other, &schema, N, &err), 0);
+    assert_int_equal(block_create(&to, &schema, N, &err), 0);
+    for (uint32_t i = 0; i < N; i++) {
+        add_example(&from, i);
+        add_example(&other, i);
+        others[i] = i % 2 ? &other : &from;
+        number[i] = N - 1 - i;
+    }
+    assert_int_equal(
+        block_append_mixed(&to, &from, 5, others, number, from_other, N, &err), 0);
+    assert_int_equal(to.n, N);
+    for (uint32_t i = 0; i < N; i++) {
+        const struct values *v = to.column;
+        uint32_t item = N - 1 - i;
+
+        assert_true(v[0].key[i] == 5 && !v[0].missing[i] && v[5].time[i] == 5);
+        assert_int_equal(v[0].text[v[0].offset[i]], 'f');
+        assert_int_equal(v[1].offset[i + 1] - v[1].offset[i], item % 4);
+        if (item % 4)
+            assert_int_equal(v[1].key[v[1].offset[i]], 1000 * item);
+        assert_true(v[2].number[i] == 2.5f);
+        assert_true(v[3].number[i * DIM] == (float)(item * DIM));
+        assert_int_equal(v[4].offset[i + 1] - v[4].offset[i], item % 5);
+        assert_int_equal(to.place[i], 50);
+    }
+    block_release(&from);
+    block_release(&other);
+    block_release(&to);
+}
+
 static void test_room_is_bounded(void **state)
 {
     struct schema schema = all_kinds();
@@ -144,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_room_is_bounded),
         cmocka_unit_test(test_schema),
     };

@@ -202,6 +202,25 @@ int block_append(struct block *to, const struct block *from, uint32_t first, uin
     return 0;
 }
 
+int block_append_mixed(struct block *to, const struct block *from, uint32_t number,
+                       const struct block *const *other, const uint32_t *other_number,
+                       const bool *from_other, uint32_t n, struct err *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t c = 0; c < to->schema->columns; c++) {
+            const struct block *source = from_other[c] ? other[i] : from;
+            uint32_t at = from_other[c] ? other_number[i] : number;
+
+            if (ragged_room(to, source, c, at, 1, err))
+                return -err->code;
+            add_values(&to->column[c], &source->column[c], &to->schema->column[c],
+                       to->n, at, 1);
+        }
+        to->place[to->n++] = from->place[number];
+    }
+    return 0;
+}
+
 /* --- filtering ------------------------------------------------------------------- */
 
 static void filter_fixed(void *array, size_t size, uint32_t n, const uint8_t *keep)

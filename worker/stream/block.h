@@ -53,6 +53,14 @@ int block_text_room(struct block *block, uint32_t c, uint64_t more, struct err *
 int block_append(struct block *to, const struct block *from, uint32_t first, uint32_t n,
                  struct err *err);
 
+/* Adds n examples that never were: their columns c with from_other[c] true are those of
+ * example other_number[i] of other[i], the rest those of example `number` of `from`;
+ * all blocks have the same schema. Room and errors as above, but that `to` may have
+ * some of the examples then. */
+int block_append_mixed(struct block *to, const struct block *from, uint32_t number,
+                       const struct block *const *other, const uint32_t *other_number,
+                       const bool *from_other, uint32_t n, struct err *err);
+
 /* Keeps the examples with keep[i] != 0, in their order; keep: [n]. */
 void block_filter(struct block *block, const uint8_t *keep);
 
