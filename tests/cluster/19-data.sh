@@ -210,6 +210,11 @@ ended 0 'a header with an empty name'
 like "$out" ' 2 rows of 3 columns' 'whose column is left out'
 like "$out" $'\n  rating +integer ' 'and no other'
 
+printf '"the ""user""",\xe4pfel,rating\n7,8,5\n9,8,4\n7,9,3\n9,9,5\n' > "$T/names.csv"
+run "$ROWHOUSE" describe "$T/names.csv"
+ended 0 'names in Latin-1 and with doubled quotes'
+like "$out" $'\n  äpfel +integer ' 'are read as they are meant'
+
 # --- describe --job: it trains at once
 sed 1d "$T/log.tsv" | sed 's/\t/::/g' > "$T/ratings.dat"
 awk -F'\t' -v OFS=, '{ print "\"" $1 "\"", $2, (NR > 1 ? ($3 > 3) + 0 : "liked"), $4 }' "$T/log.tsv" > "$T/click.csv"

@@ -70,6 +70,36 @@ static void test_names(void **state)
     assert_int_equal(guess_name(&guess, text, sizeof text - 1, 3, name, 8), -1);
 }
 
+static void expect_name(const char *text, uint32_t column, const char *expected)
+{
+    struct guess guess = guess_table(text, strlen(text), ",");
+    char name[32];
+
+    assert_int_equal(guess_name(&guess, text, strlen(text), column, name, sizeof name),
+                     (int)strlen(expected));
+    assert_string_equal(name, expected);
+}
+
+/* A name is what a reader finds in the header, or it would not find the column. */
+static void test_names_are_decoded(void **state)
+{
+    const char *doubled = "user,\"the \"\"best\"\" item\",\"\"\"\"\n1,2,3\n4,5,6\n";
+    const char *latin = "user,f\xfcr,\"\xe9\"\"\xe9\"\n1,2,3\n4,5,6\n";
+    const char *lines = "user,\"two\r\nlines\"\r\n1,2\r\n4,5\r\n";
+    struct guess guess = guess_table(latin, strlen(latin), ",");
+    char name[3];
+
+    (void)state;
+    expect_name(doubled, 1, "the \"best\" item");
+    expect_name(doubled, 2, "\"");
+    expect_name(latin, 1, "f\xc3\xbcr");
+    expect_name(latin, 2, "\xc3\xa9\"\xc3\xa9");
+    expect_name(lines, 1, "two\nlines");
+    /* A letter that does not fit is left out, not cut. */
+    assert_int_equal(guess_name(&guess, latin, strlen(latin), 1, name, sizeof name), 1);
+    assert_string_equal(name, "f");
+}
+
 static void test_what_is_given_is_not_guessed(void **state)
 {
     const char text[] = "a\tb|c\nd\te|f\n";
@@ -126,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names_are_decoded),
         cmocka_unit_test(test_what_is_given_is_not_guessed),
         cmocka_unit_test(test_what_is_no_table),
         cmocka_unit_test(test_a_long_beginning),

@@ -349,6 +349,30 @@ struct guess guess_table(const char *text, size_t length, const char *given)
     return guess;
 }
 
+/* As readers do: in quotes two are one, and the end of a line is \n; letters of Latin-1
+ * become UTF-8. As many whole letters as fit into `size`. */
+static size_t decode_name(const struct guess *guess, struct span field, bool quoted,
+                          char *name, size_t size)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < field.length; i++) {
+        unsigned char letter = (unsigned char)field.text[i];
+        char next = i + 1 < field.length ? field.text[i + 1] : '\0';
+        bool two = guess->latin1 && letter >= 0x80;
+
+        if (quoted && letter == '\r' && next == '\n')
+            continue;
+        if (used + 1 + two > size)
+            break;
+        if (two)
+            name[used++] = (char)(0xc0 | letter >> 6);
+        name[used++] = (char)(two ? 0x80 | (letter & 0x3f) : letter);
+        i += quoted && letter == '"' && next == '"';
+    }
+    return used;
+}
+
 int guess_name(const struct guess *guess, const char *text, size_t length,
                uint32_t column, char *name, size_t size)
 {
@@ -357,9 +381,8 @@ int guess_name(const struct guess *guess, const char *text, size_t length,
     if (!next_line(&lines, guess->quotes, &line) ||
         !nth_field(guess, line, column, &field))
         return -1;
-    if (field.length >= size)
-        field.length = size - 1;
-    memcpy(name, field.text, field.length);
-    name[field.length] = '\0';
-    return (int)field.length;
+    length = decode_name(guess, field, field.text > text && field.text[-1] == '"', name,
+                         size - 1);
+    name[length] = '\0';
+    return (int)length;
 }

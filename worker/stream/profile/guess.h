@@ -37,8 +37,8 @@ struct guess {
  * known and not guessed: a delimiter unless "". */
 struct guess guess_table(const char *text, size_t length, const char *given);
 
-/* The `column`th field, from 0, of the first line, without quotes around it; its
- * length, up to size - 1, or -1 if there is none. */
+/* The `column`th field, from 0, of the first line, as a reader takes it: without quotes
+ * around it, in UTF-8; its length, up to size - 1, or -1 if there is none. */
 int guess_name(const struct guess *guess, const char *text, size_t length,
                uint32_t column, char *name, size_t size);
 
