@@ -336,6 +336,70 @@ static void test_long_columns(void **state)
     scratch_release(&scratch);
 }
 
+/* The same table with quotes around all fields, some of them or none, of which most are
+ * short and plain, and some are not. */
+static void print_quoted_table(FILE *out, uint32_t quoted, const char *newline)
+{
+    static const char *const odd[] = {"12\"\"3", "007", "1e3", "-2.25"};
+
+    fprintf(out, "user,item,x%s", newline);
+    for (uint32_t i = 0; i < 3000; i++) {
+        const char *user = i % 701 == 700 ? odd[0] : i % 997 == 996 ? odd[1] : NULL;
+        const char *x = i % 331 == 330 ? odd[2] : i % 499 == 498 ? odd[3] : NULL;
+        bool quote = quoted == 1 || (quoted == 2 && rng_at(7, i, 0) % 64 == 0);
+        const char *mark = quote ? "\"" : "", *user_mark = user == odd[0] ? "\"" : mark;
+
+        fprintf(out, "%s", user_mark);
+        user ? fprintf(out, "%s", user) : fprintf(out, "%u", i * 37);
+        fprintf(out, "%s,%si%u%s,%s", user_mark, mark, i % 9, mark, mark);
+        x ? fprintf(out, "%s", x) : fprintf(out, "%u.%u", i % 6, i % 10);
+        fprintf(out, "%s%s", mark, newline);
+    }
+}
+
+/* Without places, which differ. */
+static char *read_quoted(struct scratch *scratch, const struct job *job,
+                         uint32_t quoted, const char *newline)
+{
+    FILE *file = fopen(scratch_path(scratch, "quoted.csv"), "w");
+    char *text, *to;
+
+    print_quoted_table(file, quoted, newline);
+    fclose(file);
+    text = to = read_pieces(job, scratch->path, NULL, 0);
+    for (const char *from = text; *from;) {
+        if (*from == '@')
+            from += strcspn(from, " ");
+        *to++ = *from++;
+    }
+    *to = '\0';
+    return text;
+}
+
+static void test_quotes_change_nothing(void **state)
+{
+    struct job *job = make_job(DATA_CSV);
+    struct scratch scratch;
+    char *plain;
+
+    (void)state;
+    scratch_init(&scratch);
+    set(job, "data.label", "x");
+    set(job, "data.columns.user.table", "t");
+    set(job, "data.columns.item.table", "t");
+    plain = read_quoted(&scratch, job, 0, "\n");
+    for (uint32_t quoted = 0; quoted < 3; quoted++)
+        for (int crlf = 0; crlf < 2; crlf++) {
+            char *text = read_quoted(&scratch, job, quoted, crlf ? "\r\n" : "\n");
+
+            assert_string_equal(text, plain);
+            free(text);
+        }
+    free(plain);
+    free(job);
+    scratch_release(&scratch);
+}
+
 static void test_delimiters(void **state)
 {
     struct job *job = small_job(DATA_TSV);
@@ -446,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_kinds_of_columns),
         cmocka_unit_test(test_keys_and_numbers_as_elsewhere),
         cmocka_unit_test(test_long_columns),
+        cmocka_unit_test(test_quotes_change_nothing),
         cmocka_unit_test(test_delimiters),
         cmocka_unit_test(test_without_a_header),
         cmocka_unit_test(test_encodings),

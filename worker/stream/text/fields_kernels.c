@@ -364,13 +364,25 @@ struct span {
     uint32_t length;
 };
 
-INLINE struct span field_of(const struct split_column *column, uint32_t r, bool last)
+/* How the fields of a column stand: constants where this is inlined. */
+struct form {
+    bool last, quoted;
+};
+
+INLINE struct span field_of(const struct split_column *column, uint32_t r,
+                            struct form form)
 {
     size_t at = (size_t)r * column->stride;
     uint32_t begin = column->begin[at] + column->skip, end = column->end[at];
 
-    if (last && end > begin && column->text[end - 1] == '\r')
+    if (form.last && end > begin && column->text[end - 1] == '\r')
         end--;
+    if (form.quoted) { /* an empty one is never plain */
+        bool is = (column->text[begin] == '"') & (end - begin > 2);
+
+        begin++;
+        end = is ? end - 1 : begin;
+    }
     return (struct span){column->text + begin, end - begin};
 }
 
@@ -396,12 +408,12 @@ INLINE bool short_digits(struct span field, uint64_t *value, uint64_t *first)
 
 /* Zeros in front make a key a text (common/key.h). */
 INLINE uint32_t keys_of(const struct split_column *column, uint32_t first,
-                        uint32_t rows, bool last, uint64_t *out)
+                        uint32_t rows, struct form form, uint64_t *out)
 {
     uint64_t leading;
 
     for (uint32_t r = first; r < rows; r++) {
-        struct span field = field_of(column, r, last);
+        struct span field = field_of(column, r, form);
 
         if (!short_digits(field, &out[r], &leading) ||
             (leading == 0 && field.length > 1))
@@ -423,13 +435,13 @@ struct batch {
 };
 
 /* Takes BATCH fields from `first` on; false: some are not of 1 to 8 bytes. */
-INLINE bool take_batch(const struct split_column *column, uint32_t first, bool last,
-                       struct batch *batch)
+INLINE bool take_batch(const struct split_column *column, uint32_t first,
+                       struct form form, struct batch *batch)
 {
     uint32_t odd = 0;
 
     for (uint32_t i = 0; i < BATCH; i++) {
-        struct span field = field_of(column, first + i, last);
+        struct span field = field_of(column, first + i, form);
 
         batch->digits[i] = load_digits(field.text);
         batch->shift[i] = (64 - 8 * field.length) & 63;
@@ -455,11 +467,11 @@ INLINE bool batch_keys(const struct batch *batch, uint64_t *out)
 
 /* Batches as long as there are any that are all plain, from `r` on; where they end. */
 INLINE uint32_t keys_in_batches(const struct split_column *column, uint32_t r,
-                                uint32_t rows, bool last, uint64_t *out)
+                                uint32_t rows, struct form form, uint64_t *out)
 {
     struct batch batch;
 
-    while (rows - r >= BATCH && take_batch(column, r, last, &batch) &&
+    while (rows - r >= BATCH && take_batch(column, r, form, &batch) &&
            batch_keys(&batch, out + r))
         r += BATCH;
     return r;
@@ -472,15 +484,15 @@ INLINE uint32_t warm_end(uint32_t first, uint32_t rows)
 }
 
 INLINE uint32_t all_keys(const struct split_column *column, uint32_t first,
-                         uint32_t rows, bool last, uint64_t *out)
+                         uint32_t rows, struct form form, uint64_t *out)
 {
     uint32_t r = first, end = warm_end(first, rows);
 
     do {
-        r = keys_of(column, r, end, last, out);
+        r = keys_of(column, r, end, form, out);
         if (r < end)
             return r;
-        r = keys_in_batches(column, r, rows, last, out);
+        r = keys_in_batches(column, r, rows, form, out);
         end = rows - r > BATCH ? r + BATCH : rows;
     } while (r < rows);
     return rows;
@@ -489,8 +501,14 @@ INLINE uint32_t all_keys(const struct split_column *column, uint32_t first,
 static uint32_t keys(const struct split_column *column, uint32_t first, uint32_t rows,
                      uint64_t *out)
 {
-    return column->last ? all_keys(column, first, rows, true, out)
-                        : all_keys(column, first, rows, false, out);
+    const struct form form = {column->last, column->quoted};
+
+    if (form.quoted)
+        return form.last
+                   ? all_keys(column, first, rows, (struct form){true, true}, out)
+                   : all_keys(column, first, rows, (struct form){false, true}, out);
+    return form.last ? all_keys(column, first, rows, (struct form){true, false}, out)
+                     : all_keys(column, first, rows, (struct form){false, false}, out);
 }
 
 /* --- numbers --------------------------------------------------------------------- */
@@ -585,10 +603,10 @@ INLINE float signed_as(float size, bool negative)
 }
 
 INLINE uint32_t numbers_of(const struct split_column *column, uint32_t first,
-                           uint32_t rows, bool last, float *out)
+                           uint32_t rows, struct form form, float *out)
 {
     for (uint32_t r = first; r < rows; r++) {
-        struct span field = field_of(column, r, last);
+        struct span field = field_of(column, r, form);
         bool negative = (*field.text == '-') & (field.length > 1), good;
         float size;
 
@@ -631,26 +649,26 @@ INLINE bool batch_numbers(const struct batch *batch, float *out)
 }
 
 INLINE uint32_t numbers_in_batches(const struct split_column *column, uint32_t r,
-                                   uint32_t rows, bool last, float *out)
+                                   uint32_t rows, struct form form, float *out)
 {
     struct batch batch;
 
-    while (rows - r >= BATCH && take_batch(column, r, last, &batch) &&
+    while (rows - r >= BATCH && take_batch(column, r, form, &batch) &&
            batch_numbers(&batch, out + r))
         r += BATCH;
     return r;
 }
 
 INLINE uint32_t all_numbers(const struct split_column *column, uint32_t first,
-                            uint32_t rows, bool last, float *out)
+                            uint32_t rows, struct form form, float *out)
 {
     uint32_t r = first, end = warm_end(first, rows);
 
     do {
-        r = numbers_of(column, r, end, last, out);
+        r = numbers_of(column, r, end, form, out);
         if (r < end)
             return r;
-        r = numbers_in_batches(column, r, rows, last, out);
+        r = numbers_in_batches(column, r, rows, form, out);
         end = rows - r > BATCH ? r + BATCH : rows;
     } while (r < rows);
     return rows;
@@ -659,8 +677,15 @@ INLINE uint32_t all_numbers(const struct split_column *column, uint32_t first,
 static uint32_t numbers(const struct split_column *column, uint32_t first,
                         uint32_t rows, float *out)
 {
-    return column->last ? all_numbers(column, first, rows, true, out)
-                        : all_numbers(column, first, rows, false, out);
+    const struct form form = {column->last, column->quoted};
+
+    if (form.quoted)
+        return form.last
+                   ? all_numbers(column, first, rows, (struct form){true, true}, out)
+                   : all_numbers(column, first, rows, (struct form){false, true}, out);
+    return form.last
+               ? all_numbers(column, first, rows, (struct form){true, false}, out)
+               : all_numbers(column, first, rows, (struct form){false, false}, out);
 }
 
 /* --- counting -------------------------------------------------------------------- */

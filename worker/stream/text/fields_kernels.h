@@ -45,7 +45,9 @@ struct split_column {
     const char *text;
     const uint32_t *begin, *end;
     uint32_t stride, skip;
-    bool last; /* of its record: a \r before the newline is not part of it */
+    bool last;   /* of its record: a \r before the newline is not part of it */
+    bool quoted; /* keys and numbers are what is between double quotes; a field that
+                    does not begin with one is not plain */
 };
 
 /* Keys (common/key.h) and numbers (common/number.h) of the records first..rows-1 into

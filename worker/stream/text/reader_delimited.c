@@ -231,6 +231,18 @@ static struct span raw_field(const struct reader *reader,
     return (struct span){begin, (size_t)(end - begin)};
 }
 
+/* Is what stands in quotes its value as it is? Then it is that. */
+static bool is_simply_quoted(struct span *value)
+{
+    const char *at = value->text + 1;
+    size_t length = value->length < 2 ? 0 : value->length - 2;
+
+    if (memchr(at, '"', length) || memchr(at, '\r', length))
+        return false;
+    *value = (struct span){at, length};
+    return true;
+}
+
 /* What stands in quotes: two of them are one, the end of a line is \n. */
 static int unquote(struct reader *reader, struct span *value, struct err *err)
 {
@@ -238,11 +250,8 @@ static int unquote(struct reader *reader, struct span *value, struct err *err)
     size_t used = 0;
     int rc;
 
-    if (end < at || (!memchr(at, '"', (size_t)(end - at)) &&
-                     !memchr(at, '\r', (size_t)(end - at)))) {
-        *value = (struct span){at, end < at ? 0 : (size_t)(end - at)};
+    if (is_simply_quoted(value))
         return 0;
-    }
     if ((rc = reader_scratch(reader, value->length, err)))
         return rc;
     for (; at < end; at++) {
@@ -342,16 +351,28 @@ static uint32_t take_text_keys(const struct reader *reader,
     for (; r < end && !reader->latin1 && !reader->missing[0]; r++) {
         struct span text = raw_field(reader, column, r);
 
-        if (text.length == 0 || (reader->rules.quotes && text.text[0] == '"'))
+        if (reader->rules.quotes && text.length && text.text[0] == '"' &&
+            !is_simply_quoted(&text))
+            break;
+        if (text.length == 0)
             break;
         key[r] = key_of_text(text.text, text.length);
     }
     return r;
 }
 
+/* Does record r's field begin with a quote? Mostly its neighbours do as it does. */
+static bool begins_quoted(const struct reader *reader,
+                          const struct split_column *column, uint32_t r)
+{
+    uint32_t begin = column->begin[(size_t)r * column->stride] + column->skip;
+
+    return reader->rules.quotes && column->text[begin] == '"';
+}
+
 /* A column of single keys or numbers: mostly short and plain. */
 static int take_plain_column(struct reader *reader, const struct delimited *d,
-                             const struct split_column *column, struct block *block,
+                             struct split_column *column, struct block *block,
                              uint32_t c, struct rows *rows, struct err *err)
 {
     const struct schema_column *wanted = &reader->schema->column[c];
@@ -362,6 +383,7 @@ static int take_plain_column(struct reader *reader, const struct delimited *d,
     if (values->missing)
         memset(values->missing + block->n, 0, rows->n);
     while (rc == 0 && r < rows->n) {
+        column->quoted = begins_quoted(reader, column, r);
         if (!reader->odd_missing && wanted->kind == VALUE_KEY)
             r = reader->kernels->keys(column, r, rows->n, values->key + block->n);
         else if (!reader->odd_missing)
