@@ -111,6 +111,22 @@ for kind in deepfm dcn twotower; do
     run -t 90 "${mpi[@]}"
     ended 0 '... and goes on as one and two' 'epoch 7/7'
 done
+# --- the same bits, whoever has the rows and whatever process computes
+bsp=(model.kind=dcn model.batch_norm=true model.dropout=0.2 train.consistency=bsp train.epochs=2)
+bits() { # DIR: of keys' rows, of a layer's and of running means
+    for table in item deep1 deep1-norm-running; do
+        exported "$1" $table | sort
+    done | sha256sum
+}
+train "${bsp[@]}" cluster.workers=2 cluster.servers=1 checkpoint.dir="$T/one" --fresh
+ended 0 'one server and two workers in step'
+train "${bsp[@]}" cluster.workers=2 cluster.servers=3 checkpoint.dir="$T/three" --fresh
+is "$(bits "$T/three")" "$(bits "$T/one")" 'three servers have the same bits'
+mpi 4 train "$T/job.yaml" "${bsp[@]}" cluster.servers=2 checkpoint.dir="$T/two"
+run -t 90 "${mpi[@]}"
+is "$(bits "$T/two")" "$(bits "$T/one")" 'and so have two as processes'
+like "$(exported "$T/one" deep1-norm-running)" '[1-9]' 'which are not nothing'
+
 train model.kind=dcn train.epochs=7 --resume
 ended 2 'another preset is no continuation' 'model'
 no_leftovers
