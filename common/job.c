@@ -463,7 +463,7 @@ static const struct setting rows[] = {
             "mae. Of two classes, with model.loss logistic: logloss, calibration; also with "
             "hinge and squared_hinge: accuracy, precision, recall, f1, auc. Of lists, with an "
             "evaluate.protocol that ranks: hr@K, ndcg@K, recall@K, recall_capped@K, "
-            "precision@K, mrr@K, map@K, such as ndcg@10, with up to four different K."},
+            "precision@K, mrr@K, map@K, coverage@K, such as ndcg@10, with up to four different K."},
     {"evaluate.protocol", SETTING_CHOICE, AT(evaluate.protocol),
      .choices = "split|given|sampled|all", .preset = "split", .may_change = true,
      .doc = "What to ask (docs/evaluation.md). split: a score for each held-out example. The "

@@ -67,6 +67,10 @@ int job_check_ranking(const struct job *job, struct err *err)
                        "data.negatives is set, but evaluate.protocol is %s, expected "
                        "given",
                        name[protocol]);
+    if (protocol != PROTOCOL_ALL && metrics_has(job->evaluate.metrics, "coverage@"))
+        return err_set(err, ERR_INPUT,
+                       "evaluate.metrics has coverage, which needs evaluate.protocol "
+                       "all: lists of all items");
     if (protocol == PROTOCOL_SPLIT)
         return 0;
     if (job->data.in_memory == DATA_NO || job->train.follow)

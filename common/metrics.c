@@ -52,6 +52,7 @@ static const struct metric metric_table[] = {
 };
 
 /* Of lists: all are the larger the better. */
+enum { NO_SUM = sizeof(struct ranking_sums) }; /* SUM_COVERAGE */
 static const struct {
     const char *name;
     size_t at;
@@ -63,6 +64,7 @@ static const struct {
     {"precision", offsetof(struct ranking_sums, precision)},
     {"mrr", offsetof(struct ranking_sums, mrr)},
     {"map", offsetof(struct ranking_sums, map)},
+    {"coverage", NO_SUM},
 };
 enum { RANKINGS = sizeof ranking_table / sizeof ranking_table[0] };
 
@@ -70,8 +72,9 @@ const char *metrics_names(void)
 {
     return "rmse, mae, logloss, accuracy, precision, recall, f1, calibration, auc, or "
            "of "
-           "lists hr@K, ndcg@K, recall@K, recall_capped@K, precision@K, mrr@K or map@K "
-           "with K from 1";
+           "lists hr@K, ndcg@K, recall@K, recall_capped@K, precision@K, mrr@K, map@K "
+           "or "
+           "coverage@K with K from 1";
 }
 
 static const struct metric *find_metric(const char *name)
@@ -123,8 +126,11 @@ bool metrics_has(const char *list, const char *name)
 {
     char item[JOB_NAME_MAX];
 
+    size_t length = strlen(name);
+    bool any = length && name[length - 1] == '@';
+
     while (job_list_next(&list, item, sizeof item))
-        if (strcmp(item, name) == 0)
+        if (any ? strncmp(item, name, length) == 0 : strcmp(item, name) == 0)
             return true;
     return false;
 }
@@ -230,6 +236,8 @@ static double ranking_mean(const char *list, const char *name, const double *sum
 
         if (k[slot] != own || ranking == RANKINGS)
             continue;
+        if (ranking_table[ranking].at == NO_SUM)
+            return sum[SUM_COVERAGE + slot];
         memcpy(&sums, sum + SUM_RANKING + (size_t)slot * RANKING_NUMBERS, sizeof sums);
         memcpy(&value, (const char *)&sums + ranking_table[ranking].at, sizeof value);
         return ratio(value, sums.lists);

@@ -12,7 +12,8 @@
  *   calibration  what was predicted in the mean over what there was; 1 is best
  *   auc          area under the ROC curve (common/roc.h)
  * Of lists of items of which the first K count ("ndcg@10"): hr, ndcg, recall,
- * recall_capped, precision, mrr and map (struct ranking_sums).
+ * recall_capped, precision, mrr and map (struct ranking_sums), and coverage
+ * (common/covered.h).
  * Each example counts once, whatever its weight. docs/metrics.md has the formulas. Any
  * thread. */
 #ifndef ROWHOUSE_COMMON_METRICS_H
@@ -37,7 +38,9 @@ enum metric_sum {
     SUM_AUC = 11, /* no sum: the value of all examples, and how far it may be off */
     SUM_AUC_ERROR,
     SUM_RANKING = 16, /* struct ranking_sums, one for each slot */
-    SUM_COUNT = SUM_RANKING + RANKING_SLOTS * RANKING_NUMBERS,
+    /* No sums: of each slot the value over all workers. */
+    SUM_COVERAGE = SUM_RANKING + RANKING_SLOTS * RANKING_NUMBERS,
+    SUM_COUNT = SUM_COVERAGE + RANKING_SLOTS,
 };
 
 /* What scores are. */
@@ -84,7 +87,7 @@ bool metrics_find(const char *name, struct metric_facts *facts);
 /* All names, for a sentence. */
 const char *metrics_names(void);
 
-/* Is the metric `name` in `list`? */
+/* Is the metric `name` in `list`; with an '@' at its end, with any K? */
 bool metrics_has(const char *list, const char *name);
 
 /* The different K in `list`, a list setting of metrics (job_list_next()), in its order:

@@ -145,6 +145,7 @@ void coordinator_destroy(struct coordinator *c)
         return;
     free(c->state);
     roc_release(&c->roc);
+    covered_release(&c->covered);
     free(c->dealing);
     free(c->server);
     free(c->worker);

@@ -6,7 +6,9 @@
 
 static bool wants_counts(const struct coordinator *c)
 {
-    return metrics_has(c->plan.job->evaluate.metrics, "auc");
+    const char *metrics = c->plan.job->evaluate.metrics;
+
+    return metrics_has(metrics, "auc") || metrics_has(metrics, "coverage@");
 }
 
 bool coordinator_has_counts(const struct coordinator *c, uint32_t worker)
@@ -20,8 +22,18 @@ static void begin_counts(struct coordinator *c)
     if (c->counts_order == c->state->number)
         return;
     roc_release(&c->roc);
+    covered_release(&c->covered);
     memset(c->counted, 0, sizeof c->counted);
     c->counts_order = c->state->number;
+}
+
+static int merge(struct coordinator *c, uint32_t kind, const uint64_t *word,
+                 uint32_t words, struct err *err)
+{
+    uint32_t sets = metrics_slots(c->plan.job->evaluate.metrics, NULL);
+
+    return kind == COUNTS_SCORES ? roc_merge(&c->roc, word, words, err)
+                                 : covered_merge(&c->covered, sets, word, words, err);
 }
 
 int coordinator_counts(struct coordinator *c, struct peer from,
@@ -43,8 +55,7 @@ int coordinator_counts(struct coordinator *c, struct peer from,
         return 0;
 #endif
     for (uint32_t i = 0; i < message->sections; word += message->section[i++].rows)
-        if (message->section[i].table == COUNTS_SCORES &&
-            roc_merge(&c->roc, word, message->section[i].rows, err))
+        if (merge(c, message->section[i].table, word, message->section[i].rows, err))
             return err_prefix(err, "worker %u", from.index);
     c->counted[from.index] = true;
     return 0;
@@ -56,7 +67,10 @@ void coordinator_sum_metrics(struct coordinator *c, double *metric)
     for (uint32_t w = 0; w < c->plan.roster->workers; w++)
         for (int i = 0; i < METRIC_SUMS; i++)
             metric[i] += c->worker[w].status.metric[i];
-    if (wants_counts(c))
+    if (metrics_has(c->plan.job->evaluate.metrics, "auc"))
         metric[SUM_AUC] = roc_auc(&c->roc, &metric[SUM_AUC_ERROR]);
+    for (uint32_t slot = 0; slot < c->covered.sets; slot++)
+        metric[SUM_COVERAGE + slot] = covered_share(&c->covered, slot);
     roc_release(&c->roc);
+    covered_release(&c->covered);
 }

@@ -5,6 +5,7 @@
 #ifndef ROWHOUSE_SERVER_COORDINATOR_PARTS_H
 #define ROWHOUSE_SERVER_COORDINATOR_PARTS_H
 
+#include "common/covered.h"
 #include "common/roc.h"
 #include "server/coordinator.h"
 
@@ -31,6 +32,7 @@ struct coordinator {
     /* What the workers have counted in the evaluation `counts_order`: tables do not
      * change meanwhile, so whoever is started again would count the same. */
     struct roc roc;
+    struct covered covered;
     uint64_t counts_order;
     bool counted[WORKERS_MAX];
 };

@@ -14,7 +14,7 @@ static enum score_kind kind_of_scores(int loss)
     return loss == LOSS_HINGE || loss == LOSS_SQUARED_HINGE ? SCORE_SIGN : SCORE_NUMBER;
 }
 
-static bool wants_counts(const struct worker *worker)
+static bool wants_scores(const struct worker *worker)
 {
     return metrics_has(worker->setup->job->evaluate.metrics, "auc");
 }
@@ -26,7 +26,7 @@ static int score(struct worker *worker, struct batch *batch, float *scores,
     struct class_sums classes = {0};
 
     learner_score(worker->learner, batch, scores);
-    if (wants_counts(worker) &&
+    if (wants_scores(worker) &&
         roc_add(&worker->roc, scores, batch->label, batch->n, err))
         return -err->code;
     learner_link(worker->learner, scores, batch->n);
@@ -44,19 +44,25 @@ static int score(struct worker *worker, struct batch *batch, float *scores,
 static int hand_over_counts(struct worker *worker, const struct order *order,
                             struct err *err)
 {
-    struct section section = {.table = COUNTS_SCORES};
+    bool scores = wants_scores(worker);
+    struct section section = {.table = scores ? COUNTS_SCORES : COUNTS_ITEMS};
     struct buffer *body;
-    uint64_t words;
+    uint64_t words, *word;
 
     if (roc_settle(&worker->roc, err))
         return -err->code;
-    words = roc_words(&worker->roc);
+    words = scores ? roc_words(&worker->roc) : covered_words(&worker->covered);
     body = buffer_get(worker->setup->pool, words * sizeof(uint64_t));
     if (!body)
-        return err_set(err, ERR_MEMORY, "no memory for %llu different scores",
-                       (unsigned long long)words / 3);
-    roc_write(&worker->roc, (uint64_t *)(void *)body->data);
+        return err_set(err, ERR_MEMORY, "no memory for %llu numbers of an evaluation",
+                       (unsigned long long)words);
+    word = (uint64_t *)(void *)body->data;
+    if (scores)
+        roc_write(&worker->roc, word);
+    else
+        covered_write(&worker->covered, word);
     roc_release(&worker->roc);
+    covered_release(&worker->covered);
     body->used = words * sizeof(uint64_t);
     section.rows = (uint32_t)words;
     member_attach(worker->member, order->number, &section, 1, body);
@@ -130,9 +136,12 @@ int worker_evaluate(struct worker *worker, const struct order *order, struct err
     memset(worker->status.metric, 0, sizeof worker->status.metric);
     member_attach(worker->member, 0, NULL, 0, NULL);
     roc_release(&worker->roc);
+    covered_release(&worker->covered);
     worker->status.phase = PHASE_EVALUATING;
     rc = worker->setup->job->evaluate.protocol == PROTOCOL_SPLIT
              ? evaluate_split(worker, err)
              : worker_evaluate_ranking(worker, err);
-    return rc == 0 && wants_counts(worker) ? hand_over_counts(worker, order, err) : rc;
+    return rc == 0 && (wants_scores(worker) || worker->covered.sets)
+               ? hand_over_counts(worker, order, err)
+               : rc;
 }

@@ -4,6 +4,7 @@
 
 #include "common/metrics.h"
 #include "worker/model/ranking_groups.h"
+#include "worker/model/ranking_top.h"
 #include "worker/ranking_score.h"
 
 enum {
@@ -25,6 +26,9 @@ struct ranking {
     uint64_t room;
     float *relevant, *left_out;  /* [most_relevant], [tasks->items] */
     struct ranking_group *group; /* [3 * most_relevant] */
+    struct covered *covered;     /* the worker's; NULL: nobody asks */
+    uint32_t *top;               /* the first of a list: [most] or all items */
+    float *top_score;
 };
 
 static int no_memory(struct err *err)
@@ -41,6 +45,24 @@ static void ranking_release(struct ranking *r)
     free(r->relevant);
     free(r->left_out);
     free(r->group);
+    free(r->top);
+    free(r->top_score);
+}
+
+/* Gets ready to note which items come up. */
+static int init_covered(struct ranking *r, struct err *err)
+{
+    uint32_t items = r->tasks->catalogue->items;
+
+    if (!metrics_has(r->tasks->job->evaluate.metrics, "coverage@"))
+        return 0;
+    r->most = r->most < items ? r->most : items;
+    r->covered = &r->worker->covered;
+    r->top = malloc((r->most + (size_t)1) * sizeof(uint32_t));
+    r->top_score = malloc((r->most + (size_t)1) * sizeof(float));
+    if (!r->top || !r->top_score)
+        return no_memory(err);
+    return covered_init(r->covered, items, r->slots, err);
 }
 
 static int ranking_init(struct ranking *r, struct worker *worker, struct err *err)
@@ -58,7 +80,9 @@ static int ranking_init(struct ranking *r, struct worker *worker, struct err *er
     r->group = malloc(3 * relevant * sizeof *r->group);
     if (!r->relevant || !r->left_out || !r->group)
         return no_memory(err);
-    rc = ranking_draw_init(&r->draw, tasks, err);
+    rc = init_covered(r, err);
+    if (rc == 0)
+        rc = ranking_draw_init(&r->draw, tasks, err);
     return rc ? rc : ranking_scorer_create(worker, tasks, &r->scorer, err);
 }
 
@@ -93,6 +117,18 @@ static void add_list(struct ranking *r, const struct ranking_scores *scores,
         ranking_add_groups(&r->sums[s], r->group, groups, total, r->k[s]);
 }
 
+/* Notes the first items of a list whose items and scores these are (ranking_top()). */
+static void note_top(struct ranking *r, const float *score, const uint32_t *item,
+                     uint32_t n, const uint32_t *out, uint32_t outs)
+{
+    uint32_t found = ranking_top(score, item, n, out, outs, r->most, r->top,
+                                 r->top_score);
+
+    for (uint32_t s = 0; s < r->slots; s++)
+        for (uint32_t i = 0; i < found && i < r->k[s]; i++)
+            covered_add(r->covered, s, r->top[i]);
+}
+
 /* --- by pairs --------------------------------------------------------------------- */
 
 /* A task whose scores are asked for with others'. */
@@ -110,6 +146,11 @@ static void rank_asked(struct ranking *r, const struct asked *asked)
     /* The list begins with them. */
     memcpy(r->relevant, scores.score, asked->relevant * sizeof(float));
     add_list(r, &scores, r->tasks->task[asked->task].relevant);
+    if (!r->covered)
+        return;
+    for (uint32_t i = 0; i < asked->n; i++)
+        r->draw.item[i] = r->pair[asked->first + i].item;
+    note_top(r, scores.score, r->draw.item, asked->n, NULL, 0);
 }
 
 /* Scores and ranks tasks first .. end - 1. */
@@ -148,7 +189,7 @@ static void rank_row(struct ranking *r, uint32_t number, const float *score)
                                     .relevant = r->relevant,
                                     .left_out = r->left_out,
                                     .n = catalogue->items};
-    const uint32_t *seen;
+    const uint32_t *seen = NULL;
 
     if (r->tasks->job->evaluate.seen == SEEN_LEAVE_OUT) {
         seen = item_catalogue_seen(catalogue, task->user, &scores.left_outs);
@@ -162,6 +203,8 @@ static void rank_row(struct ranking *r, uint32_t number, const float *score)
             r->relevant[scores.relevants++] = score[item];
     }
     add_list(r, &scores, task->relevant);
+    if (r->covered)
+        note_top(r, score, NULL, catalogue->items, seen, scores.left_outs);
 }
 
 static int rank_products(struct ranking *r, uint32_t first, uint32_t end,

@@ -2,6 +2,7 @@
 #ifndef ROWHOUSE_WORKER_STEP_H
 #define ROWHOUSE_WORKER_STEP_H
 
+#include "common/covered.h"
 #include "common/roc.h"
 #include "worker/client.h"
 #include "worker/delta.h"
@@ -25,7 +26,8 @@ struct worker {
     struct delta delta; /* train.update: delta */
     uint32_t width[JOB_TABLES_MAX];
     float *gradient[JOB_TABLES_MAX]; /* [rows of a batch][width] */
-    struct roc roc;                  /* of the evaluation under way */
+    struct roc roc;                  /* of the evaluation under way, as the next */
+    struct covered covered;
     struct status status;
     struct client_counts before; /* counts of earlier incarnations */
     bool met;                    /* the servers know us */

@@ -306,6 +306,7 @@ int worker_run(const struct worker_setup *setup, int *exit_status, struct err *e
     lines_destroy(worker->lines);
     member_destroy(worker->member);
     roc_release(&worker->roc);
+    covered_release(&worker->covered);
     for (int t = 0; t < JOB_TABLES_MAX; t++)
         free(worker->gradient[t]);
     blueprint_destroy(worker->blueprint);

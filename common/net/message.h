@@ -105,7 +105,11 @@ struct refusal {
 
 /* What an evaluation has counted that is no sum; behind the status whose `done` is that
  * order, until the order says that it has come. */
-enum counts_kind { COUNTS_SCORES /* common/roc.h */, COUNTS_KINDS };
+enum counts_kind {
+    COUNTS_SCORES, /* common/roc.h */
+    COUNTS_ITEMS,  /* common/covered.h */
+    COUNTS_KINDS,
+};
 
 /* What a member is doing; for people, too. */
 enum phase {

@@ -53,7 +53,8 @@ optimizer: {kind: sgd, rate: 0}
 train: {epochs: 1, batch: 16}
 evaluate:
   protocol: all
-  metrics: [hr@1, ndcg@3, recall@3, precision@3, mrr@10, map@10, recall_capped@10, ndcg@25]
+  metrics: [hr@1, ndcg@3, recall@3, precision@3, mrr@10, map@10, recall_capped@10, coverage@1,
+            ndcg@25, coverage@3]
 END
 
 # expected PROTOCOL TIES SEEN GIVEN: what the program has to print, by all orders of the
@@ -129,18 +130,35 @@ def value(name, at, total):
     }[metric]
 
 
-names = metrics.split()
+def coverage(k):
+    order, top = list(dict.fromkeys(i for _, i in train)), set()
+    for u, items, _ in lists():
+        top |= set(sorted(items, key=lambda i: (-score(u, i), order.index(i)))[:k])
+    return len(top) / len(order)
+
+
+names = [name for name in metrics.split() if protocol == "all" or name[:3] != "cov"]
 sums, count = dict.fromkeys(names, 0.0), 0
 for u, items, relevant in lists():
     count += 1
     for share, at in places(u, items, relevant):
         for name in names:
+            if name[:3] == "cov":
+                continue
             sums[name] += share * value(name, at, len(relevant))
 for name in names:
-    print("test %s %.6g" % (name, round(sums[name] / count, 6)))
+    found = coverage(int(name[9:])) if name[:3] == "cov" else sums[name] / count
+    print("test %s %.6g" % (name, round(found, 6)))
 END
 popularity= of_item=items.csv
-metrics='hr@1 ndcg@3 recall@3 precision@3 mrr@10 map@10 recall_capped@10 ndcg@25'
+metrics='hr@1 ndcg@3 recall@3 precision@3 mrr@10 map@10 recall_capped@10 coverage@1 ndcg@25 coverage@3'
+
+named() { # PROTOCOL: coverage is of all items
+    local names=$metrics
+
+    [ "$1" = all ] || names=$(sed 's/coverage@[0-9]*//g' <<< "$metrics")
+    xargs <<< "$names" | tr ' ' ,
+}
 
 # same NAME PROTOCOL TIES SEEN GIVEN [OVERRIDE ...]
 same() {
@@ -149,7 +167,7 @@ same() {
     shift 5
     run "$ROWHOUSE" train "$T/job.yaml" --quiet evaluate.protocol="$protocol" \
         evaluate.ties="$ties" evaluate.seen="$seen" \
-        data.negatives="${given:+$T/$given}" "$@"
+        evaluate.metrics="$(named "$protocol")" data.negatives="${given:+$T/$given}" "$@"
     wanted=$("$PYTHON" "$T/expected.py" "$T" "$protocol" "$ties" "$seen" "$given" \
         "$metrics" "$popularity" "$of_item")
     is "$status $out" "0 $wanted" "$name"
@@ -188,7 +206,7 @@ same 'sides, with vectors' all behind leave_out '' "${sides[@]}" model.output=u,
 same 'without' all expected leave_out '' "${sides[@]}" model.layers.s.kind=dot \
     model.layers.s.inputs=u,g cluster.workers=2
 run "$ROWHOUSE" train "$T/job.yaml" --quiet "${sides[@]}" model.output=u,g \
-    evaluate.protocol=given data.negatives="$T/given.txt"
+    evaluate.protocol=given evaluate.metrics=hr@1 data.negatives="$T/given.txt"
 refused 2 'an item of which only the key is known' 'data.negatives has items that are in'
 of_item=items.csv
 
@@ -211,7 +229,7 @@ popularity=
 # --- sampled: by the seed alone
 sampled() { # [OVERRIDE ...]
     run "$ROWHOUSE" train "$T/job.yaml" --quiet evaluate.protocol=sampled \
-        evaluate.negatives=5 "$@"
+        evaluate.negatives=5 evaluate.metrics=hr@1,ndcg@3 "$@"
 }
 sampled
 ended 0 'sampled items'
@@ -250,6 +268,8 @@ wrong() { # NAME REGEX OVERRIDE ...
 wrong 'given items without files' 'data.negatives is not set' evaluate.protocol=given
 wrong 'files without the protocol' 'evaluate.protocol is all, expected given' \
     data.negatives="$T/given.txt"
+wrong 'coverage of other lists' 'coverage, which needs evaluate.protocol all' \
+    evaluate.protocol=sampled
 wrong 'a metric of single scores' 'metrics has rmse, but evaluate.protocol is all' \
     evaluate.metrics=rmse
 wrong 'a metric of lists for single scores' 'which needs an evaluate.protocol' \
@@ -257,17 +277,20 @@ wrong 'a metric of lists for single scores' 'which needs an evaluate.protocol' \
 wrong 'data that are not in memory' 'needs the data in memory, but data.in_memory' \
     data.in_memory=false
 wrong 'keys that are changed' 'data.negatives has keys as they stand' \
-    evaluate.protocol=given data.negatives="$T/given.txt" data.columns.item.hash=10
+    evaluate.protocol=given \
+    evaluate.metrics=hr@1 data.negatives="$T/given.txt" data.columns.item.hash=10
 wrong 'a cross of user and item' 'data.columns.both is made of columns of the item' \
     tables.both.dim=2 data.columns.both.make=cross data.columns.both.of=user,item \
     data.columns.both.table=both
 wrong 'no such file' "data.negatives.*none.txt" evaluate.protocol=given \
-    data.negatives="$T/none.txt"
+    evaluate.metrics=hr@1 data.negatives="$T/none.txt"
 sed 3d "$T/given.txt" > "$T/few.txt"
 wrong 'a user without a line' 'no items for the user with the key 3,' \
-    evaluate.protocol=given data.negatives="$T/few.txt"
+    evaluate.protocol=given \
+    evaluate.metrics=hr@1 data.negatives="$T/few.txt"
 sed '2s/,/ /' "$T/given.negative" > "$T/bad.negative"
 wrong 'a line that is none' "bad.negative line 2.*\(user,item\)" \
-    evaluate.protocol=given data.negatives="$T/bad.negative"
+    evaluate.protocol=given \
+    evaluate.metrics=hr@1 data.negatives="$T/bad.negative"
 no_leftovers
 done_testing

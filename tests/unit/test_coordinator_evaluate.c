@@ -73,6 +73,44 @@ static void test_counts_of_all_workers(void **state)
     kit_destroy(kit);
 }
 
+/* Of 70 items the lists of one worker have 0 and 69, and those of the other 5 and 69;
+ * of the second length one has 0, the other none. */
+static void test_items_of_all_workers(void **state)
+{
+    static const uint64_t sets[2][5] = {{70, 1, 1 << 5, 1, 0},
+                                        {70, 1 << 5, 1 << 5, 0, 0}};
+    struct kit *kit = kit_create(2);
+    struct message *message = calloc(1, sizeof *message);
+    struct err err;
+
+    (void)state;
+    assert_non_null(message);
+    snprintf(kit->job.evaluate.metrics, sizeof kit->job.evaluate.metrics,
+             "coverage@1\ncoverage@2");
+    reach(kit, STAGE_EVALUATE);
+    for (uint32_t i = 0; i < SERVERS; i++)
+        obey(kit, &kit->server[i]);
+    for (uint32_t w = 0; w < 2; w++) {
+        message->kind = MESSAGE_STATUS;
+        message->status.done = coordinator_number(kit->c);
+        message->sections = 1;
+        message->section[0] = (struct section){.table = COUNTS_ITEMS, .rows = 4};
+        message->body = (const unsigned char *)sets[w];
+        assert_int_equal(coordinator_counts(kit->c, kit->worker[w].peer, message, &err),
+                         -ERR_PEER);
+        message->section[0].rows = 5;
+        if (coordinator_counts(kit->c, kit->worker[w].peer, message, &err))
+            fail_msg("%s", err.text);
+        evaluate(kit, w, NULL, 0);
+    }
+    all_obey(kit);
+    assert_ended(kit, 0, "");
+    assert_true(kit->memory->state.metric[SUM_COVERAGE] == 3.0 / 70);
+    assert_true(kit->memory->state.metric[SUM_COVERAGE + 1] == 1.0 / 70);
+    free(message);
+    kit_destroy(kit);
+}
+
 /* Whoever comes back has counts to give that others gave already, or asks again. */
 static void test_counts_through_restarts(void **state)
 {
@@ -118,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts_of_all_workers),
+        cmocka_unit_test(test_items_of_all_workers),
         cmocka_unit_test(test_counts_through_restarts),
         cmocka_unit_test(test_counts_that_are_not_taken),
     };

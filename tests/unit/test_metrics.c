@@ -131,6 +131,22 @@ static void test_auc_is_a_value(void **state)
 }
 
 /* Each K of the list has its own sums, whatever the metric. */
+/* It comes from all workers together, and is there though nobody has added to it. */
+static void test_coverage_is_a_value(void **state)
+{
+    static const char list[] = "hr@1\ncoverage@10\ncoverage@1";
+    double sum[SUM_COUNT] = {0};
+    struct metric_facts facts;
+
+    (void)state;
+    assert_true(metrics_has(list, "coverage@") && !metrics_has("hr@1", "coverage@"));
+    assert_true(metrics_find("coverage@20", &facts) && facts.needs == NEEDS_LISTS);
+    sum[SUM_COVERAGE] = 0.25;
+    sum[SUM_COVERAGE + 1] = 0.75;
+    assert_true(metrics_value(list, "coverage@1", sum) == 0.25);
+    assert_true(metrics_value(list, "coverage@10", sum) == 0.75);
+}
+
 static void test_slots_of_k(void **state)
 {
     const char *list = "rmse\nhr@10\nndcg@5\nmrr@10\nhr@1\nmap@20";
@@ -201,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_classes_by_hand),
         cmocka_unit_test(test_accuracy_by_sign),
         cmocka_unit_test(test_auc_is_a_value),
+        cmocka_unit_test(test_coverage_is_a_value),
         cmocka_unit_test(test_slots_of_k),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_badness),

@@ -140,21 +140,6 @@ static void lists_by_hand(void **state)
     assert_close(value("hr@3", &sums), 0.5);
 }
 
-static void coverage(void **state)
-{
-    const uint32_t first[] = {0, 63, 64}, second[] = {64, 99};
-    uint64_t bits[2] = {0}, other[2] = {0};
-
-    (void)state;
-    coverage_add(bits, first, 3);
-    assert_close(coverage_share(bits, 100), 0.03);
-    coverage_add(other, second, 2);
-    bits[0] |= other[0];
-    bits[1] |= other[1];
-    assert_close(coverage_share(bits, 100), 0.04);
-    assert_true(isnan(coverage_share(bits, 0)));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,7 +149,6 @@ int main(void)
         cmocka_unit_test(one_relevant_item_with_ties),
         cmocka_unit_test(a_place_is_a_list),
         cmocka_unit_test(lists_by_hand),
-        cmocka_unit_test(coverage),
     };
 
     return cmocka_run_group_tests_name("ranking", tests, NULL, NULL);

@@ -118,20 +118,3 @@ void ranking_add_list(struct ranking_sums *sums, const uint8_t *relevant, uint32
     sums->precision += found / k;
     sums->map += precisions / most;
 }
-
-/* --- coverage --------------------------------------------------------------------- */
-
-void coverage_add(uint64_t *bits, const uint32_t *item, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        bits[item[i] / 64] |= UINT64_C(1) << item[i] % 64;
-}
-
-double coverage_share(const uint64_t *bits, uint64_t items)
-{
-    uint64_t covered = 0;
-
-    for (uint64_t i = 0; i < (items + 63) / 64; i++)
-        covered += (uint64_t)__builtin_popcountll(bits[i]);
-    return items ? (double)covered / (double)items : NAN;
-}

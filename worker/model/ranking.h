@@ -37,10 +37,5 @@ void ranking_add_place(struct ranking_sums *sums, struct ranking_place place,
  * there are, listed or not. A list without any (total 0) is not counted. */
 void ranking_add_list(struct ranking_sums *sums, const uint8_t *relevant, uint32_t n,
                       uint64_t total, uint32_t k);
-/* Which of `items` items were on any list: one bit each, in bits[(items + 63) / 64]. To
- * merge two, OR their words. */
-void coverage_add(uint64_t *bits, const uint32_t *item, uint32_t n);
-/* The share of items that were. */
-double coverage_share(const uint64_t *bits, uint64_t items);
 
 #endif
