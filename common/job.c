@@ -116,6 +116,11 @@ static const struct setting rows[] = {
     {"data.time", SETTING_TEXT, AT(data.time),
      .doc = "The column with each example's time, by which splits and histories go: one "
             "of data.columns that is a time, or one that has seconds since 1970."},
+    {"data.group", SETTING_TEXT, AT(data.group),
+     .doc = "A key column, such as the user: all examples with the same key become one. "
+            "Other key columns become lists: inputs get the keys of the training part, "
+            "weighted by their labels; model.target names the one whose keys are to be "
+            "found. Needs data in memory and model.kind graph."},
     {"data.positive_from", SETTING_REAL, AT(data.positive_from), .min = -1e30,
      .max = 1e30, .preset = "none",
      .doc = "With model.loss logistic: labels of at least this count as 1, others as "
@@ -315,12 +320,13 @@ static const struct setting rows[] = {
      .doc = "With train.update: delta, what share of optimizer.rate biases learn with. "
             "They have larger gradients than factors: less than 1 is usual."},
     {"model.loss", SETTING_CHOICE, AT(model.loss),
-     .choices = "squared|logistic|absolute|huber|hinge|squared_hinge",
+     .choices = "squared|logistic|absolute|huber|hinge|squared_hinge|softmax",
      .preset = "squared",
      .doc = "What training makes small. Of ratings and other numbers: squared, absolute, "
             "or huber, which is squared for small errors and absolute for large ones. Of "
             "labels 0 and 1: logistic, which gives probabilities, hinge and "
-            "squared_hinge (support vector machines). mf has squared and logistic."},
+            "squared_hinge (support vector machines). Of one among many: softmax, "
+            "which needs model.target. mf has squared and logistic."},
     {"model.delta", SETTING_REAL, AT(model.delta), .min = 1e-9, .max = 1e9, .preset = "1",
      .doc = "With model.loss huber: up to which error it is squared."},
     {"model.hidden", SETTING_LIST, AT(model.hidden), .unit = "numbers",
@@ -359,6 +365,13 @@ static const struct setting rows[] = {
      .doc = "With graph: the layer whose one number is the score; or two of equal width, "
             "whose inner product it is (user and item, in this order). If empty, the "
             "last layer."},
+    {"model.target", SETTING_TEXT, AT(model.target), .unit = "column or layer",
+     .doc = "What the output is compared with. If empty, the label, and the output is one "
+            "number. A key column with a dense table: the output has a number for each of "
+            "its rows, of which the key's is to be the highest (model.loss softmax). A "
+            "list of keys, or the column that data.group makes one: softmax over all of "
+            "them, or other losses between the numbers at its keys and the weights that "
+            "these have. An input of kind numbers: those (an autoencoder)."},
     {"model.layers.*.kind", SETTING_CHOICE, AT_LAYER(kind),
      .choices = "rows|bag|numbers|dense|cross|bias|activation|concat|stack|flatten|add|"
                 "multiply|dot|pairs|fm|pool|layer_norm|batch_norm|dropout",

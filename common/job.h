@@ -316,6 +316,7 @@ struct job {
         int in_memory;                 /* enum data_choice, resolved at the start */
         char label[JOB_NAME_MAX * 2];
         char time[JOB_NAME_MAX * 2]; /* the column of examples' times; "" = none */
+        char group[JOB_NAME_MAX * 2];  /* a key column: examples are what it has */
         double positive_from;        /* logistic loss: labels >= this count 1, others 0;
                                         NaN = labels must be 0 and 1 already */
         double split_test;           /* share held out, 0..1 */

@@ -54,6 +54,24 @@ static int create_input(struct batch *batch, uint32_t i, struct err *err)
                : no_memory(batch->capacity, err);
 }
 
+/* Rows of the target's table are all that a list can have. */
+static int create_targets(struct batch *batch, struct err *err)
+{
+    const struct blueprint *blueprint = batch->blueprint;
+    size_t each = blueprint->target == TARGET_LIST ? blueprint->classes : 1;
+    size_t room = batch->capacity * each + 1;
+
+    if (blueprint->target != TARGET_LIST && blueprint->target != TARGET_CLASS)
+        return 0;
+    batch->target_offset = malloc(((size_t)batch->capacity + 1) *
+                                  sizeof *batch->target_offset);
+    batch->target = malloc(room * sizeof *batch->target);
+    batch->target_value = malloc(room * sizeof *batch->target_value);
+    return batch->target_offset && batch->target && batch->target_value
+               ? 0
+               : no_memory(batch->capacity, err);
+}
+
 static int create(struct batch *batch, uint32_t servers, uint32_t capacity,
                   struct err *err)
 {
@@ -103,6 +121,8 @@ int batch_create_for(struct batch *batch, const struct blueprint *blueprint,
     }
     for (uint32_t i = 0; rc == 0 && i < blueprint->inputs; i++)
         rc = create_input(batch, i, err);
+    if (rc == 0)
+        rc = create_targets(batch, err);
     if (rc)
         batch_release(batch);
     return rc;
@@ -120,6 +140,9 @@ void batch_release(struct batch *batch)
         free(batch->input[i].offset);
         free(batch->input[i].number);
     }
+    free(batch->target_offset);
+    free(batch->target);
+    free(batch->target_value);
     free(batch->label);
     free(batch->weight);
     free(batch->part);

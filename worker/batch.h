@@ -40,6 +40,10 @@ struct batch {
      * differ from it in what belongs to the item; 1: all are of the data. */
     uint32_t group;
     struct batch_input input[JOB_LAYERS_MAX];
+    /* With TARGET_CLASS and TARGET_LIST: of example i those from target_offset[i] to
+     * target_offset[i + 1]: rows of the target's table, and their weights. */
+    uint32_t *target_offset, *target;
+    float *target_value;
     float *label;  /* [n] */
     float *weight; /* [n], if it is `weighted` */
     bool weighted;

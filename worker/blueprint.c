@@ -37,8 +37,7 @@ static int find_column(const struct job *job, const char *name)
     return -1;
 }
 
-/* --- inputs ------------------------------------------------------------------------
- */
+/* --- inputs ----------------------------------------------------------------------- */
 
 static const char *kind_of_column(const struct job_column *column)
 {
@@ -50,11 +49,13 @@ static const char *kind_of_column(const struct job_column *column)
     return name[column->as];
 }
 
-/* A list of keys, also as words of a text. */
-static bool is_list(const struct job_column *column)
+/* A list of keys, also as words of a text, or what a group has of a key. */
+static bool is_list(const struct job *job, const struct job_column *column)
 {
     return column->as == COLUMN_KEYS ||
-           (column->as == COLUMN_TEXT && column->steps.words != WORDS_NONE);
+           (column->as == COLUMN_TEXT && column->steps.words != WORDS_NONE) ||
+           (job->data.group[0] && job_column_is_key(column) &&
+            strcmp(column->name, job->data.group));
 }
 
 static bool is_key(const struct job_column *column)
@@ -106,8 +107,9 @@ static int check_columns(const struct making *making, const struct job_layer *la
     for (uint32_t c = 0; c < input->columns; c++) {
         const struct job_column *column = &making->job->data.column[input->column[c]];
         bool fits = input->kind == LAYER_NUMBERS ? is_number(column)
-                    : input->kind == LAYER_BAG   ? is_list(column)
-                                                 : is_list(column) || is_key(column);
+                    : input->kind == LAYER_BAG
+                        ? is_list(making->job, column)
+                        : is_list(making->job, column) || is_key(column);
 
         if (!fits)
             return err_set(err, ERR_INPUT,
@@ -118,13 +120,14 @@ static int check_columns(const struct making *making, const struct job_layer *la
                            : input->kind == LAYER_BAG   ? "keys"
                                                         : "key or keys");
     }
-    if (input->columns > 1 && input->kind != LAYER_NUMBERS && is_list(first))
+    if (input->columns > 1 && input->kind != LAYER_NUMBERS &&
+        is_list(making->job, first))
         return err_set(err, ERR_INPUT,
                        "model.layers.%s.columns has %u columns, expected one, because "
                        "'%s' is a list",
                        layer->name, input->columns, first->name);
     for (uint32_t c = 1; c < input->columns && input->kind == LAYER_ROWS; c++)
-        if (is_list(&making->job->data.column[input->column[c]]))
+        if (is_list(making->job, &making->job->data.column[input->column[c]]))
             return err_set(err, ERR_INPUT,
                            "model.layers.%s.columns has lists and keys, expected one "
                            "list, or keys",
@@ -179,7 +182,7 @@ static int find_length(const struct making *making, const struct job_layer *laye
 {
     const struct job_column *column = &making->job->data.column[input->column[0]];
 
-    input->is_list = is_list(column);
+    input->is_list = is_list(making->job, column);
     input->length = (uint32_t)layer->length;
     if (input->is_list && input->length == 0 && column->steps.make == MAKE_HISTORY)
         input->length = (uint32_t)column->steps.length;
@@ -254,8 +257,7 @@ static int add_input(struct making *making, const struct job_layer *layer,
     return 0;
 }
 
-/* --- layers ------------------------------------------------------------------------
- */
+/* --- layers ----------------------------------------------------------------------- */
 
 static int add_inputs(struct making *making, int number, struct graph_layer *to,
                       struct err *err)
@@ -338,6 +340,64 @@ static int add_outputs(struct making *making, struct err *err)
     return 0;
 }
 
+/* Is the target a layer? Then it is one of numbers. */
+static int find_target_layer(struct making *making, bool *found, struct err *err)
+{
+    const struct job *job = making->job;
+    struct blueprint *made = making->made;
+    uint32_t inputs = 0;
+
+    *found = false;
+    for (int i = 0; i < job->model.layers; i++) {
+        const struct job_layer *layer = &job->model.layer[i];
+
+        if (strcmp(layer->name, job->model.target) == 0) {
+            *found = true;
+            made->target = TARGET_NUMBERS;
+            made->target_input = inputs;
+            return layer->kind == LAYER_NUMBERS
+                       ? 0
+                       : err_set(err, ERR_INPUT,
+                                 "model.target is the layer '%s' of kind %s, expected "
+                                 "an input of kind numbers, or a column",
+                                 layer->name,
+                                 layer_kind_name((enum layer_kind)layer->kind));
+        }
+        inputs += is_input(layer->kind);
+    }
+    return 0;
+}
+
+static int find_target(struct making *making, struct err *err)
+{
+    const struct job *job = making->job;
+    struct blueprint *made = making->made;
+    const struct job_column *column;
+    bool found;
+    int rc;
+
+    if (!job->model.target[0])
+        return 0;
+    rc = find_target_layer(making, &found, err);
+    if (rc || found)
+        return rc;
+    made->target_column = find_column(job, job->model.target);
+    if (made->target_column < 0)
+        return err_set(err, ERR_INPUT,
+                       "model.target is '%s', expected one of data.columns or an input "
+                       "of model.layers",
+                       job->model.target);
+    column = &job->data.column[made->target_column];
+    if (!is_list(job, column) && !is_key(column))
+        return err_set(
+            err, ERR_INPUT,
+            "model.target is the column '%s', which is as: %s; expected a key "
+            "or keys",
+            column->name, kind_of_column(column));
+    made->target = is_list(job, column) ? TARGET_LIST : TARGET_CLASS;
+    return 0;
+}
+
 static int add_graph(struct making *making, struct err *err)
 {
     const struct job *job = making->job;
@@ -348,6 +408,8 @@ static int add_graph(struct making *making, struct err *err)
                        "model.kind is graph, but model.layers has no layer");
     for (int i = 0; rc == 0 && i < job->model.layers; i++)
         rc = add_layer(making, i, err);
+    if (rc == 0)
+        rc = find_target(making, err);
     return rc ? rc : add_outputs(making, err);
 }
 
@@ -372,8 +434,7 @@ static int add_factors(struct making *making, const char *name, struct err *err)
     return 0;
 }
 
-/* --- parameters --------------------------------------------------------------------
- */
+/* --- parameters ------------------------------------------------------------------- */
 
 /* The table of a parameter: "deep1", or for running means "norm1-running". */
 static void table_name(const struct graph_parameter *parameter, char *name)
@@ -443,16 +504,82 @@ static struct graph_info info_of(const struct graph *graph, const char *name)
     return info;
 }
 
-static int check_output(const struct blueprint *made, const struct graph *graph,
+/* How many numbers the target asks the output for. */
+static int count_classes(struct blueprint *made, struct err *err)
+{
+    const struct job *job = made->job;
+    const struct job_column *column;
+    int table;
+
+    made->classes = 1;
+    if (made->target == TARGET_LABEL)
+        return 0;
+    if (made->target == TARGET_NUMBERS) {
+        made->classes = made->input[made->target_input].width;
+        return 0;
+    }
+    column = &job->data.column[made->target_column];
+    table = job_table_index(job, column->table);
+    if (table < 0 || job->table[table].rows == 0)
+        return err_set(
+            err, ERR_INPUT,
+            "model.target is the column '%s', whose table '%s' is not dense; "
+            "expected one with tables.NAME.rows, as many as the output has "
+            "numbers",
+            column->name, column->table);
+    if (job->table[table].rows > GRAPH_FLOATS_MAX)
+        return err_set(
+            err, ERR_INPUT,
+            "model.target is the column '%s', whose table '%s' has %lld rows, "
+            "at most %d are possible",
+            column->name, column->table, (long long)job->table[table].rows,
+            GRAPH_FLOATS_MAX);
+    made->classes = (uint32_t)job->table[table].rows;
+    return 0;
+}
+
+/* Losses compare one number with one label, or one key with all others. */
+static int check_loss(const struct blueprint *made, struct err *err)
+{
+    int loss = made->job->model.loss;
+    bool regression = loss == LOSS_SQUARED || loss == LOSS_ABSOLUTE ||
+                      loss == LOSS_HUBER;
+
+    if (made->target == TARGET_LABEL && loss == LOSS_SOFTMAX)
+        return err_set(
+            err, ERR_INPUT,
+            "model.loss is softmax, but model.target is not set: it names the "
+            "key column whose key is to be found");
+    if (made->target == TARGET_CLASS && loss != LOSS_SOFTMAX)
+        return err_set(err, ERR_INPUT,
+                       "model.target is a key, expected model.loss softmax");
+    if (made->target == TARGET_LIST && !regression && loss != LOSS_SOFTMAX)
+        return err_set(err, ERR_INPUT,
+                       "model.target is a list of keys, expected model.loss softmax, "
+                       "squared, absolute or huber");
+    if (made->target == TARGET_NUMBERS && !regression && loss != LOSS_LOGISTIC)
+        return err_set(
+            err, ERR_INPUT,
+            "model.target is a layer of numbers, expected model.loss squared, "
+            "absolute, huber or logistic");
+    return 0;
+}
+
+static int check_output(struct blueprint *made, const struct graph *graph,
                         struct err *err)
 {
     struct graph_info score = info_of(graph, made->output[0]);
 
-    if (score.steps != 1 || score.width != 1)
+    if (check_loss(made, err) || count_classes(made, err))
+        return -err->code;
+    if (score.steps != 1 || score.width != made->classes)
         return err_set(err, ERR_INPUT,
                        "layer '%s', the model's output, has the shape [%u][%u], "
-                       "expected [1][1]: the score",
-                       score.name, score.steps, score.width);
+                       "expected [1][%u]: %s",
+                       score.name, score.steps, score.width, made->classes,
+                       made->target == TARGET_LABEL
+                           ? "the score"
+                           : "as many numbers as model.target has");
     return 0;
 }
 
@@ -473,8 +600,7 @@ static int find_parameters(struct making *making, struct err *err)
     return rc;
 }
 
-/* --- the whole ---------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------- */
 
 /* All but the parameters. */
 static int make_layers(const struct job *job, struct blueprint **out, struct err *err)
@@ -486,7 +612,13 @@ static int make_layers(const struct job *job, struct blueprint **out, struct err
         return err_set(err, ERR_MEMORY, "no memory for a model");
     making.made->job = job;
     making.made->group = 1;
-    if (job->model.kind == MODEL_MF) {
+    making.made->classes = 1;
+    if (job->data.group[0] && (job->model.kind == MODEL_MF || !job->model.target[0])) {
+        rc = err_set(
+            err, ERR_INPUT,
+            "data.group is set, but it needs model.kind graph, and a key column "
+            "as model.target");
+    } else if (job->model.kind == MODEL_MF) {
         rc = add_factors(&making, job->model.user, err);
         if (rc == 0)
             rc = add_factors(&making, job->model.item, err);

@@ -23,6 +23,14 @@ struct blueprint_input {
     uint32_t steps, width; /* floats of numbers: width, and steps is 1 */
 };
 
+/* What the output is compared with. */
+enum target_kind {
+    TARGET_LABEL,   /* one number with the label */
+    TARGET_CLASS,   /* a number for each row of a table: with a key */
+    TARGET_LIST,    /* the same: with a list of keys and their weights */
+    TARGET_NUMBERS, /* as many numbers as an input has: with those */
+};
+
 struct blueprint {
     const struct job *job; /* borrowed */
     struct blueprint_input input[JOB_LAYERS_MAX];
@@ -36,7 +44,11 @@ struct blueprint {
     uint32_t outputs;
     uint32_t parameters;
     int parameter_table[JOB_TABLES_MAX]; /* [parameters] */
-    uint32_t group; /* examples of a batch for each one of the data */
+    enum target_kind target;
+    int target_column;     /* of classes and lists */
+    uint32_t target_input; /* of numbers */
+    uint32_t classes;      /* numbers of the output */
+    uint32_t group;        /* examples of a batch for each one of the data */
     /* By table. */
     bool whole[JOB_TABLES_MAX];    /* a parameter: every batch has all its rows */
     uint32_t keys[JOB_TABLES_MAX]; /* else: keys of an example, at most; 0: unused */

@@ -19,23 +19,45 @@ static bool wants_scores(const struct worker *worker)
     return metrics_has(worker->setup->job->evaluate.metrics, "auc");
 }
 
-static int score(struct worker *worker, struct batch *batch, float *scores,
-                 struct err *err)
+/* Room for a batch's scores; it grows to what the largest one needs. */
+struct scores {
+    float *value;
+    uint64_t room;
+};
+
+static void add_metrics(struct worker *worker, const float *score, const float *label,
+                        uint32_t n)
 {
     enum score_kind kind = kind_of_scores(worker->setup->job->model.loss);
     struct class_sums classes = {0};
 
-    learner_score(worker->learner, batch, scores);
-    if (wants_scores(worker) &&
-        roc_add(&worker->roc, scores, batch->label, batch->n, err))
-        return -err->code;
-    learner_link(worker->learner, scores, batch->n);
-    metrics_add(worker->status.metric, scores, batch->label, batch->n, kind);
-    if (kind != SCORE_NUMBER) {
-        class_sums_add(&classes, scores, batch->label, batch->n,
-                       kind == SCORE_PROBABILITY ? 0.5f : 0);
-        metrics_add_classes(worker->status.metric, &classes);
+    metrics_add(worker->status.metric, score, label, n, kind);
+    if (kind == SCORE_NUMBER)
+        return;
+    class_sums_add(&classes, score, label, n, kind == SCORE_PROBABILITY ? 0.5f : 0);
+    metrics_add_classes(worker->status.metric, &classes);
+}
+
+static int score(struct worker *worker, struct batch *batch, struct scores *scores,
+                 struct err *err)
+{
+    const float *label;
+    uint64_t n = learner_labels(worker->learner, batch, &label);
+
+    if (n >= scores->room) {
+        free(scores->value);
+        scores->room = n + 1;
+        scores->value = malloc(scores->room * sizeof *scores->value);
     }
+    if (!scores->value)
+        return err_set(err, ERR_MEMORY, "no memory for %llu scores",
+                       (unsigned long long)n);
+    learner_score(worker->learner, batch, scores->value);
+    if (wants_scores(worker) &&
+        roc_add(&worker->roc, scores->value, label, (uint32_t)n, err))
+        return -err->code;
+    learner_link(worker->learner, scores->value, (uint32_t)n);
+    add_metrics(worker, scores->value, label, (uint32_t)n);
     feeder_return(worker->feeder, batch);
     return 0;
 }
@@ -98,16 +120,13 @@ static int evaluate_split(struct worker *worker, struct err *err)
     const struct worker_setup *setup = worker->setup;
     enum split_part part = split_scored(setup->job);
     struct range all = {0, data_end(worker->data, setup->job, part)}, share[1];
-    float *scores = malloc((size_t)blueprint_capacity(worker->blueprint) *
-                           sizeof *scores);
+    struct scores scores = {0};
     struct batch *batch;
     struct err ignored;
     struct pass pass;
     uint32_t shares;
     int rc;
 
-    if (!scores)
-        return err_set(err, ERR_MEMORY, "no memory for scores");
     shares = ranges_share(&all, 1, setup->index, setup->roster->workers, share);
     pass = (struct pass){.data = worker->data,
                          .part = part,
@@ -120,12 +139,12 @@ static int evaluate_split(struct worker *worker, struct err *err)
         if (rc == 0)
             rc = client_finish_pull(worker->client, batch, err);
         if (rc == 0)
-            rc = score(worker, batch, scores, err);
+            rc = score(worker, batch, &scores, err);
     }
     client_drop_pulls(worker->client);
     if (feeder_end(worker->feeder, rc ? &ignored : err) && rc == 0)
         rc = -err->code;
-    free(scores);
+    free(scores.value);
     return rc;
 }
 

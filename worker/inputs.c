@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/stream/grouped.h"
+
 /* What is known of an input while batches are filled. */
 struct filling {
     uint32_t keys;                    /* of a bag, in the batch so far */
@@ -14,6 +16,7 @@ struct inputs {
     const struct blueprint *blueprint;
     uint32_t servers;
     struct filling filling[JOB_LAYERS_MAX];
+    int target_place;              /* in the schema */
     uint64_t *key[JOB_TABLES_MAX]; /* of the batch, as they come */
     uint32_t keys[JOB_TABLES_MAX];
 };
@@ -57,6 +60,24 @@ void inputs_destroy(struct inputs *inputs)
     free(inputs);
 }
 
+static int bind_target(struct inputs *inputs, const struct schema *schema,
+                       struct err *err)
+{
+    const struct blueprint *b = inputs->blueprint;
+    const char *name;
+
+    if (b->target != TARGET_CLASS && b->target != TARGET_LIST)
+        return 0;
+    name = b->job->data.column[b->target_column].name;
+    inputs->target_place = schema_find(schema, GROUPED_TARGET);
+    if (inputs->target_place == SCHEMA_NONE)
+        inputs->target_place = schema_find(schema, name);
+    if (inputs->target_place == SCHEMA_NONE)
+        return err_set(err, ERR_INPUT,
+                       "model.target is column '%s', which the data do not have", name);
+    return 0;
+}
+
 int inputs_bind(struct inputs *inputs, const struct schema *schema, struct err *err)
 {
     const struct blueprint *b = inputs->blueprint;
@@ -78,7 +99,7 @@ int inputs_bind(struct inputs *inputs, const struct schema *schema, struct err *
                                      ? schema->column[place].dim
                                      : 1;
         }
-    return 0;
+    return bind_target(inputs, schema, err);
 }
 
 void inputs_begin(struct inputs *inputs, struct batch *batch)
@@ -88,6 +109,8 @@ void inputs_begin(struct inputs *inputs, struct batch *batch)
         inputs->filling[i].keys = 0;
         batch->input[i].offset[0] = 0;
     }
+    if (batch->target)
+        batch->target_offset[0] = 0;
 }
 
 /* Notes a key and returns its number among those of its table. */
@@ -175,6 +198,26 @@ static void add_example(struct inputs *inputs, struct batch *batch, uint32_t i,
         add_fields(inputs, batch, i, number, from);
 }
 
+/* Adds the targets of an example; a key that the table has no row for is none. */
+static void add_targets(struct inputs *inputs, struct batch *batch, uint32_t number,
+                        struct at from)
+{
+    const struct blueprint *b = inputs->blueprint;
+    const struct values *values = &from.block->column[inputs->target_place];
+    bool list = b->target == TARGET_LIST;
+    uint32_t first = list ? values->offset[from.example] : from.example;
+    uint32_t keys = list ? values->offset[from.example + 1] - first : 1;
+    uint32_t at = batch->target_offset[number];
+
+    for (uint32_t k = 0; k < keys && k < b->classes; k++) {
+        if (values->key[first + k] >= b->classes)
+            continue;
+        batch->target[at] = (uint32_t)values->key[first + k];
+        batch->target_value[at++] = list ? values->number[first + k] : 1;
+    }
+    batch->target_offset[number + 1] = at;
+}
+
 void inputs_add_mixed(struct inputs *inputs, struct batch *batch,
                       const struct block *block, const uint32_t *example,
                       const struct block *const *other, const uint32_t *other_example,
@@ -211,6 +254,8 @@ void inputs_add(struct inputs *inputs, struct batch *batch, const struct block *
             add_example(inputs, batch, i, batch->n + e, from);
         }
     }
+    for (uint32_t e = 0; batch->target && e < n; e++)
+        add_targets(inputs, batch, batch->n + e, (struct at){block, example[e]});
 }
 
 /* From a key's number among those of its table to its row. */

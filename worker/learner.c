@@ -21,7 +21,9 @@ struct learner {
     struct graph_input input[JOB_LAYERS_MAX], sliced[JOB_LAYERS_MAX];
     const float *parameter[JOB_TABLES_MAX];
     float *parameter_gradient[JOB_TABLES_MAX];
-    float *score, *slope; /* [slice] */
+    /* Of a slice's pairs: what the output says, and what it should. */
+    float *score, *slope, *weight; /* [slice * classes] */
+    float *scratch;                /* [classes] */
 };
 
 static bool is_mf(const struct learner *learner)
@@ -47,6 +49,19 @@ static void set_mf(struct learner *learner)
     };
 }
 
+static int create_pairs(struct learner *learner, struct err *err)
+{
+    size_t classes = learner->blueprint->classes, room = learner->slice * classes;
+
+    learner->score = malloc(room * sizeof(float));
+    learner->slope = malloc(room * sizeof(float));
+    learner->weight = malloc(room * sizeof(float));
+    learner->scratch = malloc(classes * sizeof(float));
+    if (learner->score && learner->slope && learner->weight && learner->scratch)
+        return 0;
+    return err_set(err, ERR_MEMORY, "no memory for scores");
+}
+
 static int create_graph(struct learner *learner, uint32_t capacity, struct err *err)
 {
     uint32_t slice = capacity < SLICE ? capacity : SLICE;
@@ -64,11 +79,7 @@ static int create_graph(struct learner *learner, uint32_t capacity, struct err *
         return rc;
     learner->slice = slice;
     learner->is_product = blueprint_is_product(learner->blueprint);
-    learner->score = malloc(slice * sizeof(float));
-    learner->slope = malloc(slice * sizeof(float));
-    if (!learner->score || !learner->slope)
-        return err_set(err, ERR_MEMORY, "no memory for scores");
-    return 0;
+    return create_pairs(learner, err);
 }
 
 int learner_create(const struct blueprint *blueprint, uint32_t capacity, bool training,
@@ -101,6 +112,8 @@ void learner_destroy(struct learner *learner)
     graph_destroy(learner->graph);
     free(learner->score);
     free(learner->slope);
+    free(learner->weight);
+    free(learner->scratch);
     free(learner);
 }
 
@@ -114,8 +127,9 @@ void learner_set_mean(struct learner *learner, double label_mean)
         learner->mf.mean = start.mean;
     else if (counts(learner))
         learner->mean = 0;
-    else if (loss == LOSS_SQUARED || loss == LOSS_LOGISTIC || loss == LOSS_ABSOLUTE ||
-             loss == LOSS_HUBER)
+    else if ((loss == LOSS_SQUARED || loss == LOSS_LOGISTIC || loss == LOSS_ABSOLUTE ||
+              loss == LOSS_HUBER) &&
+             learner->blueprint->target != TARGET_NUMBERS)
         learner->mean = start.mean;
 }
 
@@ -141,8 +155,7 @@ uint64_t learner_work(const struct learner *learner)
     return work;
 }
 
-/* --- matrix factorisation ----------------------------------------------------------
- */
+/* --- matrix factorisation --------------------------------------------------------- */
 
 static struct mf_batch mf_batch_of(const struct learner *learner,
                                    const struct batch *batch)
@@ -160,8 +173,7 @@ static struct mf_batch mf_batch_of(const struct learner *learner,
     };
 }
 
-/* --- graphs ------------------------------------------------------------------------
- */
+/* --- graphs ----------------------------------------------------------------------- */
 
 /* The whole batch as a graph takes it; it is gone through slice by slice. */
 static struct graph_batch graph_batch_of(struct learner *learner,
@@ -198,25 +210,111 @@ static struct graph_batch graph_batch_of(struct learner *learner,
     };
 }
 
-static double loss_of(const struct learner *learner, const float *label,
-                      const float *weight, uint32_t n)
-{
-    const float *score = learner->score;
-    float *slope = learner->slope;
+/* Outputs and what they are compared with, one by one. */
+struct pairs {
+    uint64_t n;
+    const float *label;
+};
 
+static struct pairs pairs_of(const struct learner *learner, const struct batch *batch,
+                             uint32_t first, uint32_t n)
+{
+    const struct blueprint *b = learner->blueprint;
+    const uint32_t *offset = batch->target_offset;
+
+    if (b->target == TARGET_LABEL)
+        return (struct pairs){n, batch->label + first};
+    if (b->target == TARGET_NUMBERS)
+        return (struct pairs){(uint64_t)n * b->classes,
+                              batch->input[b->target_input].number +
+                                  (size_t)first * b->classes};
+    return (struct pairs){offset[first + n] - offset[first],
+                          batch->target_value + offset[first]};
+}
+
+/* The weights of a slice's pairs, NULL = all 1: each has its example's. */
+static const float *weights_of(struct learner *learner, const struct batch *batch,
+                               const struct graph_batch *slice)
+{
+    const struct blueprint *b = learner->blueprint;
+    const uint32_t *offset = batch->target_offset;
+    const float *weight = batch->weight + slice->first;
+    uint32_t at = 0;
+
+    if (!batch->weighted || b->target == TARGET_LABEL)
+        return batch->weighted ? weight : NULL;
+    for (uint32_t i = 0; i < slice->n; i++) {
+        uint32_t own = b->target == TARGET_NUMBERS
+                           ? b->classes
+                           : offset[slice->first + i + 1] - offset[slice->first + i];
+
+        for (uint32_t k = 0; k < own; k++)
+            learner->weight[at++] = weight[i];
+    }
+    return learner->weight;
+}
+
+/* The outputs of a slice's pairs. */
+static void read_scores(const struct learner *learner, const struct batch *batch,
+                        const struct graph_batch *slice, uint64_t pairs, float *score)
+{
+    const float *value = graph_value(learner->graph, slice, 0);
+    uint32_t classes = learner->blueprint->classes;
+    const uint32_t *offset = batch->target_offset;
+
+    for (uint64_t i = 0; i < pairs; i++)
+        score[i] = learner->mean;
+    if (learner->blueprint->target == TARGET_LABEL ||
+        learner->blueprint->target == TARGET_NUMBERS) {
+        learner->k->add(value, pairs, score);
+        return;
+    }
+    for (uint32_t i = slice->first; i < slice->first + slice->n; i++, value += classes)
+        for (uint32_t t = offset[i]; t < offset[i + 1]; t++)
+            *score++ += value[batch->target[t]];
+}
+
+/* Slopes of the pairs' losses to the outputs' gradients. */
+static void write_slopes(struct learner *learner, const struct batch *batch,
+                         const struct graph_batch *slice, uint64_t pairs)
+{
+    float *gradient = graph_gradient(learner->graph, 0);
+    uint32_t classes = learner->blueprint->classes;
+    const uint32_t *offset = batch->target_offset;
+    const float *slope = learner->slope;
+
+    if (learner->blueprint->target == TARGET_LABEL ||
+        learner->blueprint->target == TARGET_NUMBERS) {
+        learner->k->add(slope, pairs, gradient);
+        return;
+    }
+    for (uint32_t i = slice->first; i < slice->first + slice->n;
+         i++, gradient += classes)
+        for (uint32_t t = offset[i]; t < offset[i + 1]; t++)
+            gradient[batch->target[t]] += *slope++;
+}
+
+static double loss_of(const struct learner *learner, const struct pairs *pairs,
+                      const float *weight)
+{
+    const struct job *job = learner->blueprint->job;
+    const float *score = learner->score, *label = pairs->label;
+    float *slope = learner->slope;
+    uint32_t n = (uint32_t)pairs->n; /* of a slice */
+
+    memset(slope, 0, n * sizeof *slope);
     if (counts(learner)) { /* what is added to the row, which has no loss */
         for (uint32_t i = 0; i < n; i++)
             slope[i] = weight ? weight[i] : 1;
         return 0;
     }
-    switch (learner->blueprint->job->model.loss) {
+    switch (job->model.loss) {
     case LOSS_LOGISTIC:
         return loss_logistic(score, label, weight, n, slope);
     case LOSS_ABSOLUTE:
         return loss_absolute(score, label, weight, n, slope);
     case LOSS_HUBER:
-        return loss_huber(score, label, weight, n,
-                          (float)learner->blueprint->job->model.delta, slope);
+        return loss_huber(score, label, weight, n, (float)job->model.delta, slope);
     case LOSS_HINGE:
         return loss_hinge(score, label, weight, n, slope);
     case LOSS_SQUARED_HINGE:
@@ -226,20 +324,44 @@ static double loss_of(const struct learner *learner, const float *label,
     }
 }
 
-/* Numbers first .. first + n - 1 of the batch go forward; their scores. */
+/* Softmax over all classes, which does without pairs. */
+static double softmax_slice(struct learner *learner, const struct batch *batch,
+                            const struct graph_batch *slice)
+{
+    return loss_multinomial(learner->k, graph_value(learner->graph, slice, 0),
+                            batch->target_offset + slice->first, batch->target,
+                            batch->target_value,
+                            batch->weighted ? batch->weight + slice->first : NULL,
+                            slice->n, learner->blueprint->classes, learner->scratch,
+                            graph_gradient(learner->graph, 0));
+}
+
+/* Examples of the batch from `first` on go forward, as many as a slice has. */
 static struct graph_batch forward(struct learner *learner,
                                   const struct graph_batch *whole, uint32_t first,
-                                  bool training, float *score)
+                                  bool training)
 {
     uint32_t n = whole->n - first < learner->slice ? whole->n - first : learner->slice;
     struct graph_batch slice = graph_slice(learner->graph, whole, first, n,
                                            learner->sliced);
 
     graph_forward(learner->graph, &slice, training);
-    for (uint32_t i = 0; i < n; i++)
-        score[i] = learner->mean;
-    learner->k->add(graph_value(learner->graph, &slice, 0), n, score);
     return slice;
+}
+
+static double step_slice(struct learner *learner, const struct batch *batch,
+                         const struct graph_batch *slice)
+{
+    struct pairs pairs;
+    double loss;
+
+    if (learner->blueprint->job->model.loss == LOSS_SOFTMAX)
+        return softmax_slice(learner, batch, slice);
+    pairs = pairs_of(learner, batch, slice->first, slice->n);
+    read_scores(learner, batch, slice, pairs.n, learner->score);
+    loss = loss_of(learner, &pairs, weights_of(learner, batch, slice));
+    write_slopes(learner, batch, slice, pairs.n);
+    return loss;
 }
 
 static double step_graph(struct learner *learner, const struct batch *batch,
@@ -249,13 +371,9 @@ static double step_graph(struct learner *learner, const struct batch *batch,
     double loss = 0;
 
     for (uint32_t first = 0; first < batch->n; first += learner->slice) {
-        struct graph_batch slice = forward(learner, &whole, first, true,
-                                           learner->score);
+        struct graph_batch slice = forward(learner, &whole, first, true);
 
-        memset(learner->slope, 0, slice.n * sizeof(float));
-        loss += loss_of(learner, batch->label + first,
-                        batch->weighted ? batch->weight + first : NULL, slice.n);
-        learner->k->add(learner->slope, slice.n, graph_gradient(learner->graph, 0));
+        loss += step_slice(learner, batch, &slice);
         graph_backward(learner->graph, &slice);
     }
     return loss;
@@ -273,16 +391,14 @@ void learner_values(struct learner *learner, const struct batch *batch, uint32_t
     size_t width = learner_width(learner, output);
 
     for (uint32_t first = 0; first < batch->n; first += learner->slice) {
-        struct graph_batch slice = forward(learner, &whole, first, false,
-                                           learner->score);
+        struct graph_batch slice = forward(learner, &whole, first, false);
 
         memcpy(value + first * width, graph_value(learner->graph, &slice, output),
                slice.n * width * sizeof *value);
     }
 }
 
-/* --- either ------------------------------------------------------------------------
- */
+/* --- either ----------------------------------------------------------------------- */
 
 double learner_step(struct learner *learner, const struct batch *batch, uint64_t seed,
                     float *const *gradient)
@@ -311,8 +427,22 @@ void learner_score(struct learner *learner, const struct batch *batch, float *sc
         return;
     }
     whole = graph_batch_of(learner, batch, 0, NULL);
-    for (uint32_t first = 0; first < batch->n; first += learner->slice)
-        forward(learner, &whole, first, false, score + first);
+    for (uint32_t first = 0; first < batch->n; first += learner->slice) {
+        struct graph_batch slice = forward(learner, &whole, first, false);
+        uint64_t pairs = pairs_of(learner, batch, first, slice.n).n;
+
+        read_scores(learner, batch, &slice, pairs, score);
+        score += pairs;
+    }
+}
+
+uint64_t learner_labels(struct learner *learner, const struct batch *batch,
+                        const float **label)
+{
+    struct pairs pairs = pairs_of(learner, batch, 0, batch->n);
+
+    *label = pairs.label;
+    return pairs.n;
 }
 
 void learner_link(const struct learner *learner, float *score, uint32_t n)
@@ -322,8 +452,7 @@ void learner_link(const struct learner *learner, float *score, uint32_t n)
     mf_link(&link, score, n);
 }
 
-/* --- vectors -----------------------------------------------------------------------
- */
+/* --- vectors ---------------------------------------------------------------------- */
 
 uint32_t learner_vectors(const struct learner *learner)
 {

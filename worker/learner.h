@@ -28,9 +28,13 @@ double learner_step(struct learner *learner, const struct batch *batch, uint64_t
                     float *const *gradient);
 
 /* Scores of the batch's examples before the link: predicted numbers; with the logistic
- * loss log-odds, which keep apart what is 1 as a float probability. score: [n].
- * learner_link() makes probabilities of them. */
+ * loss log-odds, which keep apart what is 1 as a float probability. score: [n], or as
+ * many as learner_labels() says. learner_link() makes probabilities of them. */
 void learner_score(struct learner *learner, const struct batch *batch, float *score);
+/* What they are compared with (borrowed from the batch), and how many there are: with
+ * model.target an example has one for each number, or for each key of its list. */
+uint64_t learner_labels(struct learner *learner, const struct batch *batch,
+                        const float **label);
 void learner_link(const struct learner *learner, float *score, uint32_t n);
 
 /* Is a score the inner product of a vector of the user and one of the item (and for

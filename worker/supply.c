@@ -95,8 +95,7 @@ void supply_destroy(struct supply *supply)
     free(supply);
 }
 
-/* --- from records in memory
- * ----------------------------------------------------------------- */
+/* --- from records in memory ------------------------------------------------------- */
 
 static const struct part *part_of(const struct supply *supply)
 {
@@ -263,7 +262,7 @@ static int take_files(struct supply *supply, struct batch *batch, uint64_t *posi
     return rc < 0 ? rc : 0;
 }
 
-/* --- either ---------------------------------------------------------------------- */
+/* --- either ----------------------------------------------------------------------- */
 
 int supply_begin(struct supply *supply, const struct data *data, enum split_part part,
                  uint32_t epoch, const bool *stop, struct err *err)

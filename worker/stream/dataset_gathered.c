@@ -5,6 +5,7 @@
 
 #include "worker/stream/dataset_fill.h"
 #include "worker/stream/gather.h"
+#include "worker/stream/grouped.h"
 #include "worker/stream/labels.h"
 
 /* The columns of prepared blocks that are keys of tables, in the job's order. */
@@ -23,7 +24,7 @@ static void find_keys(const struct job *job, const struct schema *schema,
         keys->place[k] = schema_find(schema, job->data.column[column[k]].name);
 }
 
-/* --- the preparation ------------------------------------------------------------- */
+/* --- the preparation -------------------------------------------------------------- */
 
 /* Fits the preparation or takes the saved one; keeps its bytes. */
 static int make_ready(struct filling *filling, struct prepare *prepare,
@@ -44,7 +45,7 @@ static int make_ready(struct filling *filling, struct prepare *prepare,
     return rc ? rc : prepare_keep(prepare, &dataset->preparation, &dataset->facts, err);
 }
 
-/* --- examples -------------------------------------------------------------------- */
+/* --- examples --------------------------------------------------------------------- */
 
 static void digest_example(struct filling *filling, const struct block *raw, uint32_t i)
 {
@@ -87,8 +88,7 @@ static int add_block(struct filling *filling, struct gathered *gathered, uint32_
     return rc;
 }
 
-/* --- examples kept as blocks -------------------------------------------------------
- */
+/* --- examples kept as blocks ------------------------------------------------------ */
 
 static void digest_column(struct filling *filling, const struct block *block,
                           uint32_t c)
@@ -144,8 +144,7 @@ static int keep_block(struct filling *filling, struct gathered *gathered, uint32
     return rc;
 }
 
-/* --- the whole ---------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------- */
 
 /* Prepares block by block; what was read is given back as it is used up. */
 static int add_all(struct filling *filling, struct prepare *prepare,
@@ -203,6 +202,9 @@ int dataset_load_gathered(struct filling *filling,
         rc = make_ready(filling, prepare, gathered, saved, err);
     if (rc == 0)
         rc = add_all(filling, prepare, gathered, err);
+    if (rc == 0 && filling->job->data.group[0])
+        rc = dataset_group(filling->dataset, filling->job->data.group,
+                           filling->job->model.target, err);
     prepare_destroy(prepare);
     gathered_release(gathered);
     free(gathered);
