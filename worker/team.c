@@ -112,6 +112,8 @@ static void take_part(struct batch *part, const struct batch *whole, uint32_t fi
     part->n = n;
     part->label += first;
     part->weight += first;
+    if (part->target_offset)
+        part->target_offset += first;
     for (uint32_t i = 0; i < whole->blueprint->inputs; i++) {
         const struct blueprint_input *in = &whole->blueprint->input[i];
 
