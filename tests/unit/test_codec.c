@@ -528,15 +528,15 @@ static void test_counts_are_bounded(void **state)
     put_bytes(&header, FIELD_SECTION, "\x18\x01", 2); /* counts have no width */
     refused_bytes(header.at, header.size, 0, "section's width is 1, expected 0 to 0");
     put_header(&header, FIELD_STATUS, NULL);
-    put_bytes(&header, FIELD_SECTION, "\x08\x01", 2); /* counts of what? */
-    refused_bytes(header.at, header.size, 0, "section's table is 1, expected 0 to 0");
+    put_bytes(&header, FIELD_SECTION, "\x08\x02", 2); /* counts of what? */
+    refused_bytes(header.at, header.size, 0, "section's table is 2, expected 0 to 1");
     put_header(&header, FIELD_STATUS, NULL);
     put_bytes(&header, FIELD_SECTION, "\x10\x03", 2); /* 3 words */
     refused_bytes(header.at, header.size, 16,
                   "a body of 16 bytes, its sections say 24");
     for (int i = 0; i < COUNTS_KINDS; i++)
         put_bytes(&header, FIELD_SECTION, "\x10\x03", 2);
-    refused_bytes(header.at, header.size, 48, "the number of sections is 2");
+    refused_bytes(header.at, header.size, 72, "the number of sections is 3");
 }
 
 static void test_histograms_and_texts_are_bounded(void **state)

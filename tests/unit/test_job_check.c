@@ -282,11 +282,11 @@ static void checks_of_the_metrics(void **state)
 {
     struct fixture *f = *state;
 
-    check_refuses(
-        f, "evaluate.metrics=rmse,auk", NULL,
-        "evaluate.metrics has 'auk', expected rmse, mae, logloss, accuracy, "
-        "precision, recall, f1, calibration, auc, or of lists hr@K, ndcg@K, "
-        "recall@K, recall_capped@K, precision@K, mrr@K or map@K with K from 1");
+    check_refuses(f, "evaluate.metrics=rmse,auk", NULL,
+                  "evaluate.metrics has 'auk', expected rmse, mae, logloss, accuracy, "
+                  "precision, recall, f1, calibration, auc, or of lists hr@K, ndcg@K, "
+                  "recall@K, recall_capped@K, precision@K, mrr@K, map@K or coverage@K "
+                  "with K from 1");
     check_refuses(f, "evaluate.metrics=rmse,logloss", NULL,
                   "evaluate.metrics has logloss, which needs model.loss logistic");
     check_refuses(f, "evaluate.metrics=calibration", NULL,
