@@ -59,6 +59,15 @@ like "$out" '5 multiply-adds' 'and costs a product'
 run "$ROWHOUSE" plan --help
 like "$status $out" '^0 .*plan JOB.*--json' 'it has help'
 
+# --- what docs and examples show
+awk '/^```yaml/ { on = 1; text = ""; next }
+    /^```/ { if (on && text ~ /kind: graph/) printf "%s", text; on = 0 }
+    on { text = text $0 "\n" }' docs/models.md > "$T/graph.yaml"
+for file in "$T/graph.yaml" examples/*.yaml; do
+    run "$ROWHOUSE" plan "$file"
+    ended 0 "${file##*/} can be"
+done
+
 # --- what is wrong: the same sentence from plan and from train
 bad() { # NAME REGEX SETTING ...
     local said
