@@ -145,7 +145,7 @@ torture: deps-test $(PROGRAM) $(STRIKE)
 $(OUT)/fuzz/%: tests/fuzz/test_fuzz_%.c $(LIBRARY) $(OUT)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -DFUZZER -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< $(LIBRARY) \
-		$(ALL_LIBS) $(call pkg,--libs,ompi-c)
+		$(ALL_LIBS) $(call pkg,--libs,cmocka ompi-c)
 
 ## fuzz: let a fuzzer look for bytes that do harm (FUZZ=readers SECONDS=600)
 fuzz: deps-check
