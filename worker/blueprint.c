@@ -5,20 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/wording.h"
-
-enum { BAG_KEYS = 64 }; /* of a list, where the job does not say how many */
-
-struct making {
-    const struct job *job;
-    struct blueprint *made;
-    uint32_t names;
-};
-
-static bool is_input(int kind)
-{
-    return kind == LAYER_ROWS || kind == LAYER_BAG || kind == LAYER_NUMBERS;
-}
+#include "worker/blueprint_parts.h"
 
 /* A place for a name that a description points to. */
 static const char *keep_name(struct making *making, const char *name)
@@ -27,234 +14,6 @@ static const char *keep_name(struct making *making, const char *name)
 
     snprintf(kept, JOB_NAME_MAX, "%s", name);
     return kept;
-}
-
-static int find_column(const struct job *job, const char *name)
-{
-    for (int i = 0; i < job->data.columns; i++)
-        if (!strcmp(job->data.column[i].name, name))
-            return i;
-    return -1;
-}
-
-/* --- inputs ----------------------------------------------------------------------- */
-
-static const char *kind_of_column(const struct job_column *column)
-{
-    static const char *const name[] = {
-        [COLUMN_KEY] = "key",       [COLUMN_TITLE] = "title",   [COLUMN_KEYS] = "keys",
-        [COLUMN_NUMBER] = "number", [COLUMN_VECTOR] = "vector", [COLUMN_TEXT] = "text",
-        [COLUMN_TIME] = "time"};
-
-    return name[column->as];
-}
-
-/* A list of keys, also as words of a text, or what a group has of a key. */
-static bool is_list(const struct job *job, const struct job_column *column)
-{
-    return column->as == COLUMN_KEYS ||
-           (column->as == COLUMN_TEXT && column->steps.words != WORDS_NONE) ||
-           (job->data.group[0] && job_column_is_key(column) &&
-            strcmp(column->name, job->data.group));
-}
-
-static bool is_key(const struct job_column *column)
-{
-    return column->as == COLUMN_KEY ||
-           (column->as == COLUMN_NUMBER && column->steps.buckets > 0);
-}
-
-static bool is_number(const struct job_column *column)
-{
-    return column->as == COLUMN_VECTOR ||
-           (column->as == COLUMN_NUMBER && column->steps.buckets == 0);
-}
-
-static int add_columns(const struct making *making, const struct job_layer *layer,
-                       struct blueprint_input *input, struct err *err)
-{
-    const char *cursor = layer->columns;
-    char name[JOB_NAME_MAX * 2];
-
-    while (job_list_next(&cursor, name, sizeof name)) {
-        int column = find_column(making->job, name);
-
-        if (column < 0)
-            return err_set(err, ERR_INPUT,
-                           "model.layers.%s.columns has '%s', which is not in "
-                           "data.columns",
-                           layer->name, name);
-        if (input->columns == JOB_COLUMNS_MAX)
-            return err_set(err, ERR_INPUT,
-                           "model.layers.%s.columns has more than %d columns",
-                           layer->name, JOB_COLUMNS_MAX);
-        input->column[input->columns++] = column;
-    }
-    if (input->columns == 0)
-        return err_set(err, ERR_INPUT,
-                       "model.layers.%s.columns is empty, expected what the input "
-                       "takes of data.columns",
-                       layer->name);
-    return 0;
-}
-
-/* Do the columns go with the kind of the input? */
-static int check_columns(const struct making *making, const struct job_layer *layer,
-                         const struct blueprint_input *input, struct err *err)
-{
-    const struct job_column *first = &making->job->data.column[input->column[0]];
-
-    for (uint32_t c = 0; c < input->columns; c++) {
-        const struct job_column *column = &making->job->data.column[input->column[c]];
-        bool fits = input->kind == LAYER_NUMBERS ? is_number(column)
-                    : input->kind == LAYER_BAG
-                        ? is_list(making->job, column)
-                        : is_list(making->job, column) || is_key(column);
-
-        if (!fits)
-            return err_set(err, ERR_INPUT,
-                           "model.layers.%s takes column '%s', which is as: %s; "
-                           "expected %s",
-                           layer->name, column->name, kind_of_column(column),
-                           input->kind == LAYER_NUMBERS ? "a number or vector"
-                           : input->kind == LAYER_BAG   ? "keys"
-                                                        : "key or keys");
-    }
-    if (input->columns > 1 && input->kind != LAYER_NUMBERS &&
-        is_list(making->job, first))
-        return err_set(err, ERR_INPUT,
-                       "model.layers.%s.columns has %u columns, expected one, because "
-                       "'%s' is a list",
-                       layer->name, input->columns, first->name);
-    for (uint32_t c = 1; c < input->columns && input->kind == LAYER_ROWS; c++)
-        if (is_list(making->job, &making->job->data.column[input->column[c]]))
-            return err_set(err, ERR_INPUT,
-                           "model.layers.%s.columns has lists and keys, expected one "
-                           "list, or keys",
-                           layer->name);
-    return 0;
-}
-
-/* The table of an input's keys, the same for all of its columns. */
-static int find_table(const struct making *making, const struct job_layer *layer,
-                      struct blueprint_input *input, struct err *err)
-{
-    const struct job *job = making->job;
-    const char *name = layer->table[0] ? layer->table
-                                       : job->data.column[input->column[0]].table;
-
-    for (uint32_t c = 1; c < input->columns && !layer->table[0]; c++)
-        if (strcmp(job->data.column[input->column[c]].table, name))
-            return err_set(err, ERR_INPUT,
-                           "model.layers.%s has keys of the tables '%s' and '%s', "
-                           "expected one; stack puts several inputs below each other",
-                           layer->name, name, job->data.column[input->column[c]].table);
-    input->table = job_table_index(job, name);
-    if (input->table < 0)
-        return err_set(err, ERR_INPUT,
-                       "model.layers.%s takes rows of table '%s', but there is no such "
-                       "table in tables",
-                       layer->name, name);
-    return 0;
-}
-
-/* Which floats of a row the input has. */
-static int find_floats(const struct making *making, const struct job_layer *layer,
-                       struct blueprint_input *input, struct err *err)
-{
-    uint32_t row = job_row_width(making->job, input->table);
-    uint64_t end = (uint64_t)layer->first + (uint64_t)layer->width;
-
-    if (layer->first >= row || end > row)
-        return err_set(err, ERR_INPUT,
-                       "model.layers.%s uses numbers %lld to %lld of a row of table "
-                       "'%s', which has %u",
-                       layer->name, (long long)layer->first + 1,
-                       (long long)(layer->width ? (int64_t)end : layer->first + 1),
-                       making->job->table[input->table].name, row);
-    input->width = layer->width ? (uint32_t)layer->width : row - (uint32_t)layer->first;
-    return 0;
-}
-
-/* How many keys an example has. */
-static int find_length(const struct making *making, const struct job_layer *layer,
-                       struct blueprint_input *input, struct err *err)
-{
-    const struct job_column *column = &making->job->data.column[input->column[0]];
-
-    input->is_list = is_list(making->job, column);
-    input->length = (uint32_t)layer->length;
-    if (input->is_list && input->length == 0 && column->steps.make == MAKE_HISTORY)
-        input->length = (uint32_t)column->steps.length;
-    if (input->is_list && input->length == 0 && input->kind == LAYER_BAG)
-        input->length = BAG_KEYS;
-    if (input->is_list && input->length == 0)
-        return err_set(err, ERR_INPUT,
-                       "model.layers.%s.length is not set: it says how many keys of "
-                       "the list '%s' are used",
-                       layer->name, column->name);
-    input->steps = input->kind == LAYER_BAG ? 1
-                   : input->is_list         ? input->length
-                                            : input->columns;
-    return 0;
-}
-
-/* Inputs that differ in what they use of the rows only share their keys. */
-static bool has_same_keys(const struct blueprint_input *a,
-                          const struct blueprint_input *b)
-{
-    return a->kind == b->kind && a->table == b->table && a->columns == b->columns &&
-           a->length == b->length &&
-           memcmp(a->column, b->column, a->columns * sizeof *a->column) == 0;
-}
-
-static void count_keys(struct blueprint *made)
-{
-    uint32_t number = made->inputs - 1;
-    struct blueprint_input *input = &made->input[number];
-
-    input->same = 0;
-    while (input->same < number && !has_same_keys(&made->input[input->same], input))
-        input->same++;
-    if (input->same == number)
-        made->keys[input->table] += input->is_list ? input->length : input->columns;
-}
-
-static void count_numbers(const struct making *making, struct blueprint_input *input)
-{
-    input->table = -1;
-    input->steps = 1;
-    input->same = making->made->inputs - 1;
-    for (uint32_t c = 0; c < input->columns; c++) {
-        const struct job_column *column = &making->job->data.column[input->column[c]];
-
-        input->width += column->as == COLUMN_VECTOR ? (uint32_t)column->dim : 1;
-    }
-}
-
-static int add_input(struct making *making, const struct job_layer *layer,
-                     struct err *err)
-{
-    struct blueprint_input *input = &making->made->input[making->made->inputs++];
-
-    input->kind = (enum layer_kind)layer->kind;
-    if (layer->inputs[0])
-        return err_set(err, ERR_INPUT,
-                       "model.layers.%s is an input, expected columns, no inputs",
-                       layer->name);
-    if (add_columns(making, layer, input, err) ||
-        check_columns(making, layer, input, err))
-        return -err->code;
-    if (input->kind == LAYER_NUMBERS) {
-        count_numbers(making, input);
-        return 0;
-    }
-    if (find_table(making, layer, input, err) ||
-        find_floats(making, layer, input, err) ||
-        find_length(making, layer, input, err))
-        return -err->code;
-    count_keys(making->made);
-    return 0;
 }
 
 /* --- layers ----------------------------------------------------------------------- */
@@ -284,7 +43,7 @@ static int add_layer(struct making *making, int number, struct err *err)
     const struct job_layer *layer = &making->job->model.layer[number];
     struct graph_layer *to = &making->made->layer[making->made->layers++];
 
-    if (layer->columns[0] && !is_input(layer->kind))
+    if (layer->columns[0] && !blueprint_is_input(layer->kind))
         return err_set(
             err, ERR_INPUT,
             "model.layers.%s has columns, but it is of kind %s; rows, bag and "
@@ -302,9 +61,9 @@ static int add_layer(struct making *making, int number, struct err *err)
         .epsilon = (float)layer->epsilon,
         .momentum = (float)layer->momentum,
     };
-    if (!is_input(layer->kind))
+    if (!blueprint_is_input(layer->kind))
         return add_inputs(making, number, to, err);
-    if (add_input(making, layer, err))
+    if (blueprint_add_input(making, layer, err))
         return -err->code;
     to->steps = making->made->input[making->made->inputs - 1].steps;
     to->width = making->made->input[making->made->inputs - 1].width;
@@ -340,64 +99,6 @@ static int add_outputs(struct making *making, struct err *err)
     return 0;
 }
 
-/* Is the target a layer? Then it is one of numbers. */
-static int find_target_layer(struct making *making, bool *found, struct err *err)
-{
-    const struct job *job = making->job;
-    struct blueprint *made = making->made;
-    uint32_t inputs = 0;
-
-    *found = false;
-    for (int i = 0; i < job->model.layers; i++) {
-        const struct job_layer *layer = &job->model.layer[i];
-
-        if (strcmp(layer->name, job->model.target) == 0) {
-            *found = true;
-            made->target = TARGET_NUMBERS;
-            made->target_input = inputs;
-            return layer->kind == LAYER_NUMBERS
-                       ? 0
-                       : err_set(err, ERR_INPUT,
-                                 "model.target is the layer '%s' of kind %s, expected "
-                                 "an input of kind numbers, or a column",
-                                 layer->name,
-                                 layer_kind_name((enum layer_kind)layer->kind));
-        }
-        inputs += is_input(layer->kind);
-    }
-    return 0;
-}
-
-static int find_target(struct making *making, struct err *err)
-{
-    const struct job *job = making->job;
-    struct blueprint *made = making->made;
-    const struct job_column *column;
-    bool found;
-    int rc;
-
-    if (!job->model.target[0])
-        return 0;
-    rc = find_target_layer(making, &found, err);
-    if (rc || found)
-        return rc;
-    made->target_column = find_column(job, job->model.target);
-    if (made->target_column < 0)
-        return err_set(err, ERR_INPUT,
-                       "model.target is '%s', expected one of data.columns or an input "
-                       "of model.layers",
-                       job->model.target);
-    column = &job->data.column[made->target_column];
-    if (!is_list(job, column) && !is_key(column))
-        return err_set(
-            err, ERR_INPUT,
-            "model.target is the column '%s', which is as: %s; expected a key "
-            "or keys",
-            column->name, kind_of_column(column));
-    made->target = is_list(job, column) ? TARGET_LIST : TARGET_CLASS;
-    return 0;
-}
-
 static int add_graph(struct making *making, struct err *err)
 {
     const struct job *job = making->job;
@@ -409,7 +110,7 @@ static int add_graph(struct making *making, struct err *err)
     for (int i = 0; rc == 0 && i < job->model.layers; i++)
         rc = add_layer(making, i, err);
     if (rc == 0)
-        rc = find_target(making, err);
+        rc = blueprint_find_target(making, err);
     return rc ? rc : add_outputs(making, err);
 }
 
@@ -430,7 +131,7 @@ static int add_factors(struct making *making, const char *name, struct err *err)
                        "table '%s' is not one with one key column in data.columns",
                        name);
     input->width = job_row_width(job, input->table);
-    count_keys(making->made);
+    blueprint_count_keys(making->made);
     return 0;
 }
 
@@ -495,94 +196,6 @@ static int draft_graph(const struct blueprint *made, struct graph **graph,
     return rc ? err_prefix(err, "model.layers") : 0;
 }
 
-static struct graph_info info_of(const struct graph *graph, const char *name)
-{
-    struct graph_info info = graph_info(graph, 0);
-
-    for (uint32_t i = 1; i < graph_layers(graph) && strcmp(info.name, name); i++)
-        info = graph_info(graph, i);
-    return info;
-}
-
-/* How many numbers the target asks the output for. */
-static int count_classes(struct blueprint *made, struct err *err)
-{
-    const struct job *job = made->job;
-    const struct job_column *column;
-    int table;
-
-    made->classes = 1;
-    if (made->target == TARGET_LABEL)
-        return 0;
-    if (made->target == TARGET_NUMBERS) {
-        made->classes = made->input[made->target_input].width;
-        return 0;
-    }
-    column = &job->data.column[made->target_column];
-    table = job_table_index(job, column->table);
-    if (table < 0 || job->table[table].rows == 0)
-        return err_set(
-            err, ERR_INPUT,
-            "model.target is the column '%s', whose table '%s' is not dense; "
-            "expected one with tables.NAME.rows, as many as the output has "
-            "numbers",
-            column->name, column->table);
-    if (job->table[table].rows > GRAPH_FLOATS_MAX)
-        return err_set(
-            err, ERR_INPUT,
-            "model.target is the column '%s', whose table '%s' has %lld rows, "
-            "at most %d are possible",
-            column->name, column->table, (long long)job->table[table].rows,
-            GRAPH_FLOATS_MAX);
-    made->classes = (uint32_t)job->table[table].rows;
-    return 0;
-}
-
-/* Losses compare one number with one label, or one key with all others. */
-static int check_loss(const struct blueprint *made, struct err *err)
-{
-    int loss = made->job->model.loss;
-    bool regression = loss == LOSS_SQUARED || loss == LOSS_ABSOLUTE ||
-                      loss == LOSS_HUBER;
-
-    if (made->target == TARGET_LABEL && loss == LOSS_SOFTMAX)
-        return err_set(
-            err, ERR_INPUT,
-            "model.loss is softmax, but model.target is not set: it names the "
-            "key column whose key is to be found");
-    if (made->target == TARGET_CLASS && loss != LOSS_SOFTMAX)
-        return err_set(err, ERR_INPUT,
-                       "model.target is a key, expected model.loss softmax");
-    if (made->target == TARGET_LIST && !regression && loss != LOSS_SOFTMAX)
-        return err_set(err, ERR_INPUT,
-                       "model.target is a list of keys, expected model.loss softmax, "
-                       "squared, absolute or huber");
-    if (made->target == TARGET_NUMBERS && !regression && loss != LOSS_LOGISTIC)
-        return err_set(
-            err, ERR_INPUT,
-            "model.target is a layer of numbers, expected model.loss squared, "
-            "absolute, huber or logistic");
-    return 0;
-}
-
-static int check_output(struct blueprint *made, const struct graph *graph,
-                        struct err *err)
-{
-    struct graph_info score = info_of(graph, made->output[0]);
-
-    if (check_loss(made, err) || count_classes(made, err))
-        return -err->code;
-    if (score.steps != 1 || score.width != made->classes)
-        return err_set(err, ERR_INPUT,
-                       "layer '%s', the model's output, has the shape [%u][%u], "
-                       "expected [1][%u]: %s",
-                       score.name, score.steps, score.width, made->classes,
-                       made->target == TARGET_LABEL
-                           ? "the score"
-                           : "as many numbers as model.target has");
-    return 0;
-}
-
 static int find_parameters(struct making *making, struct err *err)
 {
     struct graph *graph;
@@ -590,7 +203,7 @@ static int find_parameters(struct making *making, struct err *err)
 
     if (rc)
         return rc;
-    rc = check_output(making->made, graph, err);
+    rc = blueprint_check_output(making->made, graph, err);
     if (rc == 0 && graph_parameters(graph) > JOB_TABLES_MAX)
         rc = err_set(err, ERR_INPUT, "the model has %u parameters, at most %d go",
                      graph_parameters(graph), JOB_TABLES_MAX);
@@ -765,96 +378,4 @@ uint64_t blueprint_rows(const struct blueprint *blueprint, int table, uint32_t e
     if (blueprint->whole[table])
         return (uint64_t)blueprint->job->table[table].rows;
     return (uint64_t)blueprint->keys[table] * examples;
-}
-
-/* --- single layers -----------------------------------------------------------------
- */
-
-static int find_layer(const struct blueprint *blueprint, const char *name)
-{
-    for (uint32_t i = 0; i < blueprint->layers; i++)
-        if (!strcmp(blueprint->layer[i].name, name))
-            return (int)i;
-    return -1;
-}
-
-int blueprint_watch(struct blueprint *blueprint, const char *layer, uint32_t *output,
-                    struct err *err)
-{
-    const char *nearest = blueprint->layer[0].name;
-    int found = find_layer(blueprint, layer);
-    char shown[WORDING_SHOWN_MAX];
-
-    for (uint32_t i = 1; found < 0 && i < blueprint->layers; i++)
-        if (wording_distance(blueprint->layer[i].name, layer) <
-            wording_distance(nearest, layer))
-            nearest = blueprint->layer[i].name;
-    if (found < 0)
-        return err_set(err, ERR_INPUT,
-                       "the model has no layer '%s'; the nearest name is '%s'",
-                       wording_shown(layer, shown), nearest);
-    for (*output = 0; *output < blueprint->outputs; ++*output)
-        if (!strcmp(blueprint->output[*output], layer))
-            return 0;
-    blueprint->output[blueprint->outputs++] = blueprint->layer[found].name;
-    return 0;
-}
-
-/* The number of an input layer among the inputs. */
-static uint32_t input_number(const struct blueprint *blueprint, uint32_t layer)
-{
-    uint32_t number = 0;
-
-    for (uint32_t i = 0; i < layer; i++)
-        number += is_input(blueprint->layer[i].kind);
-    return number;
-}
-
-static bool input_uses(const struct blueprint_input *input, const bool *column)
-{
-    for (uint32_t c = 0; c < input->columns; c++)
-        if (column[input->column[c]])
-            return true;
-    return false;
-}
-
-/* seen[layers]: those that have been asked already. */
-static bool layer_uses(const struct blueprint *blueprint, const char *name,
-                       const bool *column, bool *seen)
-{
-    int i = find_layer(blueprint, name);
-    const struct graph_layer *layer = &blueprint->layer[i < 0 ? 0 : i];
-
-    if (i < 0 || seen[i])
-        return false;
-    seen[i] = true;
-    if (is_input(layer->kind))
-        return input_uses(&blueprint->input[input_number(blueprint, (uint32_t)i)],
-                          column);
-    for (uint32_t n = 0; n < GRAPH_INPUTS_MAX && layer->input[n]; n++)
-        if (layer_uses(blueprint, layer->input[n], column, seen))
-            return true;
-    return false;
-}
-
-bool blueprint_layer_uses(const struct blueprint *blueprint, const char *layer,
-                          const bool *column)
-{
-    bool seen[JOB_LAYERS_MAX + 1] = {false};
-
-    return layer_uses(blueprint, layer, column, seen);
-}
-
-bool blueprint_is_product(const struct blueprint *blueprint)
-{
-    bool items[JOB_COLUMNS_MAX] = {false}, others[JOB_COLUMNS_MAX] = {false};
-
-    if (blueprint->outputs != 3)
-        return false;
-    for (int c = 0; c < blueprint->job->data.columns; c++) {
-        others[c] = !job_column_is_items(blueprint->job, c);
-        items[c] = !others[c] || job_column_is_mixed(blueprint->job, c);
-    }
-    return !blueprint_layer_uses(blueprint, blueprint->output[1], items) &&
-           !blueprint_layer_uses(blueprint, blueprint->output[2], others);
 }
