@@ -68,6 +68,7 @@ static int create_graph(struct learner *learner, uint32_t capacity, struct err *
     int rc = blueprint_graph(learner->blueprint, slice, learner->training,
                              &learner->graph, err);
 
+#ifndef MUTANT_LEARNER_SLICES
     if (rc == 0 && learner->training && slice < capacity &&
         !graph_may_slice(learner->graph)) {
         graph_destroy(learner->graph);
@@ -75,6 +76,7 @@ static int create_graph(struct learner *learner, uint32_t capacity, struct err *
         slice = capacity;
         rc = blueprint_graph(learner->blueprint, slice, true, &learner->graph, err);
     }
+#endif
     if (rc)
         return rc;
     learner->slice = slice;

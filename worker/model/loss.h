@@ -39,7 +39,7 @@ double loss_softmax(const struct layer_kernels *k, const float *score,
                     const uint32_t *target, const float *weight, uint32_t n,
                     uint32_t classes, float *scratch, float *gradient);
 /* The same with several targets: example i has target[offset[i]] .. target[offset[i+1]
- * - 1], each with its share; none is no loss. Targets of one example differ. */
+ * - 1], each with its share; none is no loss, and one may be there twice. */
 double loss_multinomial(const struct layer_kernels *k, const float *score,
                         const uint32_t *offset, const uint32_t *target,
                         const float *share, const float *weight, uint32_t n,
