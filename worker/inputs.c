@@ -157,8 +157,10 @@ static void add_bag(struct inputs *inputs, struct batch *batch, uint32_t i,
     uint32_t keys = values->offset[from.example + 1] - first;
     struct batch_input *to = &batch->input[i];
 
+#ifndef MUTANT_BAG_ROOM
     if (keys > in->length)
         keys = in->length;
+#endif
     for (uint32_t k = 0; k < keys; k++)
         to->pos[filling->keys + k] = add_key(inputs, in->table, values->key[first + k]);
     memcpy(to->number + filling->keys, values->number + first, keys * sizeof(float));
@@ -210,8 +212,10 @@ static void add_targets(struct inputs *inputs, struct batch *batch, uint32_t num
     uint32_t at = batch->target_offset[number];
 
     for (uint32_t k = 0; k < keys && k < b->classes; k++) {
+#ifndef MUTANT_TARGET_ROW
         if (values->key[first + k] >= b->classes)
             continue;
+#endif
         batch->target[at] = (uint32_t)values->key[first + k];
         batch->target_value[at++] = list ? values->number[first + k] : 1;
     }

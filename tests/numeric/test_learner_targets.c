@@ -471,5 +471,5 @@ int main(void)
         cmocka_unit_test(test_a_graph_may_be_mf),
     };
 
-    return cmocka_run_group_tests_name("learner", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("learner targets", tests, NULL, NULL);
 }
