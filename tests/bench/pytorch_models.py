@@ -75,6 +75,55 @@ class Fields(nn.Module):
         return score
 
 
+class Crossed(nn.Module):
+    """DCN v2: cross layers beside a tower (Wang et al. 2021)."""
+
+    def __init__(self, s, dim=10, width=400):
+        super().__init__()
+        wide = s["columns"] * dim
+        self.rows = Embeddings(s["rows"], dim, s["sparse"])
+        self.cross = nn.ModuleList(nn.Linear(wide, wide) for _ in range(3))
+        self.deep = tower(wide, width, width, width)
+        self.top = nn.Linear(wide + width, 1)
+
+    def forward(self, keys):
+        first = value = self.rows(keys).flatten(1)
+        for layer in self.cross:
+            value = first * layer(value) + value
+        return self.top(torch.cat((value, self.deep(first)), 1)).squeeze(1)
+
+
+class Products(nn.Module):
+    """DLRM without numbers: a tower on the inner products of all pairs."""
+
+    def __init__(self, s, dim=10, width=400):
+        super().__init__()
+        fields = s["columns"]
+        self.rows = Embeddings(s["rows"], dim, s["sparse"])
+        self.register_buffer("pairs", torch.tril_indices(fields, fields, -1))
+        self.deep = nn.Sequential(tower(self.pairs.shape[1], width, width, width),
+                                  nn.Linear(width, 1))
+
+    def forward(self, keys):
+        rows = self.rows(keys)
+        products = torch.bmm(rows, rows.transpose(1, 2))
+        return self.deep(products[:, self.pairs[0], self.pairs[1]]).squeeze(1)
+
+
+class Towers(nn.Module):
+    """The inner product of what a tower makes of each side."""
+
+    def __init__(self, s, dim=64, width=64, out=32):
+        super().__init__()
+        self.rows = Embeddings(s["rows"], dim, s["sparse"])
+        self.user = nn.Sequential(tower(dim, width), nn.Linear(width, out))
+        self.item = nn.Sequential(tower(dim, width), nn.Linear(width, out))
+
+    def forward(self, keys):
+        rows = self.rows(keys)
+        return (self.user(rows[:, 0]) * self.item(rows[:, 1])).sum(1)
+
+
 MODELS = {
     "gmf": lambda s: Neumf(s, mlp=False),
     "mlp": lambda s: Neumf(s, gmf=False),
@@ -82,6 +131,9 @@ MODELS = {
     "fm": lambda s: Fields(s, deep=False),
     "deepfm": Fields,
     "widedeep": lambda s: Fields(s, fm=False),
+    "dcn": Crossed,
+    "dlrm": Products,
+    "twotower": Towers,
 }
 
 
