@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/output.h"
+#include "launch/groups.h"
 #include "launch/scoring.h"
 #include "worker/stream/input.h"
 
@@ -43,11 +44,19 @@ static int predict_block(struct prediction *p, const struct block *block,
         float *value = scoring_run(p->scoring, block, first, n);
 
         if (!p->layer)
-            scoring_link(p->scoring, value, n * width);
+            scoring_predict(p->scoring, value, n);
         for (uint32_t i = 0; rc == 0 && i < n; i++)
             rc = print(p, value + (size_t)i * width, width, err);
     }
     return rc;
+}
+
+static int create_scoring(struct prediction *p, const struct schema *schema,
+                          struct err *err)
+{
+    int rc = scoring_create(p->trained, p->layer, schema, &p->scoring, err);
+
+    return rc && p->layer ? err_prefix(err, "--layer %s", p->layer) : rc;
 }
 
 static int predict_blocks(struct prediction *p, struct input *input,
@@ -55,8 +64,10 @@ static int predict_blocks(struct prediction *p, struct input *input,
 {
     struct block raw = {0}, ready = {0};
     uint32_t at;
-    int rc = block_create(&raw, input_schema(input), BLOCK_EXAMPLES, err);
+    int rc = create_scoring(p, prepare_schema(prepare), err);
 
+    if (rc == 0)
+        rc = block_create(&raw, input_schema(input), BLOCK_EXAMPLES, err);
     if (rc == 0)
         rc = block_create(&ready, prepare_schema(prepare), BLOCK_EXAMPLES, err);
     while (rc == 0 && (rc = input_next(input, &raw, err)) > 0) {
@@ -69,35 +80,70 @@ static int predict_blocks(struct prediction *p, struct input *input,
         block_release(&raw);
     if (ready.schema)
         block_release(&ready);
+    scoring_destroy(p->scoring);
     return rc;
 }
 
-static int create_scoring(struct prediction *p, const struct prepare *prepare,
-                          struct err *err)
+/* What --data have of each group is its list. */
+static int read_groups(struct prediction *p, struct input *input,
+                       struct prepare *prepare, struct groups *groups, struct err *err)
 {
-    int rc = scoring_create(p->trained, p->layer, prepare_schema(prepare), &p->scoring,
-                            err);
+    struct block raw = {0}, ready = {0};
+    int rc = block_create(&raw, input_schema(input), BLOCK_EXAMPLES, err);
+    uint32_t at;
 
-    return rc && p->layer ? err_prefix(err, "--layer %s", p->layer) : rc;
+    if (rc == 0)
+        rc = block_create(&ready, prepare_schema(prepare), BLOCK_EXAMPLES, err);
+    if (rc == 0)
+        rc = groups_init(groups, &p->trained->job, prepare_schema(prepare), err);
+    while (rc == 0 && (rc = input_next(input, &raw, err)) > 0) {
+        rc = prepare_apply(prepare, &raw, &ready, &at, err);
+        for (at = 0; rc == 0 && at < ready.n; at++)
+            rc = groups_add(groups, &ready, at, err);
+        if (rc)
+            rc = err_prefix(err, "%s", input_where(input, raw.place[at ? at - 1 : 0]));
+    }
+    if (raw.schema)
+        block_release(&raw);
+    if (ready.schema)
+        block_release(&ready);
+    return rc ? rc : groups_finish(groups, err);
+}
+
+static int predict_groups(struct prediction *p, struct input *input,
+                          struct prepare *prepare, struct err *err)
+{
+    struct groups groups = {0};
+    const struct part *part = &groups.dataset.train;
+    int rc = read_groups(p, input, prepare, &groups, err);
+
+    if (rc == 0)
+        rc = create_scoring(p, groups.dataset.schema, err);
+    for (uint32_t b = 0; rc == 0 && b < part->blocks; b++)
+        rc = predict_block(p, &part->block[b], err);
+    scoring_destroy(p->scoring);
+    p->scoring = NULL;
+    groups_release(&groups);
+    return rc;
 }
 
 static int predict_all(struct prediction *p, const char *data, struct err *err)
 {
+    bool groups = p->trained->job.data.group[0] != '\0';
     struct prepare *prepare = NULL;
     struct input *input;
     int rc;
 
     /* Whatever the job says: with a row left out, lines would no longer match. */
     p->trained->job.data.bad_rows = BAD_ROWS_FAIL;
-    rc = input_open(&p->trained->job, data, "--data", 0, &input, err);
+    rc = input_open(&p->trained->job, data, "--data", groups ? COLUMNS_LABEL : 0,
+                    &input, err);
     if (rc)
         return rc;
     rc = trained_prepare(p->trained, input_schema(input), &prepare, err);
     if (rc == 0)
-        rc = create_scoring(p, prepare, err);
-    if (rc == 0)
-        rc = predict_blocks(p, input, prepare, err);
-    scoring_destroy(p->scoring);
+        rc = groups ? predict_groups(p, input, prepare, err)
+                    : predict_blocks(p, input, prepare, err);
     prepare_destroy(prepare);
     input_close(input);
     return rc;

@@ -120,6 +120,8 @@ static int keep_examples(struct recommend_data *data, const struct blocks *block
     uint64_t item = ready->column[blocks->at.item].key[i];
     int time = raw->schema->time;
 
+    if (data->groups.job)
+        return is_asked_for(data, user) ? groups_add(&data->groups, ready, i, err) : 0;
     if (own_item && exemplars_add(&data->items, item, 0, from, i, err))
         return -err->code;
     if (!is_asked_for(data, user))
@@ -155,7 +157,8 @@ static int take_block(struct recommend_data *data, const struct blocks *blocks,
         /* What nobody rated says only what the item is called. */
         if (!(no_user && no_user[i]) &&
             (columns_add(own ? columns : others, user, item, label, err) ||
-             (data->users.schema && keep_examples(data, blocks, i, own, err))))
+             ((data->users.schema || data->groups.job) &&
+              keep_examples(data, blocks, i, own, err))))
             return -err->code;
         if (own)
             add_title(data, blocks, i, item);
@@ -170,7 +173,7 @@ static void begin_examples(struct recommend_data *data, const struct job *job,
     const struct schema *schema = prepare_schema(data->prepare);
 
     for (int c = 0; c < job->data.columns; c++)
-        data->raw_examples |= job_column_is_mixed(job, c);
+        data->raw_examples |= !job->model.target[0] && job_column_is_mixed(job, c);
     if (data->raw_examples) {
         data->raw_schema = *raw;
         schema = &data->raw_schema;
@@ -197,7 +200,10 @@ static int read_blocks(struct recommend_data *data, const struct trained *traine
                           err);
     if (rc == 0)
         data->some_items = prepare_changes(data->prepare);
-    if (rc == 0 && trained->is_graph)
+    if (rc == 0 && trained->job.data.group[0])
+        rc = groups_init(&data->groups, &trained->job, prepare_schema(data->prepare),
+                         err);
+    else if (rc == 0 && trained->is_graph)
         begin_examples(data, &trained->job, raw);
     while (rc == 0 && (rc = input_next(input, &blocks.raw, err)) > 0) {
         if (prepare_apply(data->prepare, &blocks.raw, &blocks.ready, &at, err))
@@ -250,6 +256,8 @@ static int note(struct recommend_data *data, const struct columns *columns,
         rc = add_rated(data, columns, err);
     if (rc == 0)
         rc = add_rated(data, others, err);
+    if (rc == 0 && data->groups.job)
+        rc = groups_finish(&data->groups, err);
     return rc ? rc : history_finish(&data->history, err);
 }
 
@@ -291,6 +299,7 @@ void recommend_data_release(struct recommend_data *data)
     history_release(&data->history);
     popularity_release(&data->popularity);
     titles_destroy(data->titles);
+    groups_release(&data->groups);
     exemplars_release(&data->users);
     exemplars_release(&data->items);
     prepare_destroy(data->prepare);

@@ -3,6 +3,7 @@
 #ifndef ROWHOUSE_LAUNCH_RECOMMEND_DATA_H
 #define ROWHOUSE_LAUNCH_RECOMMEND_DATA_H
 
+#include "launch/groups.h"
 #include "launch/trained.h"
 #include "worker/exemplars.h"
 #include "worker/history.h"
@@ -18,6 +19,7 @@ struct recommend_data {
      * a column is made of both sides at once. */
     struct exemplars users, items;
     bool raw_examples;
+    struct groups groups; /* with data.group: of the users asked for */
     struct schema raw_schema;
     bool some_items;         /* rows of the table may be no item of their own */
     struct prepare *prepare; /* of the columns of data.train; owned */

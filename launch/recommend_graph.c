@@ -13,7 +13,9 @@ struct graph_ranking {
     const struct recommend_data *data;
     bool is_items[JOB_COLUMNS_MAX]; /* the job's columns that belong to the item */
     struct scoring *scoring;        /* of scores, or of the user's layer */
+    struct exemplars groups;        /* with data.group: users by their rows' keys */
     bool uses_users;                /* rows of model.user */
+    bool by_class;                  /* the output has a number for each item */
     uint32_t items;
     uint64_t *key;              /* [items] */
     const struct block **block; /* [items]: where its example is, */
@@ -94,6 +96,22 @@ static int add_vectors(struct graph_ranking *r, struct scoring *scoring,
     return rc;
 }
 
+/* Items that somebody has rated are the rows of the target's table, and numbers of the
+ * output. */
+static int list_classes(struct graph_ranking *r, struct err *err)
+{
+    const struct popularity *popularity = &r->data->popularity;
+    uint32_t most = scoring_width(r->scoring);
+
+    r->key = malloc(((size_t)most + 1) * sizeof *r->key);
+    r->score = malloc(((size_t)most + 1) * sizeof *r->score);
+    if (!r->key || !r->score)
+        return err_set(err, ERR_MEMORY, "no memory for a list of %u items", most);
+    for (uint64_t i = 0; i < popularity->keys && popularity->key[i] < most; i++)
+        r->key[r->items++] = popularity->key[i];
+    return 0;
+}
+
 /* What the item's layer makes of all items. */
 static int fill_catalogue(struct graph_ranking *r, const char *layer, struct err *err)
 {
@@ -113,6 +131,56 @@ static int fill_catalogue(struct graph_ranking *r, const char *layer, struct err
     rc = add_vectors(r, scoring, err);
     scoring_destroy(scoring);
     return rc;
+}
+
+/* --- a score for each item at once ------------------------------------------------ */
+
+/* Users are lists of what they have, with data.group. */
+static int list_groups(struct graph_ranking *r, struct err *err)
+{
+    const struct part *part = &r->data->groups.dataset.train;
+    const struct schema *schema = r->data->groups.dataset.schema;
+    int user = schema_find(schema, r->trained->user_name), rc = 0;
+
+    exemplars_init(&r->groups, schema, false);
+    for (uint32_t b = 0; rc == 0 && b < part->blocks; b++)
+        for (uint32_t i = 0; rc == 0 && i < part->block[b].n; i++)
+            rc = exemplars_add(&r->groups, part->block[b].column[user].key[i], 0,
+                               &part->block[b], i, err);
+    return rc;
+}
+
+static int create_classes(struct graph_ranking *r, struct err *err)
+{
+    const struct job *job = &r->trained->job;
+    const struct schema *schema = r->data->users.schema;
+    const char *group = job->data.group;
+
+    r->by_class = true;
+    if ((group[0] && strcmp(group, r->trained->user_name)) ||
+        strcmp(job->model.target, r->trained->item_name))
+        return err_set(err, ERR_INPUT,
+                       "recommend needs the item as the target, and the user as the "
+                       "group if there is one, but model.target is '%s', and "
+                       "data.group '%s'",
+                       job->model.target, group);
+    if (group[0] && list_groups(r, err))
+        return -err->code;
+    if (group[0])
+        schema = r->groups.schema;
+    return scoring_create(r->trained, NULL, schema, &r->scoring, err) ||
+                   list_classes(r, err)
+               ? -err->code
+               : 0;
+}
+
+static void score_classes(struct graph_ranking *r, const struct block *block,
+                          uint32_t number)
+{
+    const float *value = scoring_run(r->scoring, block, number, 1);
+
+    for (uint32_t i = 0; i < r->items; i++)
+        r->score[i] = value[r->key[i]];
 }
 
 /* --- pairs that have to be prepared ------------------------------------------------
@@ -189,7 +257,8 @@ int graph_ranking_create(const struct trained *trained,
     r->data = data;
     rc = blueprint_make(&trained->job, &blueprint, err);
     if (rc == 0) {
-        rc = create(r, blueprint, err);
+        rc = blueprint->target == TARGET_LABEL ? create(r, blueprint, err)
+                                               : create_classes(r, err);
         blueprint_destroy(blueprint);
     }
     if (rc) {
@@ -210,6 +279,7 @@ void graph_ranking_destroy(struct graph_ranking *r)
         block_release(&r->pairs);
     if (r->ready.schema)
         block_release(&r->ready);
+    exemplars_release(&r->groups);
     free(r->key);
     free(r->block);
     free(r->number);
@@ -222,11 +292,18 @@ bool graph_ranking_uses_users(const struct graph_ranking *r)
     return r->uses_users;
 }
 
+static bool find_user(const struct graph_ranking *r, uint64_t user, uint32_t *id)
+{
+    return r->groups.schema
+               ? exemplars_find(&r->groups, recommend_user_row(r->data, user), id)
+               : exemplars_find(&r->data->users, user, id);
+}
+
 bool graph_ranking_knows(const struct graph_ranking *r, uint64_t user)
 {
     uint32_t id;
 
-    return exemplars_find(&r->data->users, user, &id);
+    return find_user(r, user, &id);
 }
 
 /* Scores of all items for an example of a user, some at a time. */
@@ -268,15 +345,18 @@ int graph_ranking_top(struct graph_ranking *r, uint64_t user, struct key_list se
 {
     uint32_t id = 0, number;
     const struct block *block;
-    int rc;
+    int rc = 0;
 
-    exemplars_find(&r->data->users, user, &id);
-    block = exemplars_at(&r->data->users, id, &number);
+    find_user(r, user, &id);
+    block = exemplars_at(r->groups.schema ? &r->groups : &r->data->users, id, &number);
     if (r->is_product)
         return recommend_top(&r->catalogue, &r->product,
                              scoring_run(r->scoring, block, number, 1), seen, top, list,
                              count, err);
-    rc = score_items(r, block, number, err);
+    if (r->by_class)
+        score_classes(r, block, number);
+    else
+        rc = score_items(r, block, number, err);
     if (rc == 0)
         rc = recommend_scored(r->key, r->score, r->items, seen, top, list, count, err);
     if (rc == 0)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cpu.h"
 #include "worker/inputs.h"
 #include "worker/learner.h"
 
@@ -24,6 +25,7 @@ struct scoring {
     uint32_t width, capacity;
     uint32_t *example;    /* [capacity] */
     float *value;         /* [capacity][width] */
+    float *row;           /* [width] */
     unsigned char *found; /* [rows of a batch] */
 };
 
@@ -56,7 +58,7 @@ static uint32_t find_width(const struct scoring *s)
 {
     if (s->layer >= 0)
         return s->batch.width[s->layer];
-    return s->scores ? 1 : learner_width(s->learner, s->output);
+    return s->trained->is_graph ? learner_width(s->learner, s->output) : 1;
 }
 
 /* Room for a batch, and all that is the same in all of them. */
@@ -76,7 +78,8 @@ static int create_batch(struct scoring *s, struct err *err)
     s->found = malloc(rows_max + 1);
     s->example = malloc(s->capacity * sizeof *s->example);
     s->value = malloc((size_t)s->capacity * s->width * sizeof *s->value);
-    if (!s->found || !s->example || !s->value)
+    s->row = malloc(s->width * sizeof *s->row);
+    if (!s->found || !s->example || !s->value || !s->row)
         return err_set(err, ERR_MEMORY, "no memory for scores");
     for (uint32_t t = 0; t < s->batch.tables; t++) {
         struct keyset *set = &s->batch.set[t];
@@ -92,12 +95,16 @@ static int create_batch(struct scoring *s, struct err *err)
 static int create(struct scoring *s, const char *layer, const struct schema *schema,
                   struct err *err)
 {
+    enum target_kind target;
     uint32_t tables;
     int rc = blueprint_make(&s->trained->job, &s->blueprint, err);
 
     s->table = core_tables(s->trained->core, &tables);
     if (rc || find_layer(s, layer, err))
         return -err->code;
+    /* Nothing is compared with it here. */
+    target = s->blueprint->target;
+    s->blueprint->target = TARGET_LABEL;
     s->capacity = blueprint_capacity(s->blueprint);
     if (s->capacity > EXAMPLES)
         s->capacity = EXAMPLES;
@@ -105,7 +112,8 @@ static int create(struct scoring *s, const char *layer, const struct schema *sch
         create_batch(s, err) ||
         inputs_create(s->blueprint, 1, s->capacity, &s->inputs, err))
         return -err->code;
-    learner_set_mean(s->learner, s->trained->manifest.data.label_mean);
+    if (target != TARGET_NUMBERS)
+        learner_set_mean(s->learner, s->trained->manifest.data.label_mean);
     return inputs_bind(s->inputs, schema, err);
 }
 
@@ -137,6 +145,7 @@ void scoring_destroy(struct scoring *s)
     blueprint_destroy(s->blueprint);
     free(s->example);
     free(s->value);
+    free(s->row);
     free(s->found);
     free(s);
 }
@@ -169,10 +178,12 @@ static float *finish(struct scoring *s, uint32_t n)
     s->batch.n = n;
     inputs_build(s->inputs, &s->batch);
     fetch_rows(s);
-    if (s->scores)
+    if (s->scores && s->width == 1)
         learner_score(s->learner, &s->batch, s->value);
     else if (s->layer < 0)
         learner_values(s->learner, &s->batch, s->output, s->value);
+    for (size_t i = 0; s->scores && s->width > 1 && i < (size_t)n * s->width; i++)
+        s->value[i] += learner_mean(s->learner);
     for (uint32_t i = 0; s->layer >= 0 && i < n; i++)
         memcpy(s->value + (size_t)i * s->width,
                s->batch.rows[s->layer] +
@@ -212,6 +223,17 @@ float *scoring_run_mixed(struct scoring *s, const struct block *block, uint32_t 
 void scoring_link(const struct scoring *s, float *score, uint32_t n)
 {
     learner_link(s->learner, score, n);
+}
+
+void scoring_predict(const struct scoring *s, float *score, uint32_t n)
+{
+    if (s->trained->job.model.loss != LOSS_SOFTMAX) {
+        scoring_link(s, score, n * s->width);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++, score += s->width)
+        layer_kernels(cpu_level())
+            ->softmax(memcpy(s->row, score, s->width * sizeof *score), s->width, score);
 }
 
 float scoring_mean(const struct scoring *s)

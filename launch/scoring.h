@@ -22,8 +22,9 @@ uint32_t scoring_width(const struct scoring *scoring);
 uint32_t scoring_capacity(const struct scoring *scoring);
 
 /* Of examples first .. first + n - 1 of a block: [n][width], valid until the next call.
- * Scores are those of learner_score(), before the link: what evaluation comes to. A row
- * that is not there is a row of zeros, as in evaluation. */
+ * Scores are those of learner_score(), before the link: what evaluation comes to; where
+ * there is a model.target, all numbers of the output. A row that is not there is a row
+ * of zeros, as in evaluation. */
 float *scoring_run(struct scoring *scoring, const struct block *block, uint32_t first,
                    uint32_t n);
 /* Of examples that never were: all are example `number` of `block` but for the job's
@@ -35,6 +36,9 @@ float *scoring_run_mixed(struct scoring *scoring, const struct block *block,
                          uint32_t n);
 /* From scores to predictions: probabilities with the logistic loss. */
 void scoring_link(const struct scoring *scoring, float *score, uint32_t n);
+/* The same of all scores of n examples, [n][width]: with softmax they are probabilities
+ * that add up to 1. */
+void scoring_predict(const struct scoring *scoring, float *score, uint32_t n);
 /* What all scores have in common (learner_set_mean()). */
 float scoring_mean(const struct scoring *scoring);
 

@@ -280,5 +280,83 @@ most=$(tail -n +2 "$T/d.tsv" | awk -F '\t' '{ n[$2]++ } $1 == 7 { seen[$2] = 1 }
     END { for (i in n) if (!(i in seen) && n[i] > m) m = n[i]; print m }')
 like "$out" "with the number of examples.*Item [0-9]+ +$most\\.000" \
     'and recommends what most examples have'
+
+# --- outputs of many numbers: what users have of all items
+cut -f 1-3 "$T/d.tsv" > "$T/rated.tsv"
+cut -f 1-3 "$T/test.tsv" | grep -v ^9999 > "$T/rest.tsv"
+cat > "$T/auto.yaml" << END
+name: auto
+data:
+  train: $T/rated.tsv
+  test: $T/rest.tsv
+  label: rating
+  group: user
+  columns: {user: {as: key, table: user}, item: {as: key, table: item}}
+tables: {user: {dim: 1}, item: {dim: 8, rows: 91, init: normal, scale: 0.1}}
+model:
+  kind: graph
+  target: item
+  layers:
+    has: {kind: bag, columns: [item], length: 91}
+    code: {kind: activation, activation: sigmoid}
+    out: {kind: dense, width: 91}
+optimizer: {kind: adam, rate: 0.02, l2: 0}
+train: {epochs: 20, batch: 16}
+checkpoint: {dir: $T/auto}
+END
+run "$ROWHOUSE" train "$T/auto.yaml" --quiet
+ended 0 'an autoencoder of what users have is trained'
+rmse=$(value rmse)
+predict auto --data "$T/rated.tsv" --out "$T/p.txt"
+is "$status$err $(awk '{ print NF }' "$T/p.txt" | sort | uniq -c | xargs)" '0 60 91' \
+    'predict: a line for each user, a number for each item'
+"$PYTHON" - "$T" "$rmse" > "$T/complaints" 2>&1 << 'END'
+import sys
+T, rmse = sys.argv[1], float(sys.argv[2])
+rows = lambda name: [l.rstrip("\n").split("\t") for l in list(open(T + "/" + name))[1:]]
+users = list(dict.fromkeys(r[0] for r in rows("rated.tsv")))
+got = dict(zip(users, ([float(x) for x in l.split()] for l in open(T + "/p.txt"))))
+test = rows("rest.tsv")
+error = (sum((got[u][int(i)] - float(r)) ** 2 for u, i, r in test) / len(test)) ** 0.5
+assert abs(error - rmse) < 1e-5, (error, rmse)
+END
+is "$(cat "$T/complaints")" '' '... whose error is what evaluation says'
+recommend auto --user 7 --json --top 1000
+"$PYTHON" - "$T" > "$T/complaints" 2>&1 << 'END'
+import json, sys
+T = sys.argv[1]
+got = json.load(open(T + "/.out"))
+rows = [l.split("\t") for l in list(open(T + "/rated.tsv"))[1:]]
+line = list(dict.fromkeys(r[0] for r in rows)).index("7")
+value = [float(x) for x in open(T + "/p.txt").read().split("\n")[line].split()]
+seen = {r[1] for r in rows if r[0] == "7"}
+want = {r[1] for r in rows} - seen
+assert got["known"] and {i["key"] for i in got["items"]} == want, got
+assert all(abs(i["score"] - value[int(i["key"])]) < 1e-5 for i in got["items"]), got
+scores = [i["score"] for i in got["items"]]
+assert scores == sorted(scores, reverse=True), scores
+END
+is "$(cat "$T/complaints")" '' 'recommend lists what predict says, without what the user has'
+recommend auto --user nobody --top 1
+like "$out" 'nobody is not known' 'and the popular ones for somebody unknown'
+sed "s/target: item/&\n  loss: softmax/; /  test:/d; s|/auto}|/among}|" "$T/auto.yaml" \
+    > "$T/among.yaml"
+run "$ROWHOUSE" train "$T/among.yaml" --quiet
+ended 0 'one of softmax'
+predict among --data "$T/rated.tsv" --out "$T/p.txt"
+near "$(awk '{ for (i = 1; i <= NF; i++) s += $i } END { print s / NR }' "$T/p.txt")" 1 1e-4 \
+    'predictions are probabilities that add up to 1'
+recommend among --user 7 --top 2
+like "$out" 'with the score' 'and recommendations go by scores'
+sed "/group: user/d; s/has: .*/has: {kind: rows, columns: [user]}/; s|/among}|/class}|" \
+    "$T/among.yaml" > "$T/class.yaml"
+run "$ROWHOUSE" train "$T/class.yaml" --quiet
+ended 0 'an item as a class'
+predict class --data "$T/rated.tsv" --out "$T/p.txt"
+recommend class --user 1 --json --top 1
+is "$(json "$T/.out" 'd["items"][0]["key"]')" "$(head -n 1 "$T/p.txt" | tr ' ' '\n' |
+    awk -v seen=" $(awk '$1 == 1 { print $2 }' "$T/rated.tsv" | xargs) " \
+        'NR > 1 && seen !~ " " (NR - 1) " " { print $1 "\t" NR - 1 }' | sort -grk 1 |
+    head -n 1 | cut -f 2)" 'the first recommendation is the class of highest probability'
 no_leftovers
 done_testing

@@ -1,6 +1,7 @@
 #include "worker/stream/grouped.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct member {
     uint64_t key;
@@ -92,6 +93,26 @@ static int add_list(struct block *to, int list, const struct part *part,
     return 0;
 }
 
+/* Keys with their weights, or text. */
+static int copy_list(struct block *to, uint32_t c, const struct values *source,
+                     uint32_t i, bool keys, struct err *err)
+{
+    uint32_t first = source->offset[i], n = source->offset[i + 1] - first;
+    struct values *values = &to->column[c];
+    uint32_t at = values->offset[to->n];
+
+    if (keys ? block_key_room(to, c, n, err) : block_text_room(to, c, n, err))
+        return -err->code;
+    if (keys && n) {
+        memcpy(values->key + at, source->key + first, n * sizeof *values->key);
+        memcpy(values->number + at, source->number + first, n * sizeof(float));
+    } else if (n) {
+        memcpy(values->text + at, source->text + first, n);
+    }
+    values->offset[to->n + 1] = at + n;
+    return 0;
+}
+
 /* What a group has of its first example. */
 static int copy_value(struct block *to, uint32_t c, const struct block *from,
                       uint32_t i, struct err *err)
@@ -101,32 +122,17 @@ static int copy_value(struct block *to, uint32_t c, const struct block *from,
     uint32_t dim = from->schema->column[c].kind == VALUE_VECTOR
                        ? from->schema->column[c].dim
                        : 1;
+    bool keys = from->schema->column[c].kind == VALUE_KEYS;
 
-    if (source->offset) {
-        uint32_t first = source->offset[i], n = source->offset[i + 1] - first;
-        uint32_t at = values->offset[to->n];
-        bool keys = from->schema->column[c].kind == VALUE_KEYS;
-
-        if (keys ? block_key_room(to, c, n, err) : block_text_room(to, c, n, err))
-            return -err->code;
-        for (uint32_t k = 0; k < n && keys; k++) {
-            values->key[at + k] = source->key[first + k];
-            values->number[at + k] = source->number[first + k];
-        }
-        for (uint32_t k = 0; k < n && !keys; k++)
-            values->text[at + k] = source->text[first + k];
-        values->offset[to->n + 1] = at + n;
-        return 0;
-    }
-    if (values->key)
+    if (values->key && !keys)
         values->key[to->n] = source->key[i];
     if (values->missing)
         values->missing[to->n] = source->missing[i];
-    for (uint32_t d = 0; values->number && d < dim; d++)
+    for (uint32_t d = 0; values->number && !keys && d < dim; d++)
         values->number[(size_t)to->n * dim + d] = source->number[(size_t)i * dim + d];
     if (values->time)
         values->time[to->n] = source->time[i];
-    return 0;
+    return source->offset ? copy_list(to, c, source, i, keys, err) : 0;
 }
 
 static int add_group(struct grouping *g, struct block *to, const struct part *part,
