@@ -139,17 +139,22 @@ static int add_group(struct grouping *g, struct block *to, const struct part *pa
                      const struct order *order, uint32_t position, struct err *err)
 {
     const struct block *from = block_of(part, position);
+    const struct part *own = part;
+    const struct order *own_order = order;
     uint32_t i = position % GATHER_EXAMPLES;
     uint64_t key = from->column[g->group].key[i];
     int rc = 0;
 
+#ifndef MUTANT_GROUPED_TRAIN
+    part = &g->dataset->train; /* what a model may look at */
+    order = &g->train;
+#endif
     for (uint32_t c = 0; rc == 0 && c < from->schema->columns; c++)
         rc = g->schema->column[c].kind == from->schema->column[c].kind
                  ? copy_value(to, c, from, i, err)
-                 : add_list(to, (int)c, &g->dataset->train, &g->train, key, (int)c,
-                            err);
+                 : add_list(to, (int)c, part, order, key, (int)c, err);
     if (rc == 0)
-        rc = add_list(to, g->target_list, part, order, key, g->target, err);
+        rc = add_list(to, g->target_list, own, own_order, key, g->target, err);
     if (rc == 0)
         to->place[to->n++] = from->place[i];
     return rc;
