@@ -112,7 +112,8 @@ static const struct setting rows[] = {
      .unit = "chunks",
      .doc = "How many of them are shuffled together, and given to one worker."},
     {"data.label", SETTING_TEXT, AT(data.label),
-     .doc = "The column to predict."},
+     .doc = "The column to predict. If empty, every example is one of a chosen item, with "
+            "the label 1: for losses and settings that have negatives."},
     {"data.time", SETTING_TEXT, AT(data.time),
      .doc = "The column with each example's time, by which splits and histories go: one "
             "of data.columns that is a time, or one that has seconds since 1970."},
@@ -123,8 +124,9 @@ static const struct setting rows[] = {
             "found. Needs data in memory and model.kind graph."},
     {"data.positive_from", SETTING_REAL, AT(data.positive_from), .min = -1e30,
      .max = 1e30, .preset = "none",
-     .doc = "With model.loss logistic: labels of at least this count as 1, others as "
-            "0. With none, labels must be 0 and 1."},
+     .doc = "Labels of at least this count as 1, others as 0, with the losses of two "
+            "classes and those of chosen items. With none, labels of the former must be 0 "
+            "and 1, and for the latter those above 0 are chosen."},
     {"data.split.test", SETTING_REAL, AT(data.split_test), .min = 0, .max = 0.99,
      .preset = "0",
      .doc = "Share of the examples of data.train that is held out for the test."},
@@ -320,13 +322,15 @@ static const struct setting rows[] = {
      .doc = "With train.update: delta, what share of optimizer.rate biases learn with. "
             "They have larger gradients than factors: less than 1 is usual."},
     {"model.loss", SETTING_CHOICE, AT(model.loss),
-     .choices = "squared|logistic|absolute|huber|hinge|squared_hinge|softmax",
+     .choices = "squared|logistic|absolute|huber|hinge|squared_hinge|softmax|"
+                "sampled_softmax|bpr|warp",
      .preset = "squared",
      .doc = "What training makes small. Of ratings and other numbers: squared, absolute, "
             "or huber, which is squared for small errors and absolute for large ones. Of "
             "labels 0 and 1: logistic, which gives probabilities, hinge and "
             "squared_hinge (support vector machines). Of one among many: softmax, "
-            "which needs model.target. mf has squared and logistic."},
+            "which needs model.target. Of chosen items against those of train.negatives: "
+            "sampled_softmax, bpr and warp. mf has squared, logistic and these three."},
     {"model.delta", SETTING_REAL, AT(model.delta), .min = 1e-9, .max = 1e9, .preset = "1",
      .doc = "With model.loss huber: up to which error it is squared."},
     {"model.hidden", SETTING_LIST, AT(model.hidden), .unit = "numbers",
@@ -470,6 +474,20 @@ static const struct setting rows[] = {
             "kept row is read with the guarantee of one that is pulled."},
     {"train.check_finite", SETTING_BOOLEAN, AT(train.check_finite), .preset = "true",
      .doc = "Stop when a gradient is not a finite number."},
+    {"train.negatives", SETTING_INTEGER, AT(train.negatives), .min = 0, .max = 1000,
+     .preset = "0", .unit = "items",
+     .doc = "Items that the user has not chosen, drawn for each example of the training "
+            "part in each epoch: as many examples with the label 0 (docs/negatives.md). "
+            "Needs the data in memory."},
+    {"train.negatives_by", SETTING_CHOICE, AT(train.negatives_by),
+     .choices = "uniform|popularity|batch", .preset = "uniform",
+     .doc = "How they are drawn: uniform, all items of the training part alike; "
+            "popularity, as often as examples have them; batch, none are drawn, the "
+            "items of the batch's other examples are taken, which needs model.loss "
+            "sampled_softmax."},
+    {"train.negatives_seen", SETTING_BOOLEAN, AT(train.negatives_seen), .preset = "false",
+     .doc = "Whether an item that the user has in the training part may be drawn for "
+            "another of the user's examples."},
 
     {"evaluate.metrics", SETTING_LIST, AT(evaluate.metrics), .preset = "rmse",
      .doc = "What to report on the test examples (docs/metrics.md). Of numbers: rmse, "
@@ -715,6 +733,23 @@ uint32_t job_row_width(const struct job *job, int table)
                        strcmp(t->name, job->model.item) == 0);
 
     return (uint32_t)t->dim + (is_factors ? job->model.bias : t->bias);
+}
+
+bool job_ranks(const struct job *job)
+{
+    int loss = job->model.loss;
+
+    return loss == LOSS_SAMPLED_SOFTMAX || loss == LOSS_BPR || loss == LOSS_WARP;
+}
+
+bool job_needs_label(const struct job *job)
+{
+    return job->train.negatives == 0 && !job_ranks(job);
+}
+
+uint32_t job_group(const struct job *job)
+{
+    return 1 + (uint32_t)job->train.negatives;
 }
 
 int job_table_index(const struct job *job, const char *name)

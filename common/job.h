@@ -315,11 +315,11 @@ struct job {
         int64_t mix;                   /* chunks shuffled together */
         int in_memory;                 /* enum data_choice, resolved at the start */
         char label[JOB_NAME_MAX * 2];
-        char time[JOB_NAME_MAX * 2]; /* the column of examples' times; "" = none */
-        char group[JOB_NAME_MAX * 2];  /* a key column: examples are what it has */
-        double positive_from;        /* logistic loss: labels >= this count 1, others 0;
-                                        NaN = labels must be 0 and 1 already */
-        double split_test;           /* share held out, 0..1 */
+        char time[JOB_NAME_MAX * 2];  /* the column of examples' times; "" = none */
+        char group[JOB_NAME_MAX * 2]; /* a key column: examples are what it has */
+        double positive_from; /* logistic loss: labels >= this count 1, others 0;
+                                 NaN = labels must be 0 and 1 already */
+        double split_test;    /* share held out, 0..1 */
         double split_validation;
         int split_by;                   /* enum split_by */
         char split_after[JOB_NAME_MAX]; /* of time: a date; "" = a share */
@@ -368,6 +368,9 @@ struct job {
         int64_t cache_staleness; /* batches for which a row in it may be used */
         int64_t inflight;        /* batches pulled ahead of the one being computed */
         bool check_finite;       /* stop on NaN or Inf in a gradient */
+        int64_t negatives;       /* examples that are made for each one of the data */
+        int negatives_by;        /* enum negatives_by */
+        bool negatives_seen;     /* also items that the user has */
     } train;
     struct {
         char metrics[JOB_LIST_MAX];
@@ -418,6 +421,8 @@ int job_check(const struct job *job, struct err *err);
 
 /* A part of job_check(): what is ranked to evaluate. */
 int job_check_ranking(const struct job *job, struct err *err);
+/* Likewise: negatives, and the losses and labels that go with them. */
+int job_check_negatives(const struct job *job, struct err *err);
 
 /* Writes the canonical lines to a new string that the caller frees; NULL without
  * memory. job_from_lines() reads them back exactly. */
@@ -446,10 +451,19 @@ bool job_has_classes(const struct job *job);
 uint32_t job_row_width(const struct job *job, int table);
 
 /* Does a column of the job belong to the item: its key, what a side table has of it, or
- * what is made of nothing else? */
+ * what is made of nothing else? Negatives bring their own. */
 bool job_column_is_items(const struct job *job, int column);
 /* Is it made of what belongs to the item and what does not? */
 bool job_column_is_mixed(const struct job *job, int column);
+
+/* Must examples have a label? Else all of them are of chosen items. */
+bool job_needs_label(const struct job *job);
+
+/* Does the loss compare scores of items with each other, and not each with a label? */
+bool job_ranks(const struct job *job);
+
+/* Examples that a training batch has for each one of the data: it and its negatives. */
+uint32_t job_group(const struct job *job);
 
 /* Index of a table by name, or -1. */
 int job_table_index(const struct job *job, const char *name);

@@ -28,7 +28,7 @@ static int check_data(const struct job *job, struct err *err)
         return err_set(err, ERR_INPUT,
                        "data.train is not set: it names the files to "
                        "train on");
-    if (!job->data.label[0])
+    if (!job->data.label[0] && job_needs_label(job))
         return err_set(err, ERR_INPUT,
                        "data.label is not set: it names the column to predict");
     if (job->data.test[0] && job->data.split_test > 0)
@@ -39,10 +39,10 @@ static int check_data(const struct job *job, struct err *err)
         return err_set(err, ERR_INPUT,
                        "data.validation and data.split.validation are both set, "
                        "expected one of them");
-    if (!isnan(job->data.positive_from) && !job_has_classes(job))
+    if (!isnan(job->data.positive_from) && !job_has_classes(job) && !job_ranks(job))
         return err_set(err, ERR_INPUT,
                        "data.positive_from is set, but it needs model.loss logistic, "
-                       "hinge or squared_hinge");
+                       "hinge, squared_hinge, sampled_softmax, bpr or warp");
     return 0;
 }
 
@@ -318,10 +318,10 @@ static int check_factors(const struct job *job, struct err *err)
     if (rc)
         return rc;
     if (job->model.loss != LOSS_SQUARED && job->model.loss != LOSS_LOGISTIC &&
-        !job->model.features)
+        !job_ranks(job) && !job->model.features)
         return err_set(err, ERR_INPUT,
-                       "model.loss is not squared or logistic, which are those that "
-                       "model.kind mf has");
+                       "model.loss is not squared, logistic, sampled_softmax, bpr or "
+                       "warp, which are those that model.kind mf has");
     user = &job->table[job_table_index(job, job->model.user)];
     item = &job->table[job_table_index(job, job->model.item)];
     if (user->dim != item->dim)
@@ -677,5 +677,7 @@ int job_check(const struct job *job, struct err *err)
         rc = check_metrics(job, err);
     if (!rc)
         rc = job_check_ranking(job, err);
+    if (!rc)
+        rc = job_check_negatives(job, err);
     return rc;
 }

@@ -82,6 +82,12 @@ static int create(struct batch *batch, uint32_t servers, uint32_t capacity,
     batch->weight = malloc(capacity * sizeof *batch->weight);
     batch->parts_capacity = servers + PARTS_MORE;
     batch->part = malloc(batch->parts_capacity * sizeof *batch->part);
+    if (batch->blueprint && job_ranks(batch->blueprint->job)) {
+        batch->item = malloc(capacity * sizeof *batch->item);
+        batch->log_q = malloc(capacity * sizeof *batch->log_q);
+        if (!batch->item || !batch->log_q)
+            return no_memory(capacity, err);
+    }
     return batch->label && batch->weight && batch->part ? 0 : no_memory(capacity, err);
 }
 
@@ -143,6 +149,8 @@ void batch_release(struct batch *batch)
     free(batch->target_offset);
     free(batch->target);
     free(batch->target_value);
+    free(batch->item);
+    free(batch->log_q);
     free(batch->label);
     free(batch->weight);
     free(batch->part);

@@ -44,6 +44,12 @@ struct batch {
      * target_offset[i + 1]: rows of the target's table, and their weights. */
     uint32_t *target_offset, *target;
     float *target_value;
+    /* Of models whose losses set items against each other: each example's item by its
+     * number in the catalogue, the logarithm of its share of the items that negatives
+     * are drawn from, and how many these are. */
+    uint64_t *item; /* [n] */
+    float *log_q;   /* [n] */
+    uint64_t items;
     float *label;  /* [n] */
     float *weight; /* [n], if it is `weighted` */
     bool weighted;

@@ -224,7 +224,7 @@ static int make_layers(const struct job *job, struct blueprint **out, struct err
     if (!making.made)
         return err_set(err, ERR_MEMORY, "no memory for a model");
     making.made->job = job;
-    making.made->group = 1;
+    making.made->group = job_group(job);
     making.made->classes = 1;
     if (job->data.group[0] && (job->model.kind == MODEL_MF || !job->model.target[0])) {
         rc = err_set(
@@ -246,6 +246,21 @@ static int make_layers(const struct job *job, struct blueprint **out, struct err
     return 0;
 }
 
+/* Items of other examples have no columns of this one. */
+static int check_in_batch(const struct blueprint *made, struct err *err)
+{
+    const struct job *job = made->job;
+
+    if (job->model.kind == MODEL_MF || job->train.negatives_by != NEGATIVES_BATCH ||
+        blueprint_is_product(made))
+        return 0;
+    return err_set(
+        err, ERR_INPUT,
+        "train.negatives_by is batch, but the model's score is not the inner "
+        "product of a layer of the user and one of the item alone, which "
+        "model.output can name");
+}
+
 int blueprint_make(const struct job *job, struct blueprint **out, struct err *err)
 {
     struct making making = {.job = job};
@@ -253,6 +268,8 @@ int blueprint_make(const struct job *job, struct blueprint **out, struct err *er
 
     if (rc == 0 && job->model.kind != MODEL_MF)
         rc = find_parameters(&making, err);
+    if (rc == 0)
+        rc = check_in_batch(making.made, err);
     if (rc) {
         free(making.made);
         return rc;

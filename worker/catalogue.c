@@ -42,14 +42,15 @@ static int find_column(const struct job *job, const char *setting, const char *t
                    setting, table, found);
 }
 
-/* Numbers the training part's users and items. user_of: [examples]. */
+/* Numbers the training part's users and items. */
 static int number_all(struct item_catalogue *catalogue, const struct part_keys *user,
-                      const struct part_keys *item, uint32_t *user_of, struct err *err)
+                      const struct part_keys *item, struct err *err)
 {
     int rc = 0;
 
     for (uint64_t p = 0; rc == 0 && p < catalogue->examples; p++) {
-        rc = dictionary_id(&catalogue->user, part_key(user, p), &user_of[p], err);
+        rc = dictionary_id(&catalogue->user, part_key(user, p), &catalogue->user_of[p],
+                           err);
         if (rc == 0)
             rc = dictionary_id(&catalogue->item, part_key(item, p),
                                &catalogue->item_of[p], err);
@@ -132,25 +133,23 @@ static int fill(struct item_catalogue *catalogue, const struct job *job,
                 const struct dataset *dataset, struct err *err)
 {
     uint64_t n = dataset->train.examples;
-    uint32_t *user_of = malloc((n + 1) * sizeof *user_of);
     struct part_keys user, item;
     int rc;
 
     catalogue->examples = n;
+    catalogue->user_of = malloc((n + 1) * sizeof(uint32_t));
     catalogue->item_of = malloc((n + 1) * sizeof(uint32_t));
-    if (!user_of || !catalogue->item_of) {
-        free(user_of);
+    if (!catalogue->user_of || !catalogue->item_of)
         return no_memory(catalogue, err);
-    }
     user = part_keys_of(job, dataset, SPLIT_TRAIN, catalogue->user_column);
     item = part_keys_of(job, dataset, SPLIT_TRAIN, catalogue->item_column);
-    rc = number_all(catalogue, &user, &item, user_of, err);
+    rc = number_all(catalogue, &user, &item, err);
     if (rc == 0)
         rc = count_items(catalogue, err);
     if (rc == 0)
-        rc = item_lists_create(user_of, catalogue->item_of, n, catalogue->users,
-                               &catalogue->begin, &catalogue->seen, err);
-    free(user_of);
+        rc = item_lists_create(catalogue->user_of, catalogue->item_of, n,
+                               catalogue->users, &catalogue->begin, &catalogue->seen,
+                               err);
     return rc;
 }
 
@@ -188,6 +187,7 @@ void item_catalogue_destroy(struct item_catalogue *catalogue)
     dictionary_release(&catalogue->item);
     free(catalogue->representative);
     free(catalogue->count);
+    free(catalogue->user_of);
     free(catalogue->item_of);
     free(catalogue->begin);
     free(catalogue->seen);

@@ -54,7 +54,7 @@ struct item_catalogue {
     uint64_t examples;            /* of the training part */
     uint32_t *representative;     /* [items]: the first example that has the item */
     uint32_t *count;              /* [items]: how many examples have it */
-    uint32_t *item_of;            /* [examples]: the number of its item */
+    uint32_t *user_of, *item_of;  /* [examples]: the numbers of its user and item */
     uint64_t *begin;              /* [users + 1]: where a user's items stand in */
     uint32_t *seen;               /* [begin[users]]: rising for each, none twice */
 };

@@ -6,7 +6,7 @@
 int delta_init(struct delta *delta, const struct job *job, const struct mf *mf,
                uint32_t user, uint32_t item, struct err *err)
 {
-    size_t rows = (size_t)job->train.batch;
+    size_t rows = (size_t)job->train.batch * job_group(job);
 
     *delta = (struct delta){.mf = mf,
                             .schedule = schedule_from(&job->optimizer),

@@ -225,7 +225,7 @@ static int fill(struct feeder *feeder, struct batch *batch, struct err *err)
     count_bad_rows(feeder);
     if (batch->n == 0)
         return 0;
-    now->taken += batch->n;
+    now->taken += batch->n / batch->group;
     batch->taken = now->taken;
     batch->bad_rows = now->bad_rows;
     batch->read_only = now->pass.read_only;
@@ -376,6 +376,11 @@ static int start_reader(struct feeder *feeder, uint64_t reading, struct err *err
         return err_system(err, "cannot start the reader thread");
     feeder->running = true;
     return 0;
+}
+
+void feeder_use_negatives(struct feeder *feeder, const struct negatives *negatives)
+{
+    supply_use_negatives(feeder->supply, negatives);
 }
 
 int feeder_prepare(struct feeder *feeder, const struct pass *pass, struct err *err)

@@ -7,6 +7,7 @@
 
 #include "common/range.h"
 #include "worker/batch.h"
+#include "worker/negatives.h"
 #include "worker/stream/data.h"
 
 struct feeder;
@@ -31,6 +32,9 @@ struct pass {
 int feeder_create(const struct blueprint *blueprint, uint32_t servers, uint32_t ahead,
                   struct feeder **feeder, struct err *err);
 void feeder_destroy(struct feeder *feeder); /* ends a pass; NULL is fine */
+
+/* As supply_use_negatives(), while no pass runs. */
+void feeder_use_negatives(struct feeder *feeder, const struct negatives *negatives);
 
 /* Reads ahead for the pass that will probably begin next. If another one begins, what
  * was read is forgotten. Not between feeder_begin() and feeder_end(). */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/group_loss.h"
 #include "worker/model/blas.h"
 #include "worker/model/loss.h"
 
@@ -24,11 +25,19 @@ struct learner {
     /* Of a slice's pairs: what the output says, and what it should. */
     float *score, *slope, *weight; /* [slice * classes] */
     float *scratch;                /* [classes] */
+    struct group_loss group_loss;  /* in training, of jobs that rank */
+    float *tower[4]; /* of mf in a batch: users', items', and the slopes of both */
 };
 
 static bool is_mf(const struct learner *learner)
 {
     return learner->blueprint->job->model.kind == MODEL_MF;
+}
+
+/* Is an example set against the others of its batch? */
+static bool is_in_batch(const struct learner *learner)
+{
+    return learner->group_loss.in_batch;
 }
 
 static bool counts(const struct learner *learner)
@@ -62,9 +71,33 @@ static int create_pairs(struct learner *learner, struct err *err)
     return err_set(err, ERR_MEMORY, "no memory for scores");
 }
 
+/* Matrix factorisation with a loss that its kernels do not have. */
+static int create_ranking_mf(struct learner *learner, uint32_t capacity,
+                             struct err *err)
+{
+    learner->slice = capacity;
+    for (int i = 0; is_in_batch(learner) && i < 4; i++) {
+        learner->tower[i] = malloc((size_t)capacity * learner->mf.width *
+                                   sizeof(float));
+        if (!learner->tower[i])
+            return err_set(err, ERR_MEMORY, "no memory for the rows of %u examples",
+                           capacity);
+    }
+    return create_pairs(learner, err);
+}
+
+/* Whole groups that go through a graph at a time. */
+static uint32_t slice_of(const struct learner *learner, uint32_t capacity)
+{
+    uint32_t group = learner->training ? learner->blueprint->group : 1;
+    uint32_t slice = group < SLICE ? SLICE / group * group : group;
+
+    return slice < capacity && !is_in_batch(learner) ? slice : capacity;
+}
+
 static int create_graph(struct learner *learner, uint32_t capacity, struct err *err)
 {
-    uint32_t slice = capacity < SLICE ? capacity : SLICE;
+    uint32_t slice = slice_of(learner, capacity);
     int rc = blueprint_graph(learner->blueprint, slice, learner->training,
                              &learner->graph, err);
 
@@ -95,10 +128,14 @@ int learner_create(const struct blueprint *blueprint, uint32_t capacity, bool tr
     learner->blueprint = blueprint;
     learner->training = training;
     learner->k = layer_kernels(cpu_level());
+    if (training && job_ranks(blueprint->job))
+        rc = group_loss_init(&learner->group_loss, blueprint->job, capacity, err);
     if (is_mf(learner))
         set_mf(learner);
-    else
+    if (rc == 0 && !is_mf(learner))
         rc = create_graph(learner, capacity, err);
+    else if (rc == 0 && learner->group_loss.k)
+        rc = create_ranking_mf(learner, capacity, err);
     if (rc) {
         learner_destroy(learner);
         return rc;
@@ -116,6 +153,9 @@ void learner_destroy(struct learner *learner)
     free(learner->slope);
     free(learner->weight);
     free(learner->scratch);
+    group_loss_release(&learner->group_loss);
+    for (int i = 0; i < 4; i++)
+        free(learner->tower[i]);
     free(learner);
 }
 
@@ -124,7 +164,10 @@ void learner_set_mean(struct learner *learner, double label_mean)
     int loss = learner->blueprint->job->model.loss;
     struct mf start = {.loss = loss};
 
-    mf_set_mean(&start, label_mean);
+    if (job_ranks(learner->blueprint->job))
+        return;
+    /* Negatives have the label 0. */
+    mf_set_mean(&start, label_mean / learner->blueprint->group);
     if (is_mf(learner))
         learner->mf.mean = start.mean;
     else if (counts(learner))
@@ -173,6 +216,70 @@ static struct mf_batch mf_batch_of(const struct learner *learner,
         .item = batch->rows[input[1].table],
         .weight = batch->weighted ? batch->weight : NULL,
     };
+}
+
+/* Losses of whole groups, whose scores are there. */
+static double loss_of_groups(struct learner *learner, const struct batch *batch,
+                             uint32_t first, uint32_t n)
+{
+    memset(learner->slope, 0, n * sizeof *learner->slope);
+    return group_loss(&learner->group_loss, batch, first, n, learner->score,
+                      learner->slope);
+}
+
+/* Rows of the examples one after another. A user's bias does not matter among items: in
+ * its place stands the 1 by which an item's counts. */
+static struct towers towers_of(struct learner *learner, const struct mf_batch *model)
+{
+    uint32_t width = learner->mf.width;
+    float *const *tower = learner->tower;
+
+    for (uint32_t i = 0; i < model->n; i++) {
+        float *user = tower[0] + (size_t)i * width;
+
+        memcpy(user, model->user + (size_t)model->user_pos[i] * width,
+               width * sizeof *user);
+        memcpy(tower[1] + (size_t)i * width,
+               model->item + (size_t)model->item_pos[i] * width, width * sizeof *user);
+        if (learner->mf.bias)
+            user[learner->mf.dim] = 1;
+    }
+    for (int t = 2; t < 4; t++)
+        memset(tower[t], 0, (size_t)model->n * width * sizeof(float));
+    return (struct towers){tower[0], tower[1], tower[2], tower[3], width};
+}
+
+static double step_mf_in_batch(struct learner *learner, const struct batch *batch,
+                               const struct mf_batch *model, float *user_gradient,
+                               float *item_gradient)
+{
+    uint32_t width = learner->mf.width;
+    struct towers towers = towers_of(learner, model);
+    double loss = group_loss_in_batch(&learner->group_loss, batch, &towers);
+
+    for (uint32_t i = 0; i < model->n; i++) {
+        learner->k->add(towers.user_slope + (size_t)i * width, learner->mf.dim,
+                        user_gradient + (size_t)model->user_pos[i] * width);
+        learner->k->add(towers.item_slope + (size_t)i * width, width,
+                        item_gradient + (size_t)model->item_pos[i] * width);
+    }
+    return loss;
+}
+
+static double step_mf(struct learner *learner, const struct batch *batch,
+                      float *user_gradient, float *item_gradient)
+{
+    struct mf_batch model = mf_batch_of(learner, batch);
+    double loss;
+
+    if (!learner->group_loss.k)
+        return mf_forward_backward(&learner->mf, &model, user_gradient, item_gradient);
+    if (is_in_batch(learner))
+        return step_mf_in_batch(learner, batch, &model, user_gradient, item_gradient);
+    mf_predict_linear(&learner->mf, &model, learner->score);
+    loss = loss_of_groups(learner, batch, 0, model.n);
+    mf_backward(&learner->mf, &model, learner->slope, user_gradient, item_gradient);
+    return loss;
 }
 
 /* --- graphs ----------------------------------------------------------------------- */
@@ -351,6 +458,18 @@ static struct graph_batch forward(struct learner *learner,
     return slice;
 }
 
+/* Of a whole batch: what is backward of its own score is zeros. */
+static double towers_of_graph(struct learner *learner, const struct batch *batch,
+                              const struct graph_batch *slice)
+{
+    struct graph *graph = learner->graph;
+    struct towers towers = {graph_value(graph, slice, 1), graph_value(graph, slice, 2),
+                            graph_gradient(graph, 1), graph_gradient(graph, 2),
+                            graph_output_width(graph, 1)};
+
+    return group_loss_in_batch(&learner->group_loss, batch, &towers);
+}
+
 static double step_slice(struct learner *learner, const struct batch *batch,
                          const struct graph_batch *slice)
 {
@@ -359,9 +478,14 @@ static double step_slice(struct learner *learner, const struct batch *batch,
 
     if (learner->blueprint->job->model.loss == LOSS_SOFTMAX)
         return softmax_slice(learner, batch, slice);
+    if (is_in_batch(learner))
+        return towers_of_graph(learner, batch, slice);
     pairs = pairs_of(learner, batch, slice->first, slice->n);
     read_scores(learner, batch, slice, pairs.n, learner->score);
-    loss = loss_of(learner, &pairs, weights_of(learner, batch, slice));
+    if (learner->group_loss.k)
+        loss = loss_of_groups(learner, batch, slice->first, slice->n);
+    else
+        loss = loss_of(learner, &pairs, weights_of(learner, batch, slice));
     write_slopes(learner, batch, slice, pairs.n);
     return loss;
 }
@@ -406,16 +530,13 @@ double learner_step(struct learner *learner, const struct batch *batch, uint64_t
                     float *const *gradient)
 {
     const struct blueprint_input *input = learner->blueprint->input;
-    struct mf_batch model;
 
     for (uint32_t t = 0; t < batch->tables; t++)
         memset(gradient[t], 0,
                (size_t)batch->set[t].rows * batch->width[t] * sizeof(float));
     if (!is_mf(learner))
         return step_graph(learner, batch, seed, gradient);
-    model = mf_batch_of(learner, batch);
-    return mf_forward_backward(&learner->mf, &model, gradient[input[0].table],
-                               gradient[input[1].table]);
+    return step_mf(learner, batch, gradient[input[0].table], gradient[input[1].table]);
 }
 
 void learner_score(struct learner *learner, const struct batch *batch, float *score)

@@ -70,25 +70,32 @@ static int read_saved(const struct shared_data *shared, char **text,
 void shared_data_release(struct shared_data *shared)
 {
     ranking_tasks_destroy(shared->tasks);
+    negatives_release(&shared->negatives);
     item_catalogue_destroy(shared->catalogue);
     data_release(&shared->data);
     shared->tasks = NULL;
     shared->catalogue = NULL;
 }
 
-/* What workers share beside the examples. */
+/* What workers share beside the examples: whom chosen items are set against, and what
+ * is to be ranked. */
 static int make_tasks(struct loading *loading, struct err *err)
 {
     const struct job *job = loading->setup->job;
     struct shared_data *shared = loading->shared;
-    int rc;
+    bool ranks = job->evaluate.protocol != PROTOCOL_SPLIT;
+    bool trains = (job_group(job) > 1 || job_ranks(job)) &&
+                  !loading->setup->streams.test_only;
+    int rc = 0;
 
-    if (job->evaluate.protocol == PROTOCOL_SPLIT)
-        return 0;
-    rc = item_catalogue_create(job, &shared->data, &shared->catalogue, err);
-    return rc ? rc
-              : ranking_tasks_create(job, &shared->data, shared->catalogue,
-                                     &loading->stop, &shared->tasks, err);
+    if (ranks || trains)
+        rc = item_catalogue_create(job, &shared->data, &shared->catalogue, err);
+    if (rc == 0 && trains)
+        rc = negatives_init(&shared->negatives, job, shared->catalogue, err);
+    if (rc == 0 && ranks)
+        rc = ranking_tasks_create(job, &shared->data, shared->catalogue, &loading->stop,
+                                  &shared->tasks, err);
+    return rc;
 }
 
 static void load_data(struct loading *loading)
@@ -218,6 +225,8 @@ int worker_load(struct worker *worker, struct err *err)
     worker->data = data;
     worker->status.data = data->facts;
     warn_of_bad_rows(worker, data_bad_rows(data));
+    if (worker->setup->shared->negatives.catalogue)
+        feeder_use_negatives(worker->feeder, &worker->setup->shared->negatives);
     first = worker_first_pass(worker, 1, &range); /* most runs begin there */
     return feeder_prepare(worker->feeder, &first, err);
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "worker/groups.h"
 #include "worker/inputs.h"
 #include "worker/stream/shuffle.h"
 
@@ -22,6 +23,7 @@ struct supply {
     const struct data *data;
     enum split_part part;
     uint32_t epoch;
+    struct groups groups; /* in epochs, of jobs with negatives */
 
     /* From records in memory, as matrix factorisation has them. By key column: a
      * batch's ids, [batch], and marks. */
@@ -54,7 +56,7 @@ int supply_create(const struct blueprint *blueprint, uint32_t servers,
 {
     const struct job *job = blueprint->job;
     struct supply *supply = calloc(1, sizeof *supply);
-    size_t batch = (size_t)job->train.batch;
+    size_t batch = blueprint_capacity(blueprint);
     bool no_memory = false;
 
     if (!supply)
@@ -72,7 +74,8 @@ int supply_create(const struct blueprint *blueprint, uint32_t servers,
         return err_set(err, ERR_MEMORY, "no memory for batches of %zu examples", batch);
     }
     if (inputs_create(blueprint, servers, blueprint_capacity(blueprint),
-                      &supply->inputs, err)) {
+                      &supply->inputs, err) ||
+        groups_init(&supply->groups, job, err)) {
         supply_destroy(supply);
         return -err->code;
     }
@@ -91,6 +94,7 @@ void supply_destroy(struct supply *supply)
     for (int part = 0; part <= SPLIT_TEST; part++)
         walk_destroy(supply->walk[part]);
     inputs_destroy(supply->inputs);
+    groups_release(&supply->groups);
     free(supply->order);
     free(supply);
 }
@@ -241,6 +245,30 @@ static void take_blocks(const struct supply *supply, struct batch *batch,
     }
 }
 
+/* Does the pass under way set items against each other? */
+static bool has_groups(const struct supply *supply)
+{
+    return supply->groups.negatives && supply->epoch;
+}
+
+/* Appends the examples at n positions from `first` on with their negatives. */
+static void take_groups(struct supply *supply, struct batch *batch, uint64_t first,
+                        uint32_t n)
+{
+    const struct part *part = part_of(supply);
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t number = supply->order[first + i];
+
+        if (has_records(supply))
+            groups_add_records(&supply->groups, supply->column, supply->key_columns,
+                               supply->id, batch, part, supply->epoch, number);
+        else
+            groups_add_blocks(&supply->groups, supply->inputs, batch, part,
+                              supply->epoch, number);
+    }
+}
+
 static int take_files(struct supply *supply, struct batch *batch, uint64_t *position,
                       uint64_t end, struct err *err)
 {
@@ -264,6 +292,11 @@ static int take_files(struct supply *supply, struct batch *batch, uint64_t *posi
 
 /* --- either ----------------------------------------------------------------------- */
 
+void supply_use_negatives(struct supply *supply, const struct negatives *negatives)
+{
+    supply->groups.negatives = negatives;
+}
+
 int supply_begin(struct supply *supply, const struct data *data, enum split_part part,
                  uint32_t epoch, const bool *stop, struct err *err)
 {
@@ -278,14 +311,18 @@ int supply_take(struct supply *supply, struct batch *batch, uint64_t *position,
                 uint64_t end, struct err *err)
 {
     uint64_t left = *position < end ? end - *position : 0;
-    uint32_t room = batch->capacity - batch->n;
+    uint32_t group = has_groups(supply) ? supply->blueprint->group : 1;
+    uint32_t room = (batch->capacity - batch->n) / group;
     uint32_t n = left < room ? (uint32_t)left : room;
 
     if (batch->n == 0)
         inputs_begin(supply->inputs, batch);
+    batch->group = group;
     if (supply->data->is_streamed)
         return take_files(supply, batch, position, end, err);
-    if (has_records(supply))
+    if (has_groups(supply))
+        take_groups(supply, batch, *position, n);
+    else if (has_records(supply))
         take_records(supply, batch, *position, n);
     else
         take_blocks(supply, batch, *position, n);

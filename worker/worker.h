@@ -7,6 +7,7 @@
 
 #include "common/net/port.h"
 #include "common/net/roster.h"
+#include "worker/negatives.h"
 #include "worker/outbox.h"
 #include "worker/ranking_tasks.h"
 #include "worker/stream/data.h"
@@ -18,6 +19,7 @@ struct shared_data {
     struct err err; /* code 0 = none */
     struct data data;
     struct item_catalogue *catalogue; /* of data in memory; NULL: not needed */
+    struct negatives negatives;       /* zeros: the job has none */
     struct ranking_tasks *tasks;      /* NULL: evaluate.protocol is split */
     /* Borrowed: the checkpoint whose preparation is used, and the directory in which
      * worker 0 leaves it for the next ones; "" = none. */

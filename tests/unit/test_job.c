@@ -322,7 +322,8 @@ static void choices_are_listed(void **state)
                      "relu, leaky_relu, gelu, sigmoid or tanh");
     refuses_override(f, "model.loss=log",
                      "command line: model.loss is 'log', expected squared, logistic, "
-                     "absolute, huber, hinge, squared_hinge or softmax");
+                     "absolute, huber, hinge, squared_hinge, softmax, "
+                     "sampled_softmax, bpr or warp");
     refuses_override(f, "optimizer.kind=lion",
                      "command line: optimizer.kind is 'lion', expected sgd, adagrad, "
                      "momentum, nesterov, rowwise_adagrad, adadelta, rmsprop, adam, "

@@ -150,10 +150,9 @@ static void checks_of_the_data(void **state)
     check_refuses(f, "data.test=b.tsv", "data.split.test=0.1",
                   "data.test and data.split.test are both set, expected one of them");
     accepts(f, "data.test=b.tsv", NULL);
-    check_refuses(
-        f, "data.positive_from=4", NULL,
-        "data.positive_from is set, but it needs model.loss logistic, hinge or "
-        "squared_hinge");
+    check_refuses(f, "data.positive_from=4", NULL,
+                  "data.positive_from is set, but it needs model.loss logistic, hinge, "
+                  "squared_hinge, sampled_softmax, bpr or warp");
     accepts(f, "data.positive_from=4", "model.loss=logistic");
 }
 
@@ -222,8 +221,8 @@ static void checks_of_presets(void **state)
                   "train.update is delta, but it needs model.kind mf, without "
                   "model.features");
     check_refuses(f, "model.loss=absolute", NULL,
-                  "model.loss is not squared or logistic, which are those that "
-                  "model.kind mf has");
+                  "model.loss is not squared, logistic, sampled_softmax, bpr or warp, "
+                  "which are those that model.kind mf has");
     accepts(f, "model.loss=absolute", "model.features=true");
     accepts(f, "model.kind=linear", "model.user=people");
     for (const char *const *bad =

@@ -34,6 +34,12 @@ double mf_forward_backward(const struct mf *mf, const struct mf_batch *batch,
         ->forward_backward(mf, batch, user_gradient, item_gradient);
 }
 
+void mf_backward(const struct mf *mf, const struct mf_batch *batch, const float *slope,
+                 float *user_gradient, float *item_gradient)
+{
+    mf_kernels(cpu_level())->backward(mf, batch, slope, user_gradient, item_gradient);
+}
+
 uint32_t mf_stride(const struct mf *mf)
 {
     return (mf->dim + MF_LANES - 1) / MF_LANES * MF_LANES;

@@ -14,7 +14,7 @@ struct mf {
     uint32_t width; /* dim + bias */
     bool bias;
     int loss;   /* enum loss_kind */
-    float mean; /* squared: the mean label; logistic: its log-odds */
+    float mean; /* squared: the mean label; logistic: its log-odds; else 0 */
 };
 
 /* A batch of n examples, as rows and the places of each example's rows among them. All
@@ -52,6 +52,11 @@ void mf_set_mean(struct mf *mf, double label_mean);
  * the same bits on every processor level. */
 double mf_forward_backward(const struct mf *mf, const struct mf_batch *batch,
                            float *user_gradient, float *item_gradient);
+
+/* Adds the gradients of any loss of the linear scores (see mf_predict_linear()), given
+ * its slope by each of them: slope is [n]; else as mf_forward_backward(). */
+void mf_backward(const struct mf *mf, const struct mf_batch *batch, const float *slope,
+                 float *user_gradient, float *item_gradient);
 
 /* Floats from one row to the next in a block: dim, rounded up. */
 uint32_t mf_stride(const struct mf *mf);

@@ -88,6 +88,23 @@ static double forward_backward(const struct mf *mf, const struct mf_batch *batch
     return loss;
 }
 
+static void backward(const struct mf *mf, const struct mf_batch *batch,
+                     const float *slope, float *user_gradient, float *item_gradient)
+{
+    for (uint32_t i = 0; i < batch->n; i++) {
+        size_t at_u = (size_t)batch->user_pos[i] * mf->width;
+        size_t at_v = (size_t)batch->item_pos[i] * mf->width;
+        float *to_u = user_gradient + at_u, *to_v = item_gradient + at_v;
+
+        add_scaled_pair(slope[i], batch->user + at_u, batch->item + at_v, to_u, to_v,
+                        mf->dim);
+        if (mf->bias) {
+            to_u[mf->dim] += slope[i];
+            to_v[mf->dim] += slope[i];
+        }
+    }
+}
+
 /* mf_sgd() for rows of `stride` floats and one loss: constants where it is inlined. */
 INLINE double sgd_rows(const struct mf *mf, const struct mf_block *block,
                        uint32_t stride, int loss_kind)
@@ -169,6 +186,7 @@ static void scores(const struct mf *mf, const struct mf_batch *batch, float *sco
 
 const struct mf_kernels LEVEL(mf_kernels) = {
     .forward_backward = forward_backward,
+    .backward = backward,
     .sgd = sgd,
     .differences = differences,
     .scores = scores,

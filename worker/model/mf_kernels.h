@@ -16,6 +16,9 @@ struct mf_kernels {
     /* As mf_forward_backward(). */
     double (*forward_backward)(const struct mf *mf, const struct mf_batch *batch,
                                float *user_gradient, float *item_gradient);
+    /* As mf_backward(). */
+    void (*backward)(const struct mf *mf, const struct mf_batch *batch,
+                     const float *slope, float *user_gradient, float *item_gradient);
     /* As mf_sgd() and mf_differences(). */
     double (*sgd)(const struct mf *mf, const struct mf_block *block);
     void (*differences)(const struct mf *mf, const float *row, const float *factors,

@@ -106,6 +106,17 @@ static int add_user_and_time(const struct job *job, unsigned wanted,
     return 0;
 }
 
+/* Without one, it is a column that no file can have: labels are missing then, which
+ * label_as_trained() takes for 1. */
+static void add_label(const struct job *job, struct schema *schema)
+{
+    bool is_there = job->data.label[0] != '\0';
+
+    schema->label = schema_add(schema, is_there ? job->data.label : "\n", VALUE_NUMBER);
+    schema->column[schema->label].optional = !is_there;
+    schema->column[schema->label].may_miss = !is_there;
+}
+
 int schema_of_job(const struct job *job, unsigned wanted, struct schema *schema,
                   struct err *err)
 {
@@ -119,9 +130,9 @@ int schema_of_job(const struct job *job, unsigned wanted, struct schema *schema,
     prepare_expect(job, schema);
     if (!(wanted & COLUMNS_LABEL))
         return 0;
-    if (!job->data.label[0])
+    if (!job->data.label[0] && job_needs_label(job))
         return err_set(err, ERR_INPUT, "data.label is not set");
-    schema->label = schema_add(schema, job->data.label, VALUE_NUMBER);
+    add_label(job, schema);
     if (job->data.weight[0])
         schema->weight = schema_add(schema, job->data.weight, VALUE_NUMBER);
     return 0;

@@ -19,7 +19,8 @@ enum columns_wanted {
  * number, time or vector may miss where data.columns.*.missing says what becomes of it.
  *
  * `wanted`: enum columns_wanted, or-ed. -ERR_INPUT: data.columns has no key,
- * data.label is not set, or data.time is no time. */
+ * data.label is not set where job_needs_label(), or data.time is no time. Without a
+ * label, examples have one that is missing. */
 int schema_of_job(const struct job *job, unsigned wanted, struct schema *schema,
                   struct err *err);
 

@@ -196,7 +196,10 @@ static int take(struct examples *examples, uint32_t i, struct example *example,
     example->key = examples->key;
     example->key_text = examples->key_text;
     example->title = examples->title_text;
-    example->label = label == SCHEMA_NONE ? NAN : block->column[label].number[i];
+    example->label = label == SCHEMA_NONE ? NAN
+                     : examples->schema.column[label].optional
+                         ? 1 /* there is none */
+                         : block->column[label].number[i];
     return 0;
 }
 

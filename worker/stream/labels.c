@@ -6,12 +6,16 @@ int label_as_trained(const struct job *job, float *label, struct err *err)
 {
     double positive_from = job->data.positive_from;
 
-    if (!job_has_classes(job))
+    if (!job->data.label[0])
+        *label = 1;
+    if (!job->data.label[0] || (!job_has_classes(job) && !job_ranks(job)))
         return 0;
     if (!isnan(positive_from)) {
         *label = (double)*label >= positive_from ? 1 : 0;
         return 0;
     }
+    if (job_ranks(job))
+        return 0;
 #ifndef MUTANT_STREAM_BINARY_LABEL
     if (*label != 0 && *label != 1)
         return err_set(err, ERR_INPUT,

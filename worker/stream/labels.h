@@ -4,9 +4,10 @@
 
 #include "worker/stream/block.h"
 
-/* Makes the label of a file what the job's loss needs: for the logistic loss 0 or 1 by
- * data.positive_from; without that, a label other than 0 and 1 is -ERR_INPUT, and the
- * caller puts file, line and column before the sentence. Any thread. */
+/* Makes the label of a file what the job's loss needs: for the logistic loss and those
+ * that rank 0 or 1 by data.positive_from; without that, a label other than 0 and 1 of
+ * the logistic loss is -ERR_INPUT, and the caller puts file, line and column before the
+ * sentence. 1 if the job has no label. Any thread. */
 int label_as_trained(const struct job *job, float *label, struct err *err);
 
 /* The weight of example i of a block, 1 if it has none. -ERR_INPUT for what is negative
