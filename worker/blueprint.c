@@ -170,11 +170,14 @@ static int find_parameter(struct making *making,
         return err_set(err, ERR_INPUT,
                        "there is no table '%s' for the parameters of the layer", name);
     t = &making->job->table[table];
+#ifndef MUTANT_PARAMETER_TABLE
     if (is_used(made, table) || made->whole[table])
         return err_set(err, ERR_INPUT,
                        "the layer and the table '%s' have the same name, but the table "
                        "is one of keys; expected another name for the layer",
                        name);
+#endif
+#ifndef MUTANT_PARAMETER_SHAPE
     if (t->rows != parameter->rows || t->dim != parameter->columns || t->bias)
         return err_set(
             err, ERR_INPUT,
@@ -182,6 +185,7 @@ static int find_parameter(struct making *making,
             "the layer are %u rows of %u",
             name, (long long)t->rows, (long long)t->dim + t->bias, parameter->rows,
             parameter->columns);
+#endif
     made->whole[table] = true;
     made->parameter_table[made->parameters++] = table;
     return 0;
