@@ -191,6 +191,37 @@ static void test_dense(void **state)
     keyset_release(&keyset);
 }
 
+/* All rows of a dense table: as if each had been asked for, whatever was before. */
+static void test_all_rows(void **state)
+{
+    static const uint64_t rows[] = {1, 2, 5, 100, 1000, CAPACITY};
+    static uint64_t key[CAPACITY];
+
+    (void)state;
+    for (uint64_t i = 0; i < CAPACITY; i++)
+        key[i] = i;
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        struct keyset all, asked;
+
+        create(&all, 2);
+        create(&asked, 2);
+        all.dense = asked.dense = rows[r];
+        for (uint32_t servers = 1; servers <= SERVERS; servers++) {
+            float uses = (float)(1 + servers / 2); /* often as before */
+
+            keyset_build_all(&all, uses, servers);
+            keyset_build(&asked, key, (uint32_t)rows[r], 1, servers);
+            assert_int_equal(all.rows, rows[r]);
+            assert_memory_equal(all.key, asked.key, rows[r] * sizeof *key);
+            assert_memory_equal(all.part, asked.part, (servers + 1) * sizeof *all.part);
+            for (uint32_t row = 0; row < rows[r]; row++)
+                assert_true(all.weight[row] == uses);
+        }
+        keyset_release(&all);
+        keyset_release(&asked);
+    }
+}
+
 static void test_edges(void **state)
 {
     static uint64_t key[CAPACITY];
@@ -306,10 +337,11 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),    cmocka_unit_test(test_equals_its_twin),
-        cmocka_unit_test(test_dense),      cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_collisions), cmocka_unit_test(test_many_batches),
-        cmocka_unit_test(test_ids),        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_equals_its_twin),
+        cmocka_unit_test(test_dense),        cmocka_unit_test(test_all_rows),
+        cmocka_unit_test(test_edges),        cmocka_unit_test(test_collisions),
+        cmocka_unit_test(test_many_batches), cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_limits),
     };
 
     return cmocka_run_group_tests_name("keyset", tests, NULL, NULL);
