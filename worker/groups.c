@@ -2,11 +2,12 @@
 
 #include <stdlib.h>
 
-int groups_init(struct groups *groups, const struct job *job, struct err *err)
+int drawn_groups_init(struct drawn_groups *groups, const struct job *job,
+                      struct err *err)
 {
     size_t n = (size_t)job->train.negatives + 1;
 
-    *groups = (struct groups){.job = job};
+    *groups = (struct drawn_groups){.job = job};
     for (int c = 0; c < job->data.columns; c++)
         groups->of_item[c] = job_column_is_items(job, c);
 #ifdef MUTANT_NEGATIVES_SIDES
@@ -20,22 +21,22 @@ int groups_init(struct groups *groups, const struct job *job, struct err *err)
     groups->other = malloc(n * sizeof *groups->other);
     if (groups->item && groups->example && groups->other_example && groups->other)
         return 0;
-    groups_release(groups);
+    drawn_groups_release(groups);
     return err_set(err, ERR_MEMORY, "no memory for %zu negatives", n - 1);
 }
 
-void groups_release(struct groups *groups)
+void drawn_groups_release(struct drawn_groups *groups)
 {
     free(groups->item);
     free(groups->example);
     free(groups->other_example);
     free(groups->other);
-    *groups = (struct groups){0};
+    *groups = (struct drawn_groups){0};
 }
 
 /* The label and weight of an example and its negatives, and whose items they are. */
-static void note_group(const struct groups *groups, struct batch *batch, float label,
-                       float weight, uint32_t number)
+static void note_group(const struct drawn_groups *groups, struct batch *batch,
+                       float label, float weight, uint32_t number)
 {
     const struct negatives *negatives = groups->negatives;
     uint32_t item = negatives->catalogue->item_of[number];
@@ -55,9 +56,9 @@ static void note_group(const struct groups *groups, struct batch *batch, float l
     batch->n += 1 + negatives->each;
 }
 
-void groups_add_blocks(struct groups *groups, struct inputs *inputs,
-                       struct batch *batch, const struct part *part, uint32_t epoch,
-                       uint32_t number)
+void drawn_groups_add_blocks(struct drawn_groups *groups, struct inputs *inputs,
+                             struct batch *batch, const struct part *part,
+                             uint32_t epoch, uint32_t number)
 {
     const struct negatives *negatives = groups->negatives;
     const struct block *block = &part->block[number / GATHER_EXAMPLES];
@@ -83,9 +84,10 @@ void groups_add_blocks(struct groups *groups, struct inputs *inputs,
                number);
 }
 
-void groups_add_records(struct groups *groups, const int *column, uint32_t columns,
-                        uint32_t *const *id, struct batch *batch,
-                        const struct part *part, uint32_t epoch, uint32_t number)
+void drawn_groups_add_records(struct drawn_groups *groups, const int *column,
+                              uint32_t columns, uint32_t *const *id,
+                              struct batch *batch, const struct part *part,
+                              uint32_t epoch, uint32_t number)
 {
     const struct negatives *negatives = groups->negatives;
     const uint32_t *record = part->record + (size_t)number * (columns + 1);

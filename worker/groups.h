@@ -6,7 +6,7 @@
 #include "worker/inputs.h"
 #include "worker/negatives.h"
 
-struct groups {
+struct drawn_groups {
     const struct job *job;             /* borrowed, as what follows */
     const struct negatives *negatives; /* NULL until it is known */
     bool of_item[JOB_COLUMNS_MAX];     /* which of the job's columns negatives change */
@@ -16,17 +16,19 @@ struct groups {
 };
 
 /* -ERR_MEMORY */
-int groups_init(struct groups *groups, const struct job *job, struct err *err);
-void groups_release(struct groups *groups); /* zeroed is fine */
+int drawn_groups_init(struct drawn_groups *groups, const struct job *job,
+                      struct err *err);
+void drawn_groups_release(struct drawn_groups *groups); /* zeroed is fine */
 
 /* Appends training example `number` and its negatives, from prepared blocks or from
  * records of ids (column: the job's, by key column; id: [key columns][batch]). There
  * must be room. */
-void groups_add_blocks(struct groups *groups, struct inputs *inputs,
-                       struct batch *batch, const struct part *part, uint32_t epoch,
-                       uint32_t number);
-void groups_add_records(struct groups *groups, const int *column, uint32_t columns,
-                        uint32_t *const *id, struct batch *batch,
-                        const struct part *part, uint32_t epoch, uint32_t number);
+void drawn_groups_add_blocks(struct drawn_groups *groups, struct inputs *inputs,
+                             struct batch *batch, const struct part *part,
+                             uint32_t epoch, uint32_t number);
+void drawn_groups_add_records(struct drawn_groups *groups, const int *column,
+                              uint32_t columns, uint32_t *const *id,
+                              struct batch *batch, const struct part *part,
+                              uint32_t epoch, uint32_t number);
 
 #endif

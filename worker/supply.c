@@ -23,7 +23,7 @@ struct supply {
     const struct data *data;
     enum split_part part;
     uint32_t epoch;
-    struct groups groups; /* in epochs, of jobs with negatives */
+    struct drawn_groups groups; /* in epochs, of jobs with negatives */
 
     /* From records in memory, as matrix factorisation has them. By key column: a
      * batch's ids, [batch], and marks. */
@@ -75,7 +75,7 @@ int supply_create(const struct blueprint *blueprint, uint32_t servers,
     }
     if (inputs_create(blueprint, servers, blueprint_capacity(blueprint),
                       &supply->inputs, err) ||
-        groups_init(&supply->groups, job, err)) {
+        drawn_groups_init(&supply->groups, job, err)) {
         supply_destroy(supply);
         return -err->code;
     }
@@ -94,7 +94,7 @@ void supply_destroy(struct supply *supply)
     for (int part = 0; part <= SPLIT_TEST; part++)
         walk_destroy(supply->walk[part]);
     inputs_destroy(supply->inputs);
-    groups_release(&supply->groups);
+    drawn_groups_release(&supply->groups);
     free(supply->order);
     free(supply);
 }
@@ -261,11 +261,12 @@ static void take_groups(struct supply *supply, struct batch *batch, uint64_t fir
         uint32_t number = supply->order[first + i];
 
         if (has_records(supply))
-            groups_add_records(&supply->groups, supply->column, supply->key_columns,
-                               supply->id, batch, part, supply->epoch, number);
+            drawn_groups_add_records(&supply->groups, supply->column,
+                                     supply->key_columns, supply->id, batch, part,
+                                     supply->epoch, number);
         else
-            groups_add_blocks(&supply->groups, supply->inputs, batch, part,
-                              supply->epoch, number);
+            drawn_groups_add_blocks(&supply->groups, supply->inputs, batch, part,
+                                    supply->epoch, number);
     }
 }
 
