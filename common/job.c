@@ -744,7 +744,8 @@ bool job_ranks(const struct job *job)
 
 bool job_needs_label(const struct job *job)
 {
-    return job->train.negatives == 0 && !job_ranks(job);
+    return job->train.negatives == 0 && !job_ranks(job) &&
+           job->model.kind != MODEL_POPULARITY;
 }
 
 uint32_t job_group(const struct job *job)

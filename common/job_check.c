@@ -362,6 +362,11 @@ static int check_popularity(const struct job *job, struct err *err)
                        "train.epochs is %lld, but model.kind popularity counts each "
                        "example once, expected 1",
                        (long long)job->train.epochs);
+    if (job->train.negatives)
+        return err_set(err, ERR_INPUT,
+                       "train.negatives is %lld, but model.kind popularity counts the "
+                       "examples of the data alone, expected 0",
+                       (long long)job->train.negatives);
     return check_side(job, "model.item", job->model.item, err);
 }
 

@@ -224,6 +224,10 @@ run "$ROWHOUSE" train "$T/job.yaml" --quiet "${popular[@]}" train.epochs=2
 refused 2 'in one pass' 'train.epochs is 2, but model.kind popularity counts'
 run "$ROWHOUSE" train "$T/job.yaml" --quiet "${popular[@]}" model.loss=logistic
 refused 2 'without a loss' 'model.loss is set, but model.kind popularity'
+run "$ROWHOUSE" train "$T/job.yaml" --quiet "${popular[@]}" train.negatives=1
+refused 2 'of the data alone' 'train.negatives is 1, but model.kind popularity'
+popular+=(data.label= optimizer.l1=0.1)
+same 'without a label' all expected keep '' "${popular[@]}"
 popularity=
 
 # --- sampled: by the seed alone
