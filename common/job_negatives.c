@@ -148,11 +148,10 @@ int job_check_negatives(const struct job *job, struct err *err)
     if (rc || (job->train.negatives == 0 && !job_ranks(job)))
         return rc;
     if (job->model.target[0] || job->data.group[0])
-        return err_set(err, ERR_INPUT,
-                       "%s is set, which does not go with negatives: expected "
-                       "train.negatives 0 and another model.loss than %s",
+        return err_set(err, ERR_INPUT, "%s is set, which does not go with %s",
                        job->data.group[0] ? "data.group" : "model.target",
-                       job_ranks(job) ? loss_name(job) : "sampled_softmax");
+                       job->train.negatives ? "train.negatives"
+                                            : "train.negatives_by batch");
     rc = check_memory(job, err);
     return rc ? rc : check_columns(job, err);
 }

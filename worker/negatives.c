@@ -65,14 +65,13 @@ void negatives_draw(const struct negatives *negatives, uint32_t epoch, uint64_t 
                     uint32_t *item)
 {
     const struct item_catalogue *catalogue = negatives->catalogue;
-    uint32_t own = catalogue->item_of[example], user = catalogue->user_of[example];
-#ifndef MUTANT_NEGATIVES_SEED
-    uint64_t stream = rng_at(negatives->seed, epoch, example);
-#else
-    uint64_t stream = rng_at(negatives->seed, 1, example);
-#endif
-    uint64_t number = 0;
+    uint32_t own = catalogue->item_of[example];
+    uint64_t stream, number = 0;
 
+#ifdef MUTANT_NEGATIVES_SEED
+    epoch = 1;
+#endif
+    stream = rng_at(negatives->seed, epoch, example);
     for (uint32_t i = 0; i < negatives->each; i++) {
         uint32_t drawn, last = (own + 1) % catalogue->items;
 
@@ -82,7 +81,8 @@ void negatives_draw(const struct negatives *negatives, uint32_t epoch, uint64_t 
                 continue;
             last = drawn;
 #ifndef MUTANT_NEGATIVES_SEEN
-            if (!negatives->seen && item_catalogue_has_seen(catalogue, user, drawn))
+            if (!negatives->seen &&
+                item_catalogue_has_seen(catalogue, catalogue->user_of[example], drawn))
                 continue;
 #endif
             break;

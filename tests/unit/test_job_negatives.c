@@ -113,6 +113,16 @@ static void test_data(void **state)
                                  "predict");
 }
 
+static void test_targets_of_their_own(void **state)
+{
+    (void)state;
+    refuses("data.label=r\nmodel.kind=graph\nmodel.target=i",
+            "model.target is set, which does not go with train.negatives");
+    refuses("data.label=r\nmodel.kind=graph\nmodel.target=i\ndata.group=u\n"
+            "model.loss=bpr",
+            "data.group is set, which does not go with train.negatives");
+}
+
 static void test_metrics(void **state)
 {
     (void)state;
@@ -213,6 +223,7 @@ int main(void)
         cmocka_unit_test(test_losses),
         cmocka_unit_test(test_items_of_the_batch),
         cmocka_unit_test(test_data),
+        cmocka_unit_test(test_targets_of_their_own),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_columns_of_the_item),
         cmocka_unit_test(test_columns_of_both),
