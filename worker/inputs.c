@@ -211,7 +211,11 @@ static void add_targets(struct inputs *inputs, struct batch *batch, uint32_t num
     uint32_t keys = list ? values->offset[from.example + 1] - first : 1;
     uint32_t at = batch->target_offset[number];
 
-    for (uint32_t k = 0; k < keys && k < b->classes; k++) {
+#ifndef MUTANT_TARGET_ROOM
+    if (keys > b->classes)
+        keys = b->classes;
+#endif
+    for (uint32_t k = 0; k < keys; k++) {
 #ifndef MUTANT_TARGET_ROW
         if (values->key[first + k] >= b->classes)
             continue;

@@ -11,7 +11,7 @@
 #include "tests/unit/scratch.h"
 #include "worker/supply.h"
 
-enum { EXAMPLES = 3000, BATCH = 64, SERVERS = 3 };
+enum { EXAMPLES = 5000, BATCH = 64, SERVERS = 3 };
 
 struct kit {
     struct scratch scratch;
@@ -32,7 +32,8 @@ static void set(struct kit *kit, const char *name, const char *value)
         fail_msg("%s", err.text);
 }
 
-/* Example i has user i, item i % 41 and label i % 5. */
+/* Example i has user i, item i % 41, label i % 5, the age i / 8, the tags i and i + 1,
+ * and counts 1 + i % 3 times where weights are asked for. */
 static int set_up(void **state)
 {
     struct kit *kit = calloc(1, sizeof *kit);
@@ -44,9 +45,10 @@ static int set_up(void **state)
     path = scratch_path(&kit->scratch, "data.tsv");
     file = fopen(path, "w");
     assert_non_null(file);
-    fputs("item\tuser\trating\n", file);
+    fputs("item\tuser\trating\tage\ttags\tcount\n", file);
     for (int i = 0; i < EXAMPLES; i++)
-        fprintf(file, "%d\t%d\t%d\n", i % 41, i, i % 5);
+        fprintf(file, "%d\t%d\t%d\t%g\t%d|%d\t%d\n", i % 41, i, i % 5, i / 8.0, i,
+                i + 1, 1 + i % 3);
     assert_int_equal(fclose(file), 0);
     job_init(&kit->job);
     set(kit, "data.train", path);
@@ -87,17 +89,36 @@ static void load(struct kit *kit, const char *in_memory)
         fail_msg("%s", err.text);
 }
 
+/* Layers' inputs, in the order of use_layers(). */
+static void look_at_inputs(const struct batch *batch, uint32_t i, uint64_t number)
+{
+    const struct batch_input *tags = &batch->input[2], *age = &batch->input[3];
+    const uint64_t *tag = batch->set[2].key;
+
+    assert_true(batch->weight[i] == (float)(1 + number % 3));
+    assert_true(age->number[i] == (float)number / 8);
+    assert_int_equal(tags->offset[i + 1] - tags->offset[i], 2);
+    for (uint32_t k = 0; k < 2; k++)
+        assert_int_equal(tag[tags->pos[tags->offset[i] + k]], number + k);
+}
+
 static void look_at(struct kit *kit)
 {
     struct batch *batch = &kit->batch;
+    bool layers = kit->job.model.kind == MODEL_GRAPH;
     const struct keyset *user = &batch->set[0], *item = &batch->set[1];
+    const uint32_t *user_pos = layers ? batch->input[0].pos : user->pos;
+    const uint32_t *item_pos = layers ? batch->input[1].pos : item->pos;
 
     supply_build(kit->supply, batch);
+    assert_true(batch->weighted == layers);
     for (uint32_t i = 0; i < batch->n; i++) {
-        uint64_t number = user->key[user->pos[i]];
+        uint64_t number = user->key[user_pos[i]];
 
         assert_true(number < EXAMPLES);
-        assert_int_equal(item->key[item->pos[i]], number % 41);
+        assert_int_equal(item->key[item_pos[i]], number % 41);
+        if (layers)
+            look_at_inputs(batch, i, number);
         assert_true(batch->label[i] == (float)(number % 5));
         kit->seen[number]++;
     }
@@ -154,6 +175,97 @@ static void test_from_files(void **state)
     check_epochs(*state);
 }
 
+/* A model of layers, which takes more than keys. */
+static void use_layers(struct kit *kit)
+{
+    static const char *const setting[][2] = {
+        {"data.weight", "count"},
+        {"data.columns.age.as", "number"},
+        {"data.columns.tags.as", "keys"},
+        {"data.columns.tags.table", "tag"},
+        {"tables.tag.dim", "2"},
+        {"model.kind", "graph"},
+        {"model.layers.who.kind", "rows"},
+        {"model.layers.who.columns", "user"},
+        {"model.layers.what.kind", "rows"},
+        {"model.layers.what.columns", "item"},
+        {"model.layers.tags.kind", "bag"},
+        {"model.layers.tags.columns", "tags"},
+        {"model.layers.age.kind", "numbers"},
+        {"model.layers.age.columns", "age"},
+        {"model.layers.all.kind", "concat"},
+        {"model.layers.all.inputs", "who, what, tags, age"},
+        {"model.layers.out.width", "1"},
+    };
+    struct err err;
+
+    for (size_t i = 0; i < sizeof setting / sizeof *setting; i++)
+        set(kit, setting[i][0], setting[i][1]);
+    if (blueprint_expand(&kit->job, &err))
+        fail_msg("%s", err.text);
+}
+
+static void test_blocks_from_memory(void **state)
+{
+    struct kit *kit = *state;
+
+    use_layers(kit);
+    load(kit, "true");
+    assert_int_equal(data_part(&kit->data, SPLIT_TRAIN)->blocks, 2);
+    check_epochs(kit);
+}
+
+static void test_blocks_from_files(void **state)
+{
+    use_layers(*state);
+    load(*state, "false");
+    check_epochs(*state);
+}
+
+/* With data.group an epoch goes through groups: all users of each item. */
+static void test_groups(void **state)
+{
+    static const char *const setting[][2] = {
+        {"data.group", "item"},
+        {"model.kind", "graph"},
+        {"model.loss", "softmax"},
+        {"model.target", "user"},
+        {"tables.user.rows", "5000"},
+        {"model.layers.who.kind", "bag"},
+        {"model.layers.who.columns", "user"},
+        {"model.layers.who.length", "200"},
+        {"model.layers.out.width", "5000"},
+    };
+    struct kit *kit = *state;
+    struct batch *batch = &kit->batch;
+    uint64_t at = 0;
+    struct err err;
+
+    for (size_t i = 0; i < sizeof setting / sizeof *setting; i++)
+        set(kit, setting[i][0], setting[i][1]);
+    assert_int_equal(blueprint_expand(&kit->job, &err), 0);
+    load(kit, "true");
+    assert_int_equal(data_end(&kit->data, &kit->job, SPLIT_TRAIN), 41);
+    assert_int_equal(kit->data.facts.train_examples, 41);
+    assert_int_equal(
+        supply_begin(kit->supply, &kit->data, SPLIT_TRAIN, 1, &kit->stop, &err), 0);
+    assert_int_equal(supply_take(kit->supply, batch, &at, 41, &err), 0);
+    supply_build(kit->supply, batch);
+    assert_int_equal(batch->n, 41);
+    for (uint32_t i = 0; i < 41; i++)
+        for (uint32_t t = batch->target_offset[i]; t < batch->target_offset[i + 1];
+             t++) {
+            uint32_t user = batch->target[t];
+            uint32_t first = batch->target[batch->target_offset[i]];
+
+            assert_int_equal(user % 41, first % 41);
+            assert_true(batch->target_value[t] == (float)(user % 5));
+            assert_int_equal(batch->set[0].key[batch->input[0].pos[t]], user);
+            kit->seen[user]++;
+        }
+    each_once(kit, 1);
+}
+
 static void test_parts_are_apart(void **state)
 {
     struct kit *kit = *state;
@@ -193,6 +305,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_from_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_from_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_blocks_from_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_blocks_from_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_groups, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_parts_are_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_decision, set_up, tear_down),
     };
