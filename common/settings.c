@@ -251,7 +251,7 @@ static void candidate(const struct settings *set, const struct setting *row,
     for (const char *s = row->name; s < star && element; s++) {
         if (*s == '.') {
             element = strchr(element, '.');
-            element += element != NULL;
+            element = element ? element + 1 : NULL;
         }
     }
     if (element) {
