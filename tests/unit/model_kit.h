@@ -86,6 +86,42 @@ static inline struct model_kit *model_kit_create(void)
     return kit;
 }
 
+/* A model with everything at once: keys, the same keys with other numbers of their
+ * rows, a bag, a list filled up with zeros, numbers of two columns. */
+static inline void model_all_inputs(struct model_kit *kit)
+{
+    static const char *const setting[][2] = {
+        {"model.layers.who.kind", "rows"},
+        {"model.layers.who.columns", "user"},
+        {"model.layers.what.kind", "rows"},
+        {"model.layers.what.columns", "item"},
+        {"model.layers.what.width", "3"},
+        {"model.layers.again.kind", "rows"},
+        {"model.layers.again.columns", "item"},
+        {"model.layers.again.first", "2"},
+        {"model.layers.kinds.kind", "bag"},
+        {"model.layers.kinds.columns", "tags"},
+        {"model.layers.kinds.length", "3"},
+        {"model.layers.kinds.pool", "mean"},
+        {"model.layers.past.kind", "rows"},
+        {"model.layers.past.columns", "seen"},
+        {"model.layers.past.length", "2"},
+        {"model.layers.row.kind", "flatten"},
+        {"model.layers.row.inputs", "past"},
+        {"model.layers.facts.kind", "numbers"},
+        {"model.layers.facts.columns", "place, age"},
+        {"model.layers.all.kind", "concat"},
+        {"model.layers.all.inputs", "who, what, again, kinds, row, facts"},
+        {"model.layers.deep.width", "6"},
+        {"model.layers.deep.activation", "tanh"},
+        {"model.layers.deep.inputs", "all"},
+        {"model.layers.out.width", "1"},
+    };
+
+    for (size_t i = 0; i < sizeof setting / sizeof *setting; i++)
+        model_set(kit, setting[i][0], setting[i][1]);
+}
+
 /* What is made of the job, which may be changed then and made again. */
 static inline void model_unmake(struct model_kit *kit)
 {

@@ -5,30 +5,6 @@
 
 enum { N = 70 };
 
-static const char *const inputs[][2] = {
-    {"model.layers.who.kind", "rows"},
-    {"model.layers.who.columns", "user"},
-    {"model.layers.what.kind", "rows"},
-    {"model.layers.what.columns", "item"},
-    {"model.layers.what.width", "3"},
-    {"model.layers.again.kind", "rows"},
-    {"model.layers.again.columns", "item"},
-    {"model.layers.again.first", "3"},
-    {"model.layers.kinds.kind", "bag"},
-    {"model.layers.kinds.columns", "tags"},
-    {"model.layers.kinds.length", "3"},
-    {"model.layers.past.kind", "rows"},
-    {"model.layers.past.columns", "seen"},
-    {"model.layers.past.length", "2"},
-    {"model.layers.row.kind", "flatten"},
-    {"model.layers.row.inputs", "past"},
-    {"model.layers.facts.kind", "numbers"},
-    {"model.layers.facts.columns", "place, age"},
-    {"model.layers.all.kind", "concat"},
-    {"model.layers.all.inputs", "who, what, again, kinds, row, facts"},
-    {"model.layers.out.width", "1"},
-};
-
 /* In the order of the job. */
 enum { WHO, WHAT, AGAIN, KINDS, PAST, FACTS };
 
@@ -36,8 +12,7 @@ static int set_up(void **state)
 {
     struct model_kit *kit = model_kit_create();
 
-    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
-        model_set(kit, inputs[i][0], inputs[i][1]);
+    model_all_inputs(kit);
     model_block(kit, N);
     *state = kit;
     return 0;
