@@ -121,7 +121,7 @@ static const struct setting rows[] = {
      .doc = "A key column, such as the user: all examples with the same key become one. "
             "Other key columns become lists: inputs get the keys of the training part, "
             "weighted by their labels; model.target names the one whose keys are to be "
-            "found. Needs data in memory and model.kind graph."},
+            "found. Needs data in memory and model.kind autoencoder, multdae or graph."},
     {"data.positive_from", SETTING_REAL, AT(data.positive_from), .min = -1e30,
      .max = 1e30, .preset = "none",
      .doc = "Labels of at least this count as 1, others as 0, with the losses of two "
@@ -310,7 +310,7 @@ static const struct setting rows[] = {
 
     {"model.kind", SETTING_CHOICE, AT(model.kind),
      .choices = "mf|graph|linear|gmf|mlp|neumf|fm|deepfm|widedeep|dcn|dlrm|twotower|"
-                "popularity",
+                "popularity|autoencoder|multdae",
      .preset = "mf",
      .doc = "The model: mf, matrix factorisation; graph, the layers of model.layers; the "
             "others are presets, which make such layers of the job's columns: "
@@ -336,13 +336,14 @@ static const struct setting rows[] = {
     {"model.hidden", SETTING_LIST, AT(model.hidden), .unit = "numbers",
      .preset = "64\t32\t16",
      .doc = "Of presets with deep layers: how wide each of them is, from the input on; "
-            "[] is none."},
+            "[] is none. Of autoencoders those of the encoder; the decoder has them the "
+            "other way round."},
     {"model.bottom", SETTING_LIST, AT(model.bottom), .unit = "numbers",
      .doc = "Of dlrm: how wide the layers are that numbers go through, before one as wide "
             "as an embedding."},
     {"model.activation", SETTING_CHOICE, AT(model.activation),
      .choices = "linear|relu|leaky_relu|gelu|sigmoid|tanh", .preset = "relu",
-     .doc = "The function at the end of each of them."},
+     .doc = "The function at the end of each of them; multdae has tanh."},
     {"model.dropout", SETTING_REAL, AT(model.dropout), .min = 0, .max = 0.99,
      .preset = "0",
      .doc = "The share of their numbers that is left out in training."},

@@ -370,6 +370,25 @@ static int check_popularity(const struct job *job, struct err *err)
     return check_side(job, "model.item", job->model.item, err);
 }
 
+static int check_autoencoder(const struct job *job, struct err *err)
+{
+    bool multdae = job->model.kind == MODEL_MULTDAE;
+
+    if (!job->model.hidden[0])
+        return err_set(err, ERR_INPUT,
+                       "model.hidden is empty, expected how wide the layers of the "
+                       "encoder are, because model.kind is %s",
+                       multdae ? "multdae" : "autoencoder");
+    if (multdae && !job->data.group[0])
+        return err_set(err, ERR_INPUT,
+                       "data.group is not set, but model.kind multdae is of groups: "
+                       "expected the column of those who have the items");
+    if (multdae && job->model.loss != LOSS_SOFTMAX)
+        return err_set(err, ERR_INPUT,
+                       "model.kind is multdae, expected model.loss softmax");
+    return 0;
+}
+
 static int check_model(const struct job *job, struct err *err)
 {
     int kind = job->model.kind;
@@ -391,6 +410,8 @@ static int check_model(const struct job *job, struct err *err)
     if (kind == MODEL_GMF || kind == MODEL_MLP || kind == MODEL_NEUMF ||
         kind == MODEL_TWOTOWER)
         return check_sides(job, err);
+    if (kind == MODEL_AUTOENCODER || kind == MODEL_MULTDAE)
+        return check_autoencoder(job, err);
     return kind == MODEL_POPULARITY ? check_popularity(job, err) : 0;
 }
 

@@ -233,8 +233,8 @@ static int make_layers(const struct job *job, struct blueprint **out, struct err
     if (job->data.group[0] && (job->model.kind == MODEL_MF || !job->model.target[0])) {
         rc = err_set(
             err, ERR_INPUT,
-            "data.group is set, but it needs model.kind graph, and a key column "
-            "as model.target");
+            "data.group is set, but it needs model.kind graph, autoencoder or multdae, "
+            "and a key column as model.target");
     } else if (job->model.kind == MODEL_MF) {
         rc = add_factors(&making, job->model.user, err);
         if (rc == 0)

@@ -315,6 +315,10 @@ static void make(struct making *making)
     case MODEL_POPULARITY:
         make_popularity(making);
         break;
+    case MODEL_AUTOENCODER:
+    case MODEL_MULTDAE:
+        preset_make_autoencoder(making);
+        break;
     }
 }
 

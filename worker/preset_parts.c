@@ -22,6 +22,8 @@ const char *preset_name(int kind)
         [MODEL_DLRM] = "dlrm",
         [MODEL_TWOTOWER] = "twotower",
         [MODEL_POPULARITY] = "popularity",
+        [MODEL_AUTOENCODER] = "autoencoder",
+        [MODEL_MULTDAE] = "multdae",
     };
 
     return name[kind];
@@ -172,6 +174,17 @@ static bool are_even(const struct job *job, enum side side)
 /* --- inputs ------------------------------------------------------------------------
  */
 
+int64_t preset_numbers_width(const struct job *job)
+{
+    int64_t width = 0;
+
+    for (int i = 0; i < job->data.columns; i++)
+        if (is_number(job, &job->data.column[i]))
+            width += job->data.column[i].as == COLUMN_VECTOR ? job->data.column[i].dim
+                                                             : 1;
+    return width;
+}
+
 uint32_t preset_columns(const struct job *job, enum side side, const char *table,
                         char *list, size_t size)
 {
@@ -321,30 +334,55 @@ static const char *hidden_activation(const struct job *job)
     return name[job->model.activation];
 }
 
+/* What follows a layer's product: batch norm, if it has one, and the function. */
+static void put_function(struct making *making, const char *name, char *at)
+{
+    char norm[JOB_NAME_MAX];
+
+    if (making->job->model.batch_norm) {
+        snprintf(norm, sizeof norm, "%s-norm", name);
+        preset_layer(making, norm, "batch_norm", at);
+        snprintf(at, JOB_NAME_MAX, "%s", norm);
+    }
+    snprintf(norm, sizeof norm, "%s-function", name);
+    preset_layer(making, norm, "activation", at);
+    set_layer(making, norm, "activation", hidden_activation(making->job));
+    snprintf(at, JOB_NAME_MAX, "%s", norm);
+}
+
+static void put_dropout(struct making *making, const char *name, char *at)
+{
+    char more[JOB_NAME_MAX], number[32];
+
+    if (making->job->model.dropout == 0)
+        return;
+    snprintf(more, sizeof more, "%s-dropout", name);
+    snprintf(number, sizeof number, "%.17g", making->job->model.dropout);
+    preset_layer(making, more, "dropout", at);
+    set_layer(making, more, "drop", number);
+    snprintf(at, JOB_NAME_MAX, "%s", more);
+}
+
 /* One deep layer: product, batch norm, function, dropout. `at` is what it takes, and
  * becomes what it gives. */
 void preset_hidden(struct making *making, const char *name, uint32_t width, char *at)
 {
-    const struct job *job = making->job;
-    char more[JOB_NAME_MAX], number[32];
+    bool norm = making->job->model.batch_norm;
 
     preset_dense(making, name, at, width,
-                 job->model.batch_norm ? "linear" : hidden_activation(job));
+                 norm ? "linear" : hidden_activation(making->job));
     snprintf(at, JOB_NAME_MAX, "%s", name);
-    if (job->model.batch_norm) {
-        snprintf(more, sizeof more, "%s-norm", name);
-        preset_layer(making, more, "batch_norm", at);
-        snprintf(at, JOB_NAME_MAX, "%s-function", name);
-        preset_layer(making, at, "activation", more);
-        set_layer(making, at, "activation", hidden_activation(job));
-    }
-    if (job->model.dropout > 0) {
-        snprintf(more, sizeof more, "%s-dropout", name);
-        snprintf(number, sizeof number, "%.17g", job->model.dropout);
-        preset_layer(making, more, "dropout", at);
-        set_layer(making, more, "drop", number);
-        snprintf(at, JOB_NAME_MAX, "%s", more);
-    }
+    if (norm)
+        put_function(making, name, at);
+    put_dropout(making, name, at);
+}
+
+void preset_hidden_sum(struct making *making, const char *name, char *at)
+{
+    preset_layer(making, name, "bias", at);
+    snprintf(at, JOB_NAME_MAX, "%s", name);
+    put_function(making, name, at);
+    put_dropout(making, name, at);
 }
 
 void preset_deep(struct making *making, const char *prefix, const char *list, char *at)

@@ -56,6 +56,9 @@ int64_t preset_dim(const struct job *job);
 uint32_t preset_columns(const struct job *job, enum side side, const char *table,
                         char *list, size_t size);
 
+/* How wide the input of all numbers is. */
+int64_t preset_numbers_width(const struct job *job);
+
 void preset_piece(struct pieces *pieces, const char *name);
 /* A layer that takes one or several others. */
 void preset_layer(struct making *making, const char *name, const char *kind,
@@ -78,6 +81,8 @@ void preset_dense(struct making *making, const char *name, const char *input,
 /* Deep layers, each a product, batch norm, function and dropout as model.* has them:
  * one, or as many as a list has widths. */
 void preset_hidden(struct making *making, const char *name, uint32_t width, char *at);
+/* The same of a sum of rows, which is a product already: it gets a constant. */
+void preset_hidden_sum(struct making *making, const char *name, char *at);
 void preset_deep(struct making *making, const char *prefix, const char *list, char *at);
 /* One number of what `at` has, and a constant. */
 void preset_top(struct making *making, const char *name, const char *at);
@@ -100,5 +105,8 @@ void preset_number_field(struct making *making, enum side side, const char *numb
                          char *field);
 /* The score: the sum of some layers, and a constant. */
 void preset_score(struct making *making, struct pieces *sums);
+
+/* The presets of preset_autoencoder.c. */
+void preset_make_autoencoder(struct making *making);
 
 #endif

@@ -129,6 +129,8 @@ ALL = {
     "ml1m-mf": Protocol("ml1m-mf", 0.1, ML_1M, (at_most("rmse", 0.851, 0.845),)),
     "ml100k-u1-mf": Protocol("ml100k-u1-mf", 0.2, ML_100K,
                              (at_most("rmse", 0.93, 0.91),)),
+    "ml100k-u1-autorec": Protocol("ml100k-u1-autorec", 0.1, ML_100K,
+                                  (at_most("rmse", 0.92),)),
     "adult-widedeep": Protocol("adult-widedeep", 0.1, ADULT,
                                (at_most("error", 0.148, 0.141),), prepare=clean_census),
     "frappe-linear": Protocol("frappe-linear", 0.1, FRAPPE,

@@ -156,6 +156,22 @@ static void checks_of_the_data(void **state)
     accepts(f, "data.positive_from=4", "model.loss=logistic");
 }
 
+static void checks_of_autoencoders(void **state)
+{
+    struct fixture *f = *state;
+
+    check_refuses(f, "model.kind=autoencoder", "model.hidden=",
+                  "model.hidden is empty, expected how wide the layers of the encoder "
+                  "are, because model.kind is autoencoder");
+    accepts(f, "model.kind=autoencoder", NULL);
+    check_refuses(
+        f, "model.kind=multdae", "model.loss=softmax",
+        "data.group is not set, but model.kind multdae is of groups: expected "
+        "the column of those who have the items");
+    check_refuses(f, "model.kind=multdae", "data.group=userId",
+                  "model.kind is multdae, expected model.loss softmax");
+}
+
 static void checks_of_the_columns(void **state)
 {
     struct fixture *f = *state;
@@ -555,6 +571,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_name_comes_from_the_file),
         TEST(checks_of_the_data),
+        TEST(checks_of_autoencoders),
         TEST(checks_of_the_columns),
         TEST(checks_of_the_model),
         TEST(checks_of_presets),

@@ -68,6 +68,21 @@ static const char *const only_numbers[] = {
     NULL,
 };
 
+/* Ratings of users, who have a row each. */
+static const char *const ratings[] = {
+    "name=test",
+    "data.train=a.tsv",
+    "data.label=y",
+    "data.columns.u.table=user",
+    "data.columns.i.table=item",
+    "data.group=i",
+    "model.target=u",
+    "tables.user.rows=50",
+    "tables.user.dim=3",
+    "tables.item.dim=1",
+    NULL,
+};
+
 static int make_fixture(void **state)
 {
     *state = calloc(1, sizeof(struct fixture));
@@ -550,6 +565,91 @@ static void a_graph_is_left_alone(void **state)
     assert_string_equal(graph_of(f), "n numbers x; s dense ; ");
 }
 
+/* --- autoencoders ------------------------------------------------------------------
+ */
+
+static void autoencoders_give_back_numbers(void **state)
+{
+    struct fixture *f = *state;
+
+    becomes(f, everything, "model.kind=autoencoder model.hidden=6,4,2",
+            "numbers numbers year,age,v; encode1 dense numbers; "
+            "encode2 dense encode1; encode3 dense encode2; "
+            "decode1 dense encode3; decode2 dense decode1; output dense decode2; ");
+    assert_string_equal(f->job.model.target, "numbers");
+    assert_int_equal(layer(f, "encode3")->width, 2);
+    assert_int_equal(layer(f, "decode1")->width, 4);
+    assert_int_equal(layer(f, "decode2")->width, 6);
+    assert_int_equal(layer(f, "decode2")->activation, ACTIVATION_RELU);
+    assert_int_equal(layer(f, "output")->width, 7);
+    assert_int_equal(layer(f, "output")->activation, ACTIVATION_LINEAR);
+    becomes(f, only_numbers, "model.kind=autoencoder model.hidden=1 model.dropout=0.5",
+            "numbers numbers x,z; encode1 dense numbers; "
+            "encode1-dropout dropout encode1; output dense encode1-dropout; ");
+}
+
+static void autorec_is_of_groups(void **state)
+{
+    struct fixture *f = *state;
+
+    becomes(f, ratings,
+            "model.kind=autoencoder model.hidden=20 model.activation=sigmoid "
+            "model.length=40",
+            "given bag u; encode1 bias given; encode1-function activation encode1; "
+            "output dense encode1-function; ");
+    assert_int_equal(table(f, "user")->dim, 20);
+    assert_int_equal(layer(f, "given")->pool, POOL_SUM);
+    assert_int_equal(layer(f, "given")->length, 40);
+    assert_int_equal(layer(f, "encode1-function")->activation, ACTIVATION_SIGMOID);
+    assert_int_equal(layer(f, "output")->width, 50);
+    assert_int_equal(f->job.model.loss, LOSS_SQUARED);
+    becomes(f, ratings,
+            "model.kind=autoencoder model.hidden=20,5 model.batch_norm=true",
+            "given bag u; encode1 bias given; encode1-norm batch_norm encode1; "
+            "encode1-function activation encode1-norm; "
+            "encode2 dense encode1-function; encode2-norm batch_norm encode2; "
+            "encode2-function activation encode2-norm; "
+            "decode1 dense encode2-function; decode1-norm batch_norm decode1; "
+            "decode1-function activation decode1-norm; "
+            "output dense decode1-function; ");
+    assert_int_equal(layer(f, "decode1")->width, 20);
+}
+
+static void multdae_is_a_softmax_of_means(void **state)
+{
+    struct fixture *f = *state;
+
+    becomes(f, ratings,
+            "model.kind=multdae model.hidden=20 model.dropout=0.5 model.loss=softmax",
+            "given bag u; encode1 bias given; encode1-function activation encode1; "
+            "encode1-dropout dropout encode1-function; "
+            "output dense encode1-dropout; ");
+    assert_int_equal(layer(f, "given")->pool, POOL_MEAN);
+    assert_int_equal(layer(f, "encode1-function")->activation, ACTIVATION_TANH);
+    assert_int_equal(table(f, "user")->dim, 20);
+}
+
+static void autoencoders_say_what_they_lack(void **state)
+{
+    struct fixture *f = *state;
+
+    refuses(f, only_numbers, "model.kind=autoencoder model.target=x",
+            "model.target is 'x', but model.kind autoencoder without data.group gives "
+            "back its numbers, expected none");
+    refuses(f, ratings, "model.kind=autoencoder model.target=y",
+            "model.target is 'y', expected the key column whose keys the groups of "
+            "data.group have, because model.kind is autoencoder");
+    refuses(f, ratings, "model.kind=autoencoder model.target=i",
+            "model.target is 'i', expected the key column whose keys the groups of "
+            "data.group have, because model.kind is autoencoder");
+    refuses(f, ratings, "model.kind=multdae model.loss=softmax tables.user.rows=0",
+            "tables.user.rows is not set, but model.kind multdae has a number for each "
+            "row of that table");
+    refuses(f, only_keys, "model.kind=autoencoder",
+            "model.kind is autoencoder, but data.columns has no key, keys, number or "
+            "vector for it");
+}
+
 #define TEST(function)                                                                 \
     cmocka_unit_test_setup_teardown(function, make_fixture, drop_fixture)
 
@@ -572,6 +672,10 @@ int main(void)
         TEST(errors_are_sentences),
         TEST(parameters_have_an_optimizer),
         TEST(a_graph_is_left_alone),
+        TEST(autoencoders_give_back_numbers),
+        TEST(autorec_is_of_groups),
+        TEST(multdae_is_a_softmax_of_means),
+        TEST(autoencoders_say_what_they_lack),
     };
 
     return cmocka_run_group_tests_name("preset", tests, NULL, NULL);
