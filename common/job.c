@@ -489,6 +489,12 @@ static const struct setting rows[] = {
     {"train.negatives_seen", SETTING_BOOLEAN, AT(train.negatives_seen), .preset = "false",
      .doc = "Whether an item that the user has in the training part may be drawn for "
             "another of the user's examples."},
+    {"train.patience", SETTING_INTEGER, AT(train.patience), .min = 0, .max = 10000,
+     .preset = "0", .unit = "evaluations", .may_change = true,
+     .doc = "Stop when the first of evaluate.metrics has not become better on the "
+            "validation part for so many evaluations (evaluate.every), and go back to the "
+            "checkpoint of the best one, which is kept: it is what is tested, saved last, "
+            "and gone on from. 0: train all epochs. Needs checkpoint.dir."},
 
     {"evaluate.metrics", SETTING_LIST, AT(evaluate.metrics), .preset = "rmse",
      .doc = "What to report on the test examples (docs/metrics.md). Of numbers: rmse, "
@@ -502,6 +508,11 @@ static const struct setting rows[] = {
             "others rank the items of held-out examples among other items: given, those of "
             "data.negatives; sampled, evaluate.negatives items by chance; all, all items of "
             "the training part. They need the data in memory."},
+    {"evaluate.every", SETTING_INTEGER, AT(evaluate.every), .min = 0, .max = 1e6,
+     .preset = "0", .unit = "epochs", .may_change = true,
+     .doc = "After how many epochs to score the validation part, and after the last; 0: "
+            "never. With an evaluate.protocol that ranks, evaluate.part must be "
+            "validation."},
     {"evaluate.part", SETTING_CHOICE, AT(evaluate.part), .choices = "test|validation",
      .preset = "test", .may_change = true,
      .doc = "Which part to score at the end of a run and by `rowhouse evaluate`."},

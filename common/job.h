@@ -371,6 +371,7 @@ struct job {
         int64_t negatives;       /* examples that are made for each one of the data */
         int negatives_by;        /* enum negatives_by */
         bool negatives_seen;     /* also items that the user has */
+        int64_t patience; /* evaluations without a better one, then stop; 0 = never */
     } train;
     struct {
         char metrics[JOB_LIST_MAX];
@@ -381,6 +382,8 @@ struct job {
         int64_t seed;
         int seen; /* enum seen_items: of PROTOCOL_ALL */
         int ties; /* enum ranking_ties */
+        int64_t
+            every; /* epochs between two evaluations of the validation part; 0 = none */
     } evaluate;
     struct {
         int64_t servers;

@@ -594,6 +594,24 @@ static int check_metrics(const struct job *job, struct err *err)
     return 0;
 }
 
+/* Evaluations between epochs, and what they decide. */
+static int check_validation(const struct job *job, struct err *err)
+{
+    if (job->evaluate.every > 0 && !job->data.validation[0] &&
+        job->data.split_validation == 0)
+        return err_set(err, ERR_INPUT,
+                       "evaluate.every is set, but there is no validation part: set "
+                       "data.validation or data.split.validation");
+    if (job->train.patience > 0 && job->evaluate.every == 0)
+        return err_set(err, ERR_INPUT,
+                       "train.patience is set, but it needs evaluate.every, for "
+                       "example 1");
+    if (job->train.patience > 0 && !job->evaluate.metrics[0])
+        return err_set(err, ERR_INPUT,
+                       "train.patience is set, but evaluate.metrics is empty");
+    return 0;
+}
+
 /* Workers make the steps, all tables' with one rate and penalty. */
 static int check_update(const struct job *job, struct err *err)
 {
@@ -701,6 +719,8 @@ int job_check(const struct job *job, struct err *err)
         rc = check_cache(job, err);
     if (!rc)
         rc = check_metrics(job, err);
+    if (!rc)
+        rc = check_validation(job, err);
     if (!rc)
         rc = job_check_ranking(job, err);
     if (!rc)

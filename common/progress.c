@@ -173,16 +173,16 @@ void progress_update(struct progress *progress, uint32_t epoch, uint64_t done,
 }
 
 void progress_epoch_done(struct progress *progress, uint32_t epoch, double loss,
-                         double rate, double seconds)
+                         double rate, double seconds, const char *more)
 {
     char line[PROGRESS_LINE_MAX];
 
-    if (progress->quiet || (progress->terminal && epoch < progress->epochs))
+    if (progress->quiet || (progress->terminal && epoch < progress->epochs && !more[0]))
         return;
     progress_clear(progress);
     progress_format_epoch(epoch, progress->epochs, loss, rate, seconds, line,
                           sizeof line);
-    put(progress, "%s\n", line);
+    put(progress, "%s%s\n", line, more);
 }
 
 void progress_clear(struct progress *progress)

@@ -40,10 +40,11 @@ void progress_init(struct progress *progress, int fd, bool terminal, bool quiet,
 void progress_update(struct progress *progress, uint32_t epoch, uint64_t done,
                      uint64_t total, double loss, double rate, double seconds_left);
 
-/* An epoch is done and took `seconds`: prints its line; on a terminal only the last
- * one's, in place of the bar. */
+/* An epoch is done and took `seconds`: prints its line, with `more` ("" = nothing) at
+ * its end; on a terminal only the last one's, in place of the bar, and those with more.
+ */
 void progress_epoch_done(struct progress *progress, uint32_t epoch, double loss,
-                         double rate, double seconds);
+                         double rate, double seconds, const char *more);
 
 /* Wipes the bar off the terminal: before anything else is printed, and at the end. */
 void progress_clear(struct progress *progress);

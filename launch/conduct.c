@@ -111,13 +111,18 @@ static void show_progress(void *context, const struct run_view *view)
 
 static void show_epoch(void *context, const struct epoch_record *record)
 {
+    const struct showing *showing = context;
     struct progress *progress = &((struct showing *)context)->progress;
+    const char *cursor = showing->conduct->request->job.evaluate.metrics;
+    char name[JOB_NAME_MAX], more[2 * JOB_NAME_MAX] = "";
     double n = record->examples ? (double)record->examples : 1;
 
+    if (record->values && job_list_next(&cursor, name, sizeof name))
+        snprintf(more, sizeof more, "  validation %s %.4g", name, record->value[0]);
     progress_epoch_done(progress, record->epoch, record->loss_sum / n,
                         record->seconds > 0 ? (double)record->examples / record->seconds
                                             : 0,
-                        record->seconds);
+                        record->seconds, more);
 }
 
 static int print_metrics(const struct conduct *conduct, struct err *err)

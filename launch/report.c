@@ -25,7 +25,20 @@ static json_t *word(const char *bytes)
     return json ? json : json_null();
 }
 
-static json_t *epochs(const struct coordinator_state *state)
+/* Of the validation part, if it was evaluated then. */
+static json_t *epoch_metrics(const struct job *job, const struct epoch_record *record)
+{
+    const char *cursor = job->evaluate.metrics;
+    json_t *all = json_object();
+    char name[JOB_NAME_MAX];
+
+    for (uint32_t i = 0;
+         i < record->values && job_list_next(&cursor, name, sizeof name); i++)
+        json_object_set_new(all, name, number(record->value[i]));
+    return all;
+}
+
+static json_t *epochs(const struct job *job, const struct coordinator_state *state)
 {
     json_t *list = json_array();
 
@@ -34,11 +47,12 @@ static json_t *epochs(const struct coordinator_state *state)
         double n = e->examples ? (double)e->examples : 1;
 
         json_array_append_new(
-            list, json_pack("{s:I, s:I, s:f, s:f, s:o, s:{}}", "epoch",
-                            (json_int_t)e->epoch, "examples", (json_int_t)e->examples,
-                            "seconds", e->seconds, "examples_per_second",
-                            e->seconds > 0 ? (double)e->examples / e->seconds : 0.0,
-                            "loss", number(e->loss_sum / n), "metrics"));
+            list,
+            json_pack("{s:I, s:I, s:f, s:f, s:o, s:o}", "epoch", (json_int_t)e->epoch,
+                      "examples", (json_int_t)e->examples, "seconds", e->seconds,
+                      "examples_per_second",
+                      e->seconds > 0 ? (double)e->examples / e->seconds : 0.0, "loss",
+                      number(e->loss_sum / n), "metrics", epoch_metrics(job, e)));
     }
     return list;
 }
@@ -138,6 +152,15 @@ static json_t *part_metrics(const struct job *job,
     return all;
 }
 
+/* Which epoch early stopping has chosen, and the checkpoint that holds it. */
+static json_t *best(const struct job *job, const struct coordinator_state *state)
+{
+    if (job->train.patience == 0 || state->best.checkpoint == 0)
+        return json_null();
+    return json_pack("{s:I, s:I}", "epoch", (json_int_t)state->best.epoch, "checkpoint",
+                     (json_int_t)state->best.checkpoint);
+}
+
 /* Every float that the servers hold as weights. */
 static uint64_t parameters(const struct job *job, const struct run_view *view)
 {
@@ -186,11 +209,11 @@ int report_write(const struct run_request *request, const struct roster *roster,
         consistency[job->train.consistency], "seed", (json_int_t)job->train.seed,
         "kernels", cpu_level_name(cpu_level()), "parameters",
         (json_int_t)parameters(job, view), "tables", tables(job, view), "epochs",
-        epochs(state), part_name(job), part_metrics(job, state));
+        epochs(job, state), part_name(job), part_metrics(job, state));
     json_t *rest = json_pack(
         "{s:f, s:f, s:I, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o, "
         "s:I, "
-        "s:{s:o, s:I, s:f}}",
+        "s:{s:o, s:I, s:f}, s:o}",
         "seconds", seconds, "cpu_seconds", cpu_seconds, "bad_rows",
         (json_int_t)(state->data.bad_rows + state->bad_rows), "bytes", "pulled",
         (json_int_t)view->bytes_pulled, "pushed", (json_int_t)view->bytes_pushed,
@@ -201,7 +224,7 @@ int report_write(const struct run_request *request, const struct roster *roster,
         staleness(job, view), "cache", cache(job, view), "waiting", times(view),
         "restarts", (json_int_t)state->restarts, "checkpoint", "dir",
         word(job->checkpoint.dir), "bytes", (json_int_t)state->checkpoint_bytes,
-        "seconds", state->checkpoint_seconds);
+        "seconds", state->checkpoint_seconds, "best", best(job, state));
     char *dump = NULL;
     int rc;
 

@@ -180,12 +180,28 @@ static int prepare_streams(const struct arguments *arguments,
     return streams_prepare(request, arguments->resume, err);
 }
 
+/* What only training needs; a job file also serves those who come after it. */
+static int check_validation(const struct job *job, struct err *err)
+{
+    if (job->evaluate.every > 0 && job->evaluate.protocol != PROTOCOL_SPLIT &&
+        job->evaluate.part != PART_VALIDATION)
+        return err_set(err, ERR_INPUT,
+                       "evaluate.every is set with an evaluate.protocol that ranks, "
+                       "which needs evaluate.part: validation");
+    if (job->train.patience > 0 && !job->checkpoint.dir[0])
+        return err_set(err, ERR_INPUT,
+                       "train.patience is set, but it needs checkpoint.dir to keep the "
+                       "best epoch in");
+    return 0;
+}
+
 static int prepare_train(const struct arguments *arguments, struct run_request *request,
                          struct err *err)
 {
     int rank;
 
-    if (check_parts(request, err) || vectors_pin(&request->job, err) ||
+    if (check_validation(&request->job, err) || check_parts(request, err) ||
+        vectors_pin(&request->job, err) ||
         prepare_checkpoints(arguments, request, err) ||
         prepare_report(arguments, request, err) ||
         prepare_streams(arguments, request, err))

@@ -207,7 +207,16 @@ void checkpoint_remove(const char *path)
     rmdir(path);
 }
 
-void checkpoint_prune(const char *dir, uint64_t keep)
+int checkpoint_path(const char *dir, uint64_t number, char *path, size_t size,
+                    struct err *err)
+{
+    char name[NAME_MAX_BYTES];
+
+    checkpoint_name(number, name);
+    return join(path, size, err, dir, name);
+}
+
+void checkpoint_prune(const char *dir, uint64_t keep, uint64_t best)
 {
     struct entry *entries;
     long n = list(dir, &entries);
@@ -221,6 +230,10 @@ void checkpoint_prune(const char *dir, uint64_t keep)
         /* What is newer than the newest whole one may be under way. */
         if (whole == 0 || (entries[i].whole && (whole == 1 || whole <= keep)))
             continue;
+#ifndef MUTANT_BEST_KEPT
+        if (entries[i].whole && entries[i].number == best)
+            continue;
+#endif
         checkpoint_name(entries[i].number, name);
         if (join(path, sizeof path, &ignored, dir, name) == 0)
             checkpoint_remove(path);

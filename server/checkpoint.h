@@ -26,9 +26,13 @@ int checkpoint_begin(const char *dir, uint64_t number, char *path, size_t size,
 /* Removes a checkpoint: the manifest first, so that it is never half there. Files that
  * are not a checkpoint's stay, and then the directory, too; so do symbolic links. */
 void checkpoint_remove(const char *path);
-/* Removes whole checkpoints but the newest `keep` (at least one), and broken ones older
- * than the newest whole one. Touches nothing that is not a checkpoint's file. */
-void checkpoint_prune(const char *dir, uint64_t keep);
+/* Removes whole checkpoints but the newest `keep` (at least one) and number `best`
+ * (0: none), and broken ones older than the newest whole one. Touches nothing that is
+ * not a checkpoint's file. */
+void checkpoint_prune(const char *dir, uint64_t keep, uint64_t best);
+/* The path of a checkpoint of that number. -ERR_INPUT: it is too long. */
+int checkpoint_path(const char *dir, uint64_t number, char *path, size_t size,
+                    struct err *err);
 
 /* Reads every shard of a checkpoint, giving rows to the visitor (one `table` call for
  * each table of each shard; `index` counts manifest->table). Checks each file against

@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/log.h"
-#include "server/core.h"
 
 enum {
     END_MS = 3000, /* what members get to end in */
@@ -96,6 +94,7 @@ static void restore_state(struct coordinator *c)
     s->clock = m->clock;
     s->seconds_before = m->seconds;
     s->data = m->data;
+    s->best = m->best;
     s->has_data = true;
     s->grows = m->grows;
     s->known = m->grows ? m->known : lease_positions(&m->data);
@@ -246,13 +245,32 @@ static void begin_save(struct coordinator *c, int64_t now_ms)
     enter(c, STAGE_SAVE, c->host.now_ms(c->host.context));
 }
 
+/* The best epoch's rows; they are tested, and saved once more as the newest. */
+static void go_back(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+    struct err err;
+
+    if (c->host.find_saved(c->host.context, s->best.checkpoint, s->saving,
+                           sizeof s->saving, &err)) {
+        fail(c, err.code, err.text, now_ms);
+        return;
+    }
+    log_info("epoch %u was the best of %u on the validation part: back to its "
+             "checkpoint",
+             s->best.epoch, s->best.reached);
+    enter(c, STAGE_RESTORE, now_ms);
+}
+
 static void train_next(struct coordinator *c, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
 
     if (!coordinator_in_epoch(c)) {
-        if (s->epoch >= (uint32_t)c->plan.job->train.epochs) {
-            if (s->data.test_examples && !s->evaluated)
+        if (coordinator_has_trained(c)) {
+            if (coordinator_must_go_back(c))
+                go_back(c, now_ms);
+            else if (s->data.test_examples && !s->evaluated)
                 enter(c, STAGE_EVALUATE, now_ms);
             else
                 end(c, 0, now_ms);
@@ -319,13 +337,34 @@ static bool save_due(const struct coordinator *c, int64_t now_ms)
 
     if (!job->checkpoint.dir[0])
         return false;
-    if (!coordinator_in_epoch(c) && s->epoch >= (uint32_t)job->train.epochs)
+    if (s->is_best || coordinator_has_trained(c))
         return true;
     if (job->checkpoint.every <= 0)
         return false;
     if (job->checkpoint.every_unit == EVERY_EPOCH)
         return !coordinator_in_epoch(c) && fmod(s->epoch, job->checkpoint.every) < 1;
     return (double)(now_ms - c->saved_ms) >= job->checkpoint.every * 1000;
+}
+
+/* An epoch is trained, and evaluated if it is its turn. */
+static void epoch_over(struct coordinator *c, int64_t now_ms)
+{
+    struct coordinator_state *s = c->state;
+
+    if (s->epoch > s->best.reached)
+        s->best.reached = s->epoch;
+    if (s->records < EPOCHS_KEPT)
+        s->record[s->records++] = s->open;
+    if (c->host.epoch_done)
+        c->host.epoch_done(c->host.context, &s->open);
+    if (!s->interrupted && coordinator_has_trained(c) && coordinator_must_go_back(c))
+        train_next(c, now_ms);
+    else if (save_due(c, now_ms) || (s->interrupted && c->plan.job->checkpoint.dir[0]))
+        begin_save(c, now_ms);
+    else if (s->interrupted)
+        end(c, 130, now_ms);
+    else
+        train_next(c, now_ms);
 }
 
 static void epoch_trained(struct coordinator *c, int64_t now_ms)
@@ -336,16 +375,12 @@ static void epoch_trained(struct coordinator *c, int64_t now_ms)
     count_training(c, now_ms);
     s->ranges = 0;
     s->grows = false;
-    if (s->records < EPOCHS_KEPT)
-        s->record[s->records++] = s->open;
-    if (c->host.epoch_done)
-        c->host.epoch_done(c->host.context, &s->open);
-    if (save_due(c, now_ms) || (s->interrupted && c->plan.job->checkpoint.dir[0]))
-        begin_save(c, now_ms);
-    else if (s->interrupted)
-        end(c, 130, now_ms);
-    else
-        train_next(c, now_ms);
+    if (!coordinator_must_validate(c)) {
+        epoch_over(c, now_ms);
+        return;
+    }
+    s->validating = true;
+    enter(c, STAGE_EVALUATE, now_ms);
 }
 
 /* bsp: workers stop within a clock of each other; those behind catch up, so that a run
@@ -381,60 +416,13 @@ static void stopped(struct coordinator *c, int64_t now_ms)
     begin_save(c, now_ms);
 }
 
-static void fill_manifest(struct coordinator *c)
-{
-    struct coordinator_state *s = c->state;
-    struct manifest *m = c->manifest;
-    const struct job *job = c->plan.job;
-
-    memset(m, 0, sizeof *m);
-    m->number = s->checkpoint + 1;
-    memcpy(m->job, job->name, sizeof m->job);
-    m->settings = job_to_lines(job);
-    snprintf(m->version, sizeof m->version, "%s", ROWHOUSE_VERSION);
-    m->written = time(NULL);
-    m->epoch = coordinator_in_epoch(c) ? s->epoch - 1 : s->epoch;
-    m->grows = s->grows;
-    m->known = s->grows ? s->known : 0;
-    m->ranges = s->ranges;
-    memcpy(m->range, s->range, s->ranges * sizeof s->range[0]);
-    m->shares = s->ranges ? s->shares : 0;
-    memcpy(m->share_ranges, s->share_ranges, m->shares * sizeof m->share_ranges[0]);
-    m->clock = s->clock;
-    m->data = s->data;
-    if (c->plan.grows && !s->grows) /* it has: this is all of it */
-        m->data.positions = s->known;
-    m->seconds = s->seconds_before + s->train_seconds;
-    m->tables = (uint32_t)job->tables;
-    for (uint32_t t = 0; t < m->tables; t++) {
-        struct table_spec spec;
-
-        core_table_spec(job, t, &spec);
-        m->table[t] = (struct shard_table){.id = t,
-                                           .dim = spec.dim,
-                                           .width = spec.width,
-                                           .state_width = spec.state_width};
-        memcpy(m->table[t].name, job->table[t].name, sizeof m->table[t].name);
-    }
-    m->shards = c->plan.roster->servers;
-    for (uint32_t i = 0; i < m->shards; i++) {
-        const struct status *status = &c->server[i].status;
-
-        shard_name(i, m->shards, m->shard[i].file);
-        m->shard[i].facts = (struct shard_facts){
-            status->shard_bytes, status->shard_rows, status->shard_checksum};
-        for (uint32_t t = 0; t < m->tables; t++)
-            m->table[t].rows += status->table[t].rows;
-    }
-}
-
 static void saved(struct coordinator *c, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
     struct err err;
     int rc;
 
-    fill_manifest(c);
+    coordinator_fill_manifest(c);
     rc = c->host.finish_save(c->host.context, s->saving, c->manifest, &err);
     manifest_release(c->manifest);
     if (rc) {
@@ -443,6 +431,8 @@ static void saved(struct coordinator *c, int64_t now_ms)
     }
     now_ms = c->host.now_ms(c->host.context);
     s->checkpoint++;
+    s->best.checkpoint = coordinator_best(c, s->checkpoint).checkpoint;
+    s->is_best = false;
     s->checkpoint_seconds = (double)(now_ms - c->stage_ms) / 1000;
     s->checkpoint_bytes = 0;
     for (uint32_t i = 0; i < c->plan.roster->servers; i++)
@@ -457,6 +447,12 @@ static void saved(struct coordinator *c, int64_t now_ms)
 
 static void evaluated(struct coordinator *c, int64_t now_ms)
 {
+    if (c->state->validating) {
+        c->state->validating = false;
+        coordinator_validated(c);
+        epoch_over(c, now_ms);
+        return;
+    }
     coordinator_sum_metrics(c, c->state->metric);
     c->state->evaluated = true;
     end(c, 0, now_ms);
@@ -496,6 +492,10 @@ static void advance(struct coordinator *c, int64_t now_ms)
         break;
     case STAGE_EVALUATE:
         evaluated(c, now_ms);
+        break;
+    case STAGE_RESTORE:
+        coordinator_gone_back(c);
+        begin_save(c, now_ms);
         break;
     default:
         break;
@@ -551,7 +551,7 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
         [STAGE_GATHER] = ORDER_WAIT, [STAGE_LOAD] = ORDER_LOAD,
         [STAGE_TRAIN] = ORDER_TRAIN, [STAGE_STOP] = ORDER_STOP,
         [STAGE_SAVE] = ORDER_SAVE,   [STAGE_EVALUATE] = ORDER_EVALUATE,
-        [STAGE_END] = ORDER_END,
+        [STAGE_END] = ORDER_END,     [STAGE_RESTORE] = ORDER_LOAD,
     };
     const struct coordinator_state *s = c->state;
 
@@ -560,6 +560,7 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
     order->epoch = s->epoch;
     order->clock = s->clock;
     order->ranges = order->more = 0;
+    order->validate = s->stage == STAGE_EVALUATE && s->validating;
     order->counted = to.role == ROLE_WORKER && s->stage == STAGE_EVALUATE &&
                      coordinator_has_counts(c, to.index);
     order->dealt = order->lease = 0;
@@ -571,7 +572,7 @@ void coordinator_order(const struct coordinator *c, struct peer to, struct order
     order->text[0] = '\0';
     if (s->stage == STAGE_LOAD)
         snprintf(order->path, sizeof order->path, "%s", c->plan.restore);
-    if (s->stage == STAGE_SAVE)
+    if (s->stage == STAGE_SAVE || s->stage == STAGE_RESTORE)
         snprintf(order->path, sizeof order->path, "%s", s->saving);
     if (s->stage == STAGE_TRAIN || s->stage == STAGE_STOP)
         coordinator_order_shares(c, to, order);
@@ -727,7 +728,8 @@ static void interrupt(struct coordinator *c, int64_t now_ms)
     if (s->stage == STAGE_TRAIN && c->plan.job->checkpoint.dir[0]) {
         if (coordinator_can_cut(c, MANIFEST_RANGES_MAX)) /* else at the epoch's end */
             begin_stop(c, now_ms);
-    } else if (s->stage != STAGE_STOP && s->stage != STAGE_SAVE) {
+    } else if (s->stage != STAGE_STOP && s->stage != STAGE_SAVE &&
+               !(s->validating && c->plan.job->checkpoint.dir[0])) {
         end(c, 130, now_ms);
     }
 }

@@ -2,7 +2,8 @@
  * end by orders (common/net/message.h), one at a time; when every member has carried
  * out the order it gives the next.
  *
- *   gather -> load -> train -> [stop] -> save -> train ... -> evaluate -> end
+ *   gather -> load -> train -> [stop] -> [evaluate] -> save -> train ...
+ *          -> [restore -> save] -> evaluate -> end
  *
  * It knows no socket and no clock of its own, so that it can be tested alone. What it
  * must remember when its process dies is in `struct coordinator_memory`, given by the
@@ -24,15 +25,21 @@ enum stage {
     STAGE_STOP,
     STAGE_SAVE,
     STAGE_EVALUATE,
+    STAGE_RESTORE, /* the best epoch's rows, after training */
     STAGE_END,
 };
 
-enum { EPOCHS_KEPT = 10000 }; /* records beyond are not kept */
+enum {
+    EPOCHS_KEPT = 10000, /* records beyond are not kept */
+    VALUES_KEPT = 16,    /* metrics of an epoch, the first of evaluate.metrics */
+};
 
 struct epoch_record {
     uint32_t epoch;
     uint64_t examples;
     double seconds, loss_sum;
+    uint32_t values; /* of the metrics on the validation part; 0: not evaluated */
+    double value[VALUES_KEPT];
 };
 
 /* How the run stands. Plain data. */
@@ -51,6 +58,9 @@ struct coordinator_state {
     bool grows;     /* if there may be more of them in this epoch */
     uint64_t clock;
     bool has_data, interrupted, evaluated;
+    bool validating; /* STAGE_EVALUATE: after an epoch, not at the end */
+    bool is_best;    /* what is saved next is the best epoch */
+    struct best best;
     struct data_facts data;
     uint64_t checkpoint; /* number of the newest */
     uint64_t checkpoint_bytes;
@@ -120,6 +130,9 @@ struct coordinator_host {
     int (*finish_save)(void *context, const char *path, const struct manifest *manifest,
                        struct err *err);
     void (*epoch_done)(void *context, const struct epoch_record *record);
+    /* The path of checkpoint `number`. */
+    int (*find_saved)(void *context, uint64_t number, char *path, size_t size,
+                      struct err *err);
     /* The time, asked for after slow work. */
     int64_t (*now_ms)(void *context);
     void *context;

@@ -1,6 +1,8 @@
-/* What the evaluations of all workers come to. */
+/* What the evaluations of all workers come to, and which epoch is the best. */
+#include <math.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/metrics.h"
 #include "server/coordinator_parts.h"
 
@@ -73,4 +75,90 @@ void coordinator_sum_metrics(struct coordinator *c, double *metric)
         metric[SUM_COVERAGE + slot] = covered_share(&c->covered, slot);
     roc_release(&c->roc);
     covered_release(&c->covered);
+}
+
+/* --- early stopping -------------------------------------------------------------- */
+
+bool coordinator_must_validate(const struct coordinator *c)
+{
+    uint32_t every = (uint32_t)c->plan.job->evaluate.every, epoch = c->state->epoch;
+
+    return every > 0 &&
+           (epoch % every == 0 || epoch >= (uint32_t)c->plan.job->train.epochs);
+}
+
+static void judge(struct coordinator *c, const char *metric, double value)
+{
+    struct coordinator_state *s = c->state;
+    double badness = metrics_badness(metric, value);
+    bool better = s->best.epoch == 0 || badness < s->best.badness;
+
+#ifndef MUTANT_PATIENCE
+    s->best.misses = better ? 0 : s->best.misses + 1;
+#endif
+    if (!better)
+        return;
+    s->best.badness = badness;
+    s->best.epoch = s->epoch;
+    s->best.clock = s->clock;
+    s->is_best = true;
+}
+
+void coordinator_validated(struct coordinator *c)
+{
+    const char *list = c->plan.job->evaluate.metrics, *cursor = list;
+    struct epoch_record *open = &c->state->open;
+    double metric[METRIC_SUMS];
+    char name[JOB_NAME_MAX];
+
+    coordinator_sum_metrics(c, metric);
+    open->values = 0;
+    while (open->values < VALUES_KEPT && job_list_next(&cursor, name, sizeof name)) {
+        double value = metrics_value(list, name, metric);
+
+        if (open->values == 0 && c->plan.job->train.patience > 0)
+            judge(c, name, value);
+        open->value[open->values++] = value;
+    }
+}
+
+bool coordinator_has_trained(const struct coordinator *c)
+{
+    const struct coordinator_state *s = c->state;
+    uint32_t epochs = (uint32_t)c->plan.job->train.epochs;
+    int64_t patience = c->plan.job->train.patience;
+
+    return !coordinator_in_epoch(c) &&
+           (s->epoch >= epochs || (patience > 0 && (s->best.misses >= patience ||
+                                                    s->best.reached >= epochs)));
+}
+
+bool coordinator_must_go_back(const struct coordinator *c)
+{
+    const struct best *best = &c->state->best;
+
+    return c->plan.job->train.patience > 0 && best->checkpoint > 0 &&
+           !c->state->is_best && best->epoch != c->state->epoch;
+}
+
+void coordinator_gone_back(struct coordinator *c)
+{
+    struct coordinator_state *s = c->state;
+
+    s->epoch = s->best.epoch;
+    s->clock = s->best.clock;
+    s->is_best = true;
+}
+
+struct best coordinator_best(const struct coordinator *c, uint64_t number)
+{
+    struct best best = c->state->best;
+
+    if (c->state->is_best)
+        best.checkpoint = number;
+    if (best.checkpoint == 0) /* none was evaluated yet */
+        return (struct best){0};
+    if (c->plan.job->train.patience == 0)
+        return (struct best){0};
+    return best;
 }

@@ -1,7 +1,7 @@
 /* What the coordinator consists of, shared by coordinator.c (the run),
  * coordinator_shares.c (whose data are whose), coordinator_evaluate.c (what evaluations
- * come to) and coordinator_view.c (where it stands).
- * Nobody else includes this. */
+ * come to), coordinator_manifest.c (what is saved) and coordinator_view.c (where it
+ * stands). Nobody else includes this. */
 #ifndef ROWHOUSE_SERVER_COORDINATOR_PARTS_H
 #define ROWHOUSE_SERVER_COORDINATOR_PARTS_H
 
@@ -69,6 +69,23 @@ void coordinator_order_shares(const struct coordinator *coordinator, struct peer
 bool coordinator_has_counts(const struct coordinator *coordinator, uint32_t worker);
 /* Every worker has evaluated: sums and values of all. */
 void coordinator_sum_metrics(struct coordinator *coordinator, double *metric);
+/* Is the validation part to be evaluated after the epoch that has just been trained? */
+bool coordinator_must_validate(const struct coordinator *coordinator);
+/* It was: notes the epoch's metrics, and whether it is the best so far. */
+void coordinator_validated(struct coordinator *coordinator);
+/* Is there no epoch to be begun any more? */
+bool coordinator_has_trained(const struct coordinator *coordinator);
+/* Then: is the best epoch another one than that which the servers hold? */
+bool coordinator_must_go_back(const struct coordinator *coordinator);
+/* They hold it now. */
+void coordinator_gone_back(struct coordinator *coordinator);
+/* A checkpoint is whole, or about to be: which one holds the best epoch. */
+struct best coordinator_best(const struct coordinator *coordinator, uint64_t number);
+
+/* coordinator_manifest.c */
+
+/* Every server has saved: the manifest of that checkpoint, to be released. */
+void coordinator_fill_manifest(struct coordinator *coordinator);
 
 /* coordinator_view.c */
 

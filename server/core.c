@@ -546,6 +546,12 @@ void core_restore_begin(struct core *core)
         table_set_limit(&core->table[i], UINT64_MAX);
 }
 
+void core_clear(struct core *core)
+{
+    for (int i = 0; i < core->job->tables; i++)
+        table_clear(&core->table[i]);
+}
+
 void core_restore_end(struct core *core, const uint64_t *rows)
 {
     for (int i = 0; i < core->job->tables; i++) {

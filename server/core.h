@@ -63,6 +63,8 @@ const struct job *core_job(const struct core *core);
  * that is shared out. */
 void core_restore_begin(struct core *core);
 void core_restore_end(struct core *core, const uint64_t *rows);
+/* Drops all rows of sparse tables; what was counted stays. */
+void core_clear(struct core *core);
 /* Puts a row from a checkpoint: `values` are width + state_width floats (unaligned). */
 int core_restore_row(struct core *core, uint32_t table, uint64_t key,
                      const unsigned char *values, struct err *err);

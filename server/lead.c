@@ -45,7 +45,7 @@ static int finish_save(void *context, const char *path, const struct manifest *m
         return -err->code;
     if (lead->setup->remove_old && manifest->number - earlier < keep)
         keep = manifest->number - earlier;
-    checkpoint_prune(job->checkpoint.dir, keep);
+    checkpoint_prune(job->checkpoint.dir, keep, manifest->best.checkpoint);
     return 0;
 }
 
@@ -55,6 +55,15 @@ static void epoch_done(void *context, const struct epoch_record *record)
 
     if (lead->setup->epoch_done)
         lead->setup->epoch_done(lead->setup->context, record);
+}
+
+static int find_saved(void *context, uint64_t number, char *path, size_t size,
+                      struct err *err)
+{
+    struct lead *lead = context;
+
+    return checkpoint_path(lead->setup->plan.job->checkpoint.dir, number, path, size,
+                           err);
 }
 
 static int64_t now_ms(void *context)
@@ -186,7 +195,8 @@ static void run(struct lead *lead)
 
 int lead(const struct lead_setup *setup, struct run_view *view, struct err *err)
 {
-    struct coordinator_host host = {begin_save, finish_save, epoch_done, now_ms, NULL};
+    struct coordinator_host host = {begin_save, finish_save, epoch_done,
+                                    find_saved, now_ms,      NULL};
     struct peer self = {ROLE_COORDINATOR, 0, setup->incarnation};
     struct lead *lead = calloc(1, sizeof *lead);
     int rc;

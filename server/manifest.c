@@ -92,6 +92,18 @@ static const char *shards_fault(const struct manifest *manifest)
     return rows == expected ? NULL : "the shards' rows are not as many as the tables'";
 }
 
+static const char *best_fault(const struct manifest *manifest)
+{
+    const struct best *best = &manifest->best;
+
+    if (best->checkpoint == 0)
+        return NULL;
+    if (best->checkpoint > manifest->number || best->epoch > best->reached ||
+        best->clock > INT64_MAX)
+        return "its best epoch is not one of those before it";
+    return isnan(best->badness) ? "its best epoch has no value" : NULL;
+}
+
 /* NULL, or what is wrong with it. */
 static const char *manifest_fault(const struct manifest *manifest)
 {
@@ -119,6 +131,8 @@ static const char *manifest_fault(const struct manifest *manifest)
         fault = ranges_fault(manifest);
     if (!fault)
         fault = shards_fault(manifest);
+    if (!fault)
+        fault = best_fault(manifest);
     return fault;
 }
 
@@ -129,6 +143,7 @@ static const char *manifest_fault(const struct manifest *manifest)
 struct packed {
     Disk__Manifest manifest;
     Disk__DataFacts data;
+    Disk__Best best;
     Disk__Range range[MANIFEST_RANGES_MAX], *range_at[MANIFEST_RANGES_MAX];
     Disk__Table table[SHARD_TABLES_MAX], *table_at[SHARD_TABLES_MAX];
     Disk__Shard shard[SERVERS_MAX], *shard_at[SERVERS_MAX];
@@ -169,6 +184,22 @@ static void pack_lists(struct packed *packed, const struct manifest *from)
     }
 }
 
+static void pack_best(struct packed *packed, const struct best *from)
+{
+    Disk__Best *to = &packed->best;
+
+    if (from->checkpoint == 0)
+        return;
+    disk__best__init(to);
+    to->badness = from->badness;
+    to->epoch = from->epoch;
+    to->misses = from->misses;
+    to->checkpoint = from->checkpoint;
+    to->clock = from->clock;
+    to->reached = from->reached;
+    packed->manifest.best = to;
+}
+
 static void pack(struct packed *packed, const struct manifest *from)
 {
     Disk__Manifest *to = &packed->manifest;
@@ -194,6 +225,7 @@ static void pack(struct packed *packed, const struct manifest *from)
     to->known = from->grows ? from->known + 1 : 0;
     to->data->preparation_bytes = from->data.preparation_bytes;
     to->data->preparation_digest = from->data.preparation_digest;
+    pack_best(packed, &from->best);
     pack_lists(packed, from);
     to->n_range = from->ranges;
     to->range = packed->range_at;
@@ -338,6 +370,13 @@ static const char *unpack(const Disk__Manifest *from, struct manifest *to)
         to->data.preparation_bytes = from->data->preparation_bytes;
         to->data.preparation_digest = from->data->preparation_digest;
     }
+    if (from->best)
+        to->best = (struct best){.badness = from->best->badness,
+                                 .epoch = from->best->epoch,
+                                 .misses = from->best->misses,
+                                 .checkpoint = from->best->checkpoint,
+                                 .clock = from->best->clock,
+                                 .reached = from->best->reached};
     return unpack_lists(from, to);
 }
 

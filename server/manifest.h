@@ -16,6 +16,17 @@ enum {
     PREPARATION_BYTES_MAX = 1 << 30,  /* of a checkpoint's preparation */
 };
 
+/* The evaluation of the validation part that was best so far; checkpoint 0: none yet.
+ */
+struct best {
+    double badness;      /* metrics_badness() of the first metric */
+    uint32_t epoch;      /* after which it was */
+    uint32_t misses;     /* evaluations since then */
+    uint64_t checkpoint; /* number of the one that holds it */
+    uint64_t clock;      /* of that checkpoint */
+    uint32_t reached; /* epochs trained in all, also if the rows are those of `epoch` */
+};
+
 struct manifest {
     uint64_t number;  /* of the checkpoint within its directory, from 1 */
     char job[64];     /* the job's name */
@@ -30,6 +41,7 @@ struct manifest {
     bool grows;     /* the epoch under way may grow: nothing left is not its end */
     uint64_t known; /* then: positions from here on are in no range yet */
     uint64_t clock; /* of the run: highest clock applied */
+    struct best best;
     struct data_facts data;
     double seconds; /* trained so far, all sessions of the run */
     uint32_t tables;

@@ -109,6 +109,7 @@ static int restore_rows(struct core *core, const char *path,
     int rc;
 
     core_restore_begin(core);
+    core_clear(core);
     rc = checkpoint_read(path, manifest, &visitor, err);
     if (rc)
         return rc;

@@ -11,8 +11,8 @@
 int restore_fits(const struct manifest *manifest, const struct job *job,
                  struct err *err);
 
-/* Reads and checks the checkpoint `path` and takes the rows over. The same rows may be
- * restored twice. */
+/* Reads and checks the checkpoint `path` and takes the rows over; others that there are
+ * are dropped. May be done twice, before training or behind it. */
 int core_restore(struct core *core, const char *path, struct err *err);
 
 /* Makes the rows of the tables' files of vectors (server/vectors.h); a file that is not

@@ -464,6 +464,24 @@ int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
     return rc;
 }
 
+/* First out of the index, so that none is found there that is not counted. */
+void table_clear(struct table *table)
+{
+    struct table_root *root = table->root;
+
+    if (root->spec.rows || root->rows == 0)
+        return;
+    for (uint32_t slot = 0; slot < TABLE_SLOTS; slot++) {
+        array_ref array = root->array[slot];
+
+        memset(table->base + array_offset(array), 0,
+               array_buckets(array) * sizeof(struct bucket));
+        root->slot_rows[slot] = 0;
+    }
+    atomic_thread_fence(memory_order_release);
+    root->rows = 0;
+}
+
 /* --- iteration and facts --------------------------------------------------------- */
 
 uint64_t table_rows(const struct table *table)

@@ -90,6 +90,10 @@ int table_find_or_make(struct table *table, const uint64_t *key, uint32_t n,
 void table_copy(const struct table *table, const uint64_t *key, uint32_t n,
                 float *values, unsigned char *found);
 
+/* Drops all rows of a sparse table; a dense one keeps its. A process that is killed
+ * meanwhile leaves some of them: do it again. */
+void table_clear(struct table *table);
+
 /* Rows in order of making, 0 .. table_rows()-1; rows may be made meanwhile. `key` may
  * be NULL. */
 uint64_t table_rows(const struct table *table);

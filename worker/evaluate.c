@@ -118,7 +118,7 @@ static struct batch *next_batch(struct worker *worker, int *rc, struct err *err)
 static int evaluate_split(struct worker *worker, struct err *err)
 {
     const struct worker_setup *setup = worker->setup;
-    enum split_part part = split_scored(setup->job);
+    enum split_part part = worker->scored;
     struct range all = {0, data_end(worker->data, setup->job, part)}, share[1];
     struct scores scores = {0};
     struct batch *batch;
@@ -150,14 +150,20 @@ static int evaluate_split(struct worker *worker, struct err *err)
 
 int worker_evaluate(struct worker *worker, const struct order *order, struct err *err)
 {
+    const struct job *job = worker->setup->job;
     int rc;
 
+    worker->scored = order->validate ? SPLIT_VALIDATION : split_scored(job);
+    if (order->validate && data_end(worker->data, job, SPLIT_VALIDATION) == 0)
+        return err_set(err, ERR_INPUT,
+                       "there is no example in the validation part that evaluate.every "
+                       "asks for");
     memset(worker->status.metric, 0, sizeof worker->status.metric);
     member_attach(worker->member, 0, NULL, 0, NULL);
     roc_release(&worker->roc);
     covered_release(&worker->covered);
     worker->status.phase = PHASE_EVALUATING;
-    rc = worker->setup->job->evaluate.protocol == PROTOCOL_SPLIT
+    rc = job->evaluate.protocol == PROTOCOL_SPLIT
              ? evaluate_split(worker, err)
              : worker_evaluate_ranking(worker, err);
     return rc == 0 && (wants_scores(worker) || worker->covered.sets)

@@ -26,6 +26,7 @@ struct worker {
     struct delta delta; /* train.update: delta */
     uint32_t width[JOB_TABLES_MAX];
     float *gradient[JOB_TABLES_MAX]; /* [rows of a batch][width] */
+    enum split_part scored;          /* the part that is evaluated */
     struct roc roc;                  /* of the evaluation under way, as the next */
     struct covered covered;
     struct status status;

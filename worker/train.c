@@ -430,7 +430,9 @@ struct pass worker_first_pass(const struct worker *worker, uint32_t epoch,
 static int begin_reading(struct training *t, const struct pass *pass, struct err *err)
 {
     struct worker *worker = t->worker;
-    bool last = pass->epoch >= worker->setup->job->train.epochs;
+    const struct job *job = worker->setup->job;
+    bool last = pass->epoch >= job->train.epochs ||
+                (job->evaluate.every > 0 && pass->epoch % job->evaluate.every == 0);
     struct range range;
     struct pass next = worker_first_pass(worker, pass->epoch + 1, &range);
 

@@ -238,6 +238,7 @@ static void put_order(Wire__Order *wire, const struct order *order, struct parts
     wire->more = order->more != 0;
     wire->bad_rows = order->bad_rows;
     wire->counted = order->counted != 0;
+    wire->validate = order->validate != 0;
 }
 
 static Wire__Reach *put_reach(const struct reach *reach, struct parts *parts)
@@ -626,6 +627,7 @@ static int take_order(const Wire__Order *wire, struct order *order, struct err *
     order->more = wire->more != 0;
     order->bad_rows = wire->bad_rows;
     order->counted = wire->counted != 0;
+    order->validate = wire->validate != 0;
     order->exit_status = (int32_t)wire->exit_status;
     take_data(wire->data, &order->data);
     if (check("an order's kind", order->kind, 0, ORDER_END, err) ||

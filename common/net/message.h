@@ -194,8 +194,9 @@ struct order {
     /* Worker: its leases that are not behind it. Server: for each worker how much is in
      * its share. */
     uint32_t ranges;
-    uint32_t more;    /* worker: 1 = another lease may follow those */
-    uint32_t counted; /* worker: 1 = its counts of this order have come */
+    uint32_t more;     /* worker: 1 = another lease may follow those */
+    uint32_t counted;  /* worker: 1 = its counts of this order have come */
+    uint32_t validate; /* worker: 1 = evaluate the validation part in any case */
     struct range range[SHARE_RANGES_MAX];
     char path[1024];
     int32_t exit_status;    /* 0 .. 255 */

@@ -250,6 +250,13 @@ static inline void wire_sample_counted(struct message *message)
     message->order.counted = 1;
 }
 
+static inline void wire_sample_validate(struct message *message)
+{
+    wire_sample(MESSAGE_ORDER, message);
+    message->order.kind = ORDER_EVALUATE;
+    message->order.validate = 1;
+}
+
 static const struct {
     const char *name;
     void (*fill)(struct message *message);
@@ -271,6 +278,7 @@ static const struct {
     {"order-after-rows-left-out", wire_sample_left_out_before},
     {"status-with-counts", wire_sample_counts},
     {"order-counted", wire_sample_counted},
+    {"order-to-validate", wire_sample_validate},
 };
 
 enum { WIRE_LATER = sizeof wire_later / sizeof *wire_later };

@@ -87,6 +87,14 @@ static inline void epoch_done(void *context, const struct epoch_record *record)
     kit->last_epoch = *record;
 }
 
+static inline int find_saved(void *context, uint64_t number, char *path, size_t size,
+                             struct err *err)
+{
+    (void)context, (void)err;
+    snprintf(path, size, "dir/checkpoint-%llu", (unsigned long long)number);
+    return 0;
+}
+
 static inline int64_t now_ms(void *context)
 {
     return ((struct kit *)context)->now_ms;
@@ -268,8 +276,8 @@ static inline struct kit *kit_create(uint32_t workers)
     for (uint32_t i = 0; i < SERVERS; i++)
         kit->roster.server[i].rank = i;
     kit->plan = (struct coordinator_plan){.job = &kit->job, .roster = &kit->roster};
-    kit->host = (struct coordinator_host){begin_save, finish_save, epoch_done, now_ms,
-                                          kit};
+    kit->host = (struct coordinator_host){begin_save, finish_save, epoch_done,
+                                          find_saved, now_ms,      kit};
     kit->memory = calloc(1, sizeof *kit->memory);
     kit->now_ms = 1000;
     members_init(kit);

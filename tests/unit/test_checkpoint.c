@@ -280,7 +280,7 @@ static void test_prune(void **context)
     mkdir(fixture_path(s->dir, "checkpoint-5"), 0700);
     fixture_store(fixture_path(s->dir, "checkpoint-0000000005"), "x", 1);
 
-    checkpoint_prune(s->dir, 3);
+    checkpoint_prune(s->dir, 3, 0);
     for (uint64_t i = 6; i <= 13; i++) {
         if (there(s, i) != (i >= 10))
             fail_msg("checkpoint %d", (int)i);
@@ -290,9 +290,11 @@ static void test_prune(void **context)
     assert_true(fixture_exists(fixture_path(s->dir, "checkpoint-5")));
     assert_true(there(s, 5)); /* a file, not ours */
 
-    checkpoint_prune(s->dir, 0); /* the newest is never removed */
-    assert_true(!there(s, 10) && !there(s, 11) && there(s, 12) && there(s, 13));
-    checkpoint_prune("/nowhere", 1);
+    checkpoint_prune(s->dir, 1, 10); /* the best is kept, however old */
+    assert_true(there(s, 10) && !there(s, 11) && there(s, 12));
+    checkpoint_prune(s->dir, 0, 0); /* the newest is never removed */
+    assert_true(!there(s, 10) && there(s, 12) && there(s, 13));
+    checkpoint_prune("/nowhere", 1, 0);
 }
 
 static void test_prune_only_broken(void **context)
@@ -302,7 +304,7 @@ static void test_prune_only_broken(void **context)
     checkpoint_remove(s->path);
     break_off(s, 3);
     break_off(s, 4);
-    checkpoint_prune(s->dir, 1); /* nothing whole: one of them may be under way */
+    checkpoint_prune(s->dir, 1, 0); /* nothing whole: one of them may be under way */
     assert_true(there(s, 3) && there(s, 4));
 }
 

@@ -152,6 +152,154 @@ static void test_counts_that_are_not_taken(void **state)
     kit_destroy(kit);
 }
 
+/* --- evaluations between epochs --------------------------------------------------- */
+
+static struct kit *kit_patient(int64_t epochs, int64_t patience)
+{
+    struct kit *kit = kit_create(2);
+
+    snprintf(kit->job.evaluate.metrics, sizeof kit->job.evaluate.metrics, "mae\nrmse");
+    kit->job.evaluate.every = 1;
+    kit->job.train.epochs = epochs;
+    kit->job.train.patience = patience;
+    kit->job.checkpoint.every = 0;
+    return kit;
+}
+
+/* Everyone carries out what is ordered, until after the evaluation of an epoch whose
+ * mean absolute error is `mae`. */
+static void epoch_with(struct kit *kit, double mae)
+{
+    for (int i = 0; i < 9 && kit->memory->state.stage != STAGE_EVALUATE; i++)
+        all_obey(kit);
+    assert_int_equal(kit->memory->state.stage, STAGE_EVALUATE);
+    coordinator_order(kit->c, kit->worker[1].peer, &kit->order);
+    assert_int_equal(kit->order.validate, 1);
+    for (uint32_t w = 0; w < 2; w++) {
+        struct status *status = &kit->worker[w].status;
+
+        status->done = coordinator_number(kit->c);
+        status->metric[SUM_EXAMPLES] = 10;
+        status->metric[SUM_ABSOLUTE_ERROR] = 10 * mae;
+        say(kit, &kit->worker[w]);
+    }
+    for (uint32_t i = 0; i < SERVERS; i++)
+        obey(kit, &kit->server[i]);
+}
+
+static void finish(struct kit *kit)
+{
+    for (int i = 0; i < 9 && kit->memory->state.stage != STAGE_END; i++)
+        all_obey(kit);
+    assert_ended(kit, 0, "");
+}
+
+static void test_epochs_have_metrics(void **state)
+{
+    struct kit *kit = kit_patient(3, 0);
+
+    (void)state;
+    kit->job.evaluate.every = 2;
+    epoch_with(kit, 4); /* the second */
+    assert_int_equal(kit->last_epoch.epoch, 2);
+    assert_int_equal(kit->last_epoch.values, 2);
+    assert_true(kit->last_epoch.value[0] == 4 && kit->last_epoch.value[1] == 0);
+    epoch_with(kit, 5); /* and the last */
+    finish(kit);
+    assert_int_equal(kit->memory->state.records, 3);
+    assert_int_equal(kit->memory->state.record[0].values, 0);
+    assert_true(kit->memory->state.record[2].value[0] == 5);
+    assert_int_equal(kit->finished, 1); /* nothing is best: only at the end */
+    assert_int_equal(kit->saved.best.checkpoint, 0);
+    kit_destroy(kit);
+}
+
+/* The second of five epochs is the best: two misses, back to it. */
+static void test_stops_early(void **state)
+{
+    struct kit *kit = kit_patient(5, 2);
+
+    (void)state;
+    epoch_with(kit, 3);
+    epoch_with(kit, 2);
+    all_obey(kit);
+    assert_int_equal(kit->finished, 2);
+    assert_int_equal(kit->saved.best.checkpoint, 2);
+    epoch_with(kit, 2.5);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
+    epoch_with(kit, 2.1);
+    assert_int_equal(kit->memory->state.stage, STAGE_RESTORE);
+    restart_coordinator(kit);
+    coordinator_order(kit->c, kit->server[0].peer, &kit->order);
+    assert_int_equal(kit->order.kind, ORDER_LOAD);
+    assert_string_equal(kit->order.path, "dir/checkpoint-2");
+    finish(kit);
+    assert_int_equal(kit->memory->state.records, 4);
+    assert_int_equal(kit->finished, 3);
+    assert_int_equal(kit->saved.epoch, 2);
+    assert_int_equal(kit->saved.clock, kit->saved.best.clock);
+    assert_int_equal(kit->saved.best.checkpoint, 3);
+    assert_int_equal(kit->saved.best.reached, 4);
+    assert_true(kit->memory->state.evaluated);
+    kit_destroy(kit);
+}
+
+/* The last one is the best, or the epochs are over before patience is. */
+static void test_patience_outlives_epochs(void **state)
+{
+    struct kit *kit = kit_patient(2, 3);
+
+    (void)state;
+    epoch_with(kit, 3);
+    epoch_with(kit, 2);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
+    finish(kit);
+    assert_int_equal(kit->saved.best.epoch, 2);
+    assert_int_equal(kit->finished, 2);
+    kit_destroy(kit);
+    kit = kit_patient(2, 3);
+    epoch_with(kit, 2);
+    epoch_with(kit, 3);
+    assert_int_equal(kit->memory->state.stage, STAGE_RESTORE);
+    finish(kit);
+    assert_int_equal(kit->saved.epoch, 1);
+    kit_destroy(kit);
+}
+
+/* An interrupt in an evaluation waits for it; what was known then is known later. */
+static void test_resumed_patience(void **state)
+{
+    static struct manifest manifest;
+    struct kit *kit = kit_patient(9, 2);
+
+    (void)state;
+    epoch_with(kit, 1);
+    epoch_with(kit, 3);
+    while (kit->memory->state.stage != STAGE_EVALUATE)
+        all_obey(kit);
+    coordinator_interrupt(kit->c, kit->now_ms);
+    assert_int_equal(kit->memory->state.stage, STAGE_EVALUATE);
+    epoch_with(kit, 2);
+    assert_int_equal(kit->memory->state.stage, STAGE_SAVE);
+    all_obey(kit);
+    assert_ended(kit, 130, "");
+    assert_int_equal(kit->saved.best.misses, 2);
+    assert_int_equal(kit->saved.best.checkpoint, 1);
+    resume(kit, &manifest, 2);
+    reach(kit, STAGE_RESTORE); /* nothing is trained */
+    coordinator_order(kit->c, kit->server[0].peer, &kit->order);
+    assert_string_equal(kit->order.path, "dir/checkpoint-1");
+    finish(kit);
+    assert_int_equal(kit->saved.epoch, 1);
+    resume(kit, &manifest, 2);
+    reach(kit, STAGE_EVALUATE);  /* it is there */
+    kit->job.train.patience = 3; /* more of it: on from the best */
+    resume(kit, &manifest, 2);
+    reach(kit, STAGE_TRAIN);
+    assert_int_equal(kit->memory->state.epoch, 2);
+    kit_destroy(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +307,10 @@ int main(void)
         cmocka_unit_test(test_items_of_all_workers),
         cmocka_unit_test(test_counts_through_restarts),
         cmocka_unit_test(test_counts_that_are_not_taken),
+        cmocka_unit_test(test_epochs_have_metrics),
+        cmocka_unit_test(test_stops_early),
+        cmocka_unit_test(test_patience_outlives_epochs),
+        cmocka_unit_test(test_resumed_patience),
     };
 
     return cmocka_run_group_tests_name("coordinator_evaluate", tests, NULL, NULL);

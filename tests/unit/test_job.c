@@ -435,6 +435,9 @@ static void limits_of_the_cache(void **state)
     refuses_override(f, "train.cache_staleness=1001",
                      "command line: train.cache_staleness is '1001', expected a whole "
                      "number from 1 to 1000");
+    refuses_override(f, "train.patience=10001",
+                     "command line: train.patience is '10001', expected a whole number "
+                     "from 0 to 10000");
 }
 
 static void limits_of_streams(void **state)

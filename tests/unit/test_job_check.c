@@ -325,6 +325,18 @@ static void checks_of_the_metrics(void **state)
     accepts(f, "evaluate.metrics=", NULL);
 }
 
+static void checks_of_validation(void **state)
+{
+    struct fixture *f = *state;
+
+    check_refuses(f, "evaluate.every=1", NULL,
+                  "evaluate.every is set, but there is no validation part: set "
+                  "data.validation or data.split.validation");
+    accepts(f, "evaluate.every=1", "data.split.validation=0.1");
+    check_refuses(f, "train.patience=1", NULL,
+                  "train.patience is set, but it needs evaluate.every, for example 1");
+}
+
 static void the_examples_are_good_jobs(void **state)
 {
     static const char *const others[] = {"examples/ml-1m.yaml",
@@ -578,6 +590,7 @@ int main(void)
         TEST(limits_of_presets),
         TEST(checks_of_rows),
         TEST(checks_of_the_metrics),
+        TEST(checks_of_validation),
         TEST(checks_of_penalties),
         TEST(checks_of_limits_and_schedules),
         TEST(add_takes_all_as_it_is),

@@ -82,6 +82,33 @@ static void write_and_read(struct state *s)
         fail_msg("%s", err.text);
 }
 
+/* With early stopping: what was the best so far. */
+static void test_best(void **context)
+{
+    struct state *s = *context;
+    struct manifest *m = &s->manifest;
+    struct err err = {0};
+
+    assert_int_equal(m->best.checkpoint, 0);
+    m->best = (struct best){-0.75, 3, 2, m->number, 77, 5};
+    write_and_read(s);
+    assert_true(m->best.badness == -0.75 && m->best.checkpoint == m->number);
+    assert_true(m->best.epoch == 3 && m->best.misses == 2 && m->best.reached == 5);
+    assert_int_equal(m->best.clock, 77);
+    m->best.checkpoint++;
+    assert_int_equal(manifest_write(s->dir, m, &err), -ERR_INPUT);
+    assert_text(err.text, "best epoch is not one of those before it");
+    m->best.checkpoint--;
+    m->best.epoch = 6;
+    assert_int_equal(manifest_write(s->dir, m, &err), -ERR_INPUT);
+    m->best.epoch = 3;
+    m->best.badness = NAN;
+    assert_int_equal(manifest_write(s->dir, m, &err), -ERR_INPUT);
+    assert_text(err.text, "best epoch has no value");
+    m->best.badness = INFINITY; /* no number was good */
+    write_and_read(s);
+}
+
 /* Positions that are no numbers of examples, and an epoch that may grow. */
 static void test_positions(void **context)
 {
@@ -432,6 +459,7 @@ static void test_failing_disk(void **context)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_round_trip),     TEST(test_best),
         TEST(test_round_trip),     TEST(test_positions),
         TEST(test_round_trip),     TEST(test_preparation),
         TEST(test_largest),        TEST(test_every_byte_flipped),

@@ -180,8 +180,8 @@ static void test_lines_in_a_file(void **state)
     progress_init(&progress, pipe_fd[1], false, false, 2);
     progress_update(&progress, 1, 5, 10, 0.5, 10, 3);
     progress_clear(&progress);
-    progress_epoch_done(&progress, 1, 0.5, 1e6, 0.5);
-    progress_epoch_done(&progress, 2, 0.25, 1e6, 0.5);
+    progress_epoch_done(&progress, 1, 0.5, 1e6, 0.5, "");
+    progress_epoch_done(&progress, 2, 0.25, 1e6, 0.5, "");
     progress_clear(&progress);
     close(pipe_fd[1]);
     assert_written(pipe_fd[0], "epoch 1/2  loss 0.5000  1.00 M examples/s  0.5 s\n"
@@ -202,7 +202,7 @@ static void test_nothing_when_quiet(void **state)
         progress_init(&progress, pipe_fd[1], terminal, true, 1);
         progress_update(&progress, 1, 5, 10, 0.5, 10, 3);
         progress_clear(&progress);
-        progress_epoch_done(&progress, 1, 0.5, 1e6, 0.5);
+        progress_epoch_done(&progress, 1, 0.5, 1e6, 0.5, "");
     }
     close(pipe_fd[1]);
     assert_written(pipe_fd[0], "");
@@ -227,11 +227,11 @@ static void test_bar_on_a_terminal(void **state)
     progress_clear(&progress);
     progress_update(&progress, 1, 7, 10, 0.5, 10, 3); /* after clearing: at once */
     assert_written(master, "\repoch 1/2  70 %  loss 0.5000\x1b[K");
-    progress_epoch_done(&progress, 1, 0.5, 1e6, 0.5); /* not the last: no line */
+    progress_epoch_done(&progress, 1, 0.5, 1e6, 0.5, ""); /* not the last: no line */
     progress.next_ms = 0;
     progress_update(&progress, 2, 1, 10, 0.5, 10, 3);
     assert_written(master, "\repoch 2/2  10 %  loss 0.5000\x1b[K");
-    progress_epoch_done(&progress, 2, 0.25, 1e6, 0.5);
+    progress_epoch_done(&progress, 2, 0.25, 1e6, 0.5, "");
     assert_written(master,
                    "\r\x1b[Kepoch 2/2  loss 0.2500  1.00 M examples/s  0.5 s\r\n");
     close(master);

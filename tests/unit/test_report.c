@@ -39,7 +39,8 @@ static struct kit *kit_create(void)
                                             .checkpoint_seconds = 0.25,
                                             .restarts = 5,
                                             .records = 1};
-    kit->state.record[0] = (struct epoch_record){3, 100, 2, 150};
+    kit->state.record[0] = (struct epoch_record){
+        .epoch = 3, .examples = 100, .seconds = 2, .loss_sum = 150};
     kit->state.metric[0] = 10; /* examples */
     kit->state.metric[1] = 40; /* squared errors */
     kit->view = (struct run_view){.bytes_pulled = 11,
@@ -229,6 +230,28 @@ static void test_not_evaluated(void **state)
 }
 
 /* A run that went wrong in its numbers has a report, too. */
+/* What the validation part said after an epoch, and which was the best. */
+static void test_early_stopping(void **state)
+{
+    struct kit *kit = kit_create();
+    json_t *all = report(kit);
+
+    (void)state;
+    assert_true(json_is_null(at(all, "best")));
+    assert_int_equal(json_object_size(at(all, "epochs.0.metrics")), 0);
+    json_decref(all);
+    kit->request.job.train.patience = 2;
+    kit->state.best = (struct best){.epoch = 3, .checkpoint = 7};
+    kit->state.record[0].values = 1;
+    kit->state.record[0].value[0] = 0.75;
+    all = report(kit);
+    assert_number(all, "epochs.0.metrics.rmse", 0.75);
+    assert_number(all, "best.epoch", 3);
+    assert_number(all, "best.checkpoint", 7);
+    json_decref(all);
+    kit_destroy(kit);
+}
+
 static void test_numbers_that_are_none(void **state)
 {
     struct kit *kit = kit_create();
@@ -236,7 +259,8 @@ static void test_numbers_that_are_none(void **state)
 
     (void)state;
     kit->state.record[0].loss_sum = NAN;
-    kit->state.record[1] = (struct epoch_record){4, 100, 2, INFINITY};
+    kit->state.record[1] = (struct epoch_record){
+        .epoch = 4, .examples = 100, .seconds = 2, .loss_sum = INFINITY};
     kit->state.records = 2;
     kit->state.metric[1] = NAN;
     all = report(kit);
@@ -305,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_consistency),
         cmocka_unit_test(test_not_evaluated),
+        cmocka_unit_test(test_early_stopping),
         cmocka_unit_test(test_numbers_that_are_none),
         cmocka_unit_test(test_name_that_is_no_text),
         cmocka_unit_test(test_replaces_whole),

@@ -498,6 +498,38 @@ static void test_row_that_was_not_entered(void **state)
     fixture_release(&region);
 }
 
+/* --- dropped rows ------------------------------------------------------------------
+ */
+
+static void test_cleared(void **state)
+{
+    struct region region = fixture_region(512 * MIB, 256 * MIB);
+    uint64_t before = region_used(&region), bytes;
+    struct table table = fixture_table(&region, &fixture_spec);
+    static uint64_t key[BATCH_MAX];
+    static float *row[BATCH_MAX];
+
+    (void)state;
+    table_clear(&table); /* it has none */
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t first = 0; first < 30000; first += BATCH_MAX) {
+            for (uint32_t i = 0; i < BATCH_MAX; i++)
+                key[i] = mix64(first + i + (uint64_t)round * 1000);
+            assert_int_equal(table_find_or_make(&table, key, BATCH_MAX, row), 0);
+        }
+        assert_int_equal(table_rows(&table), 30000);
+        check_whole(&table, before);
+        bytes = table_bytes(&table);
+        table_clear(&table);
+        assert_int_equal(table_rows(&table), 0);
+        assert_true(table_bytes(&table) == bytes); /* for the next ones */
+        table_find(&table, key, BATCH_MAX, row);
+        for (uint32_t i = 0; i < BATCH_MAX; i++)
+            assert_null(row[i]);
+    }
+    fixture_release(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_opened_elsewhere),
         cmocka_unit_test(test_opened_wrongly),
         cmocka_unit_test(test_row_that_was_not_entered),
+        cmocka_unit_test(test_cleared),
     };
 
     return cmocka_run_group_tests_name("table", tests, NULL, NULL);
