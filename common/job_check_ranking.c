@@ -81,7 +81,7 @@ int job_check_ranking(const struct job *job, struct err *err)
                        job->train.follow ? "train.follow is set"
                                          : "data.in_memory is false");
     if (check_lists(job, name[protocol], err) ||
-        check_columns(job, name[protocol], err))
+        (!job->model.target[0] && check_columns(job, name[protocol], err)))
         return -err->code;
     if (protocol != PROTOCOL_GIVEN)
         return 0;

@@ -1,6 +1,7 @@
 /* What the output of a model is compared with. */
 #include <string.h>
 
+#include "common/metrics.h"
 #include "worker/blueprint_parts.h"
 
 /* Is the target a layer? Then it is one of numbers. */
@@ -131,12 +132,30 @@ static int check_loss(const struct blueprint *made, struct err *err)
     return 0;
 }
 
+/* Which rankings an output of many numbers can be asked for. */
+static int check_protocol(const struct blueprint *made, struct err *err)
+{
+    const struct job *job = made->job;
+
+    if (made->target == TARGET_LABEL || job->evaluate.protocol == PROTOCOL_SPLIT)
+        return 0;
+    if (made->target == TARGET_NUMBERS || job->evaluate.protocol != PROTOCOL_ALL)
+        return err_set(
+            err, ERR_INPUT, "model.target is '%s', expected evaluate.protocol split%s",
+            job->model.target, made->target == TARGET_NUMBERS ? "" : " or all");
+    if (metrics_has(job->evaluate.metrics, "coverage@"))
+        return err_set(err, ERR_INPUT,
+                       "evaluate.metrics has coverage, which models with model.target "
+                       "do not have");
+    return 0;
+}
+
 int blueprint_check_output(struct blueprint *made, const struct graph *graph,
                            struct err *err)
 {
     struct graph_info score = info_of(graph, made->output[0]);
 
-    if (check_loss(made, err) || count_classes(made, err))
+    if (check_loss(made, err) || check_protocol(made, err) || count_classes(made, err))
         return -err->code;
     if (score.steps != 1 || score.width != made->classes)
         return err_set(err, ERR_INPUT,

@@ -38,9 +38,10 @@ static void add_metrics(struct worker *worker, const float *score, const float *
     metrics_add_classes(worker->status.metric, &classes);
 }
 
-static int score(struct worker *worker, struct batch *batch, struct scores *scores,
+static int score(struct worker *worker, struct batch *batch, void *context,
                  struct err *err)
 {
+    struct scores *scores = context;
     const float *label;
     uint64_t n = learner_labels(worker->learner, batch, &label);
 
@@ -58,7 +59,6 @@ static int score(struct worker *worker, struct batch *batch, struct scores *scor
         return -err->code;
     learner_link(worker->learner, scores->value, (uint32_t)n);
     add_metrics(worker, scores->value, label, (uint32_t)n);
-    feeder_return(worker->feeder, batch);
     return 0;
 }
 
@@ -114,13 +114,12 @@ static struct batch *next_batch(struct worker *worker, int *rc, struct err *err)
     return batch;
 }
 
-/* Each example by itself. */
-static int evaluate_split(struct worker *worker, struct err *err)
+int worker_each_scored(struct worker *worker, use_batch *use, void *context,
+                       struct err *err)
 {
     const struct worker_setup *setup = worker->setup;
     enum split_part part = worker->scored;
     struct range all = {0, data_end(worker->data, setup->job, part)}, share[1];
-    struct scores scores = {0};
     struct batch *batch;
     struct err ignored;
     struct pass pass;
@@ -139,13 +138,34 @@ static int evaluate_split(struct worker *worker, struct err *err)
         if (rc == 0)
             rc = client_finish_pull(worker->client, batch, err);
         if (rc == 0)
-            rc = score(worker, batch, &scores, err);
+            rc = use(worker, batch, context, err);
+        if (rc == 0)
+            feeder_return(worker->feeder, batch);
     }
     client_drop_pulls(worker->client);
     if (feeder_end(worker->feeder, rc ? &ignored : err) && rc == 0)
         rc = -err->code;
+    return rc;
+}
+
+/* Each example by itself. */
+static int evaluate_split(struct worker *worker, struct err *err)
+{
+    struct scores scores = {0};
+    int rc = worker_each_scored(worker, score, &scores, err);
+
     free(scores.value);
     return rc;
+}
+
+static int evaluate(struct worker *worker, struct err *err)
+{
+    const struct job *job = worker->setup->job;
+
+    if (job->evaluate.protocol == PROTOCOL_SPLIT)
+        return evaluate_split(worker, err);
+    return job->model.target[0] ? worker_evaluate_targets(worker, err)
+                                : worker_evaluate_ranking(worker, err);
 }
 
 int worker_evaluate(struct worker *worker, const struct order *order, struct err *err)
@@ -163,9 +183,7 @@ int worker_evaluate(struct worker *worker, const struct order *order, struct err
     roc_release(&worker->roc);
     covered_release(&worker->covered);
     worker->status.phase = PHASE_EVALUATING;
-    rc = job->evaluate.protocol == PROTOCOL_SPLIT
-             ? evaluate_split(worker, err)
-             : worker_evaluate_ranking(worker, err);
+    rc = evaluate(worker, err);
     return rc == 0 && (wants_scores(worker) || worker->covered.sets)
                ? hand_over_counts(worker, order, err)
                : rc;

@@ -83,7 +83,7 @@ static int make_tasks(struct loading *loading, struct err *err)
 {
     const struct job *job = loading->setup->job;
     struct shared_data *shared = loading->shared;
-    bool ranks = job->evaluate.protocol != PROTOCOL_SPLIT;
+    bool ranks = job->evaluate.protocol != PROTOCOL_SPLIT && !job->model.target[0];
     bool trains = (job_group(job) > 1 || job_ranks(job)) &&
                   !loading->setup->streams.test_only;
     int rc = 0;

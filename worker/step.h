@@ -59,6 +59,14 @@ int worker_evaluate(struct worker *worker, const struct order *order, struct err
 
 /* The part of worker_evaluate() that ranks (evaluate.protocol). */
 int worker_evaluate_ranking(struct worker *worker, struct err *err);
+/* The same of models whose output has a number for each row of the target's table. */
+int worker_evaluate_targets(struct worker *worker, struct err *err);
+
+/* Gives `use` this worker's share of the scored part, batch by batch, with its rows. */
+typedef int use_batch(struct worker *worker, struct batch *batch, void *context,
+                      struct err *err);
+int worker_each_scored(struct worker *worker, use_batch *use, void *context,
+                       struct err *err);
 
 /* -ERR_INTERRUPTED if the job is ending meanwhile. */
 int worker_still_evaluates(struct worker *worker, struct err *err);

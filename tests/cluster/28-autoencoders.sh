@@ -110,5 +110,51 @@ run "$ROWHOUSE" train "$T/autorec.yaml" "${learn[@]}" "${multdae[@]}" model.loss
 ended 0 'Mult-DAE trains'
 losses=($(grep -o 'loss [0-9.]*' <<< "$out$err" | cut -d' ' -f2))
 less "${losses[-1]}" "${losses[0]}" '... and has learnt'
+
+# --- all items ranked for each user, but for those of the input
+all=("${learn[@]}" "${multdae[@]}" model.loss=softmax evaluate.protocol=all
+    evaluate.metrics=hr@5,ndcg@5,recall@5)
+run "$ROWHOUSE" train "$T/autorec.yaml" "${all[@]}" checkpoint.dir="$T/lists" --fresh
+ended 0 'all items are ranked'
+lists="$(printf '%.4f %.4f %.4f' "$(value hr@5)" "$(value ndcg@5)" "$(value recall@5)")"
+"$ROWHOUSE" predict "$T/autorec.yaml" "${all[@]}" checkpoint.dir="$T/lists" --layer output \
+    --data "$T/seen.tsv" --out "$T/p.txt"
+cat > "$T/rank.py" << 'END'
+import math, sys
+
+def items(path):
+    found = {}
+    for line in open(path):
+        user, item = line.split("\t")[:2]
+        if user != "user":
+            found.setdefault(user, []).append(int(item))
+    return found
+
+seen, held = items(sys.argv[1]), items(sys.argv[2])
+score = dict(zip(seen, (list(map(float, line.split())) for line in open(sys.argv[3]))))
+hr = ndcg = recall = n = 0
+for user, wanted in held.items():
+    wanted = set(wanted) - set(seen[user])
+    free = [i for i in range(len(score[user])) if i not in seen[user]]
+    top = sorted(free, key=lambda i: -score[user][i])[:5]
+    gains = [1 / math.log2(2 + place) for place, item in enumerate(top) if item in wanted]
+    if wanted:
+        n += 1
+        hr += bool(gains)
+        recall += len(gains) / len(wanted)
+        ndcg += sum(gains) / sum(1 / math.log2(2 + i) for i in range(min(5, len(wanted))))
+print("%.4f %.4f %.4f" % (hr / n, ndcg / n, recall / n))
+END
+is "$lists" "$("$PYTHON" "$T/rank.py" "$T/seen.tsv" "$T/held-out.tsv" "$T/p.txt")" \
+    '... as the outputs have it, without what users have in training'
+run "$ROWHOUSE" evaluate "$T/autorec.yaml" "${all[@]}" checkpoint.dir="$T/lists" cluster.workers=3
+is "$(printf '%.4f %.4f %.4f' "$(value hr@5)" "$(value ndcg@5)" "$(value recall@5)")" "$lists" \
+    '... by three workers, too'
+run "$ROWHOUSE" train "$T/numbers.yaml" evaluate.protocol=all evaluate.metrics=hr@5
+ended 2 'numbers are no items' 'expected evaluate.protocol split'
+run "$ROWHOUSE" train "$T/autorec.yaml" "${all[@]}" evaluate.protocol=sampled
+ended 2 'a sample is not ranked' 'expected evaluate.protocol split or all'
+run "$ROWHOUSE" train "$T/autorec.yaml" "${all[@]}" evaluate.metrics=coverage@5
+ended 2 'nor is coverage counted' 'evaluate.metrics has coverage'
 no_leftovers
 done_testing
