@@ -308,10 +308,9 @@ static const struct setting rows[] = {
      .like = "optimizer." #field, __VA_ARGS__},
 #include "common/job_optimizer.h"
 
-    {"model.kind", SETTING_CHOICE, AT(model.kind),
+    {"model.kind", SETTING_CHOICE, AT(model.kind), .preset = "mf",
      .choices = "mf|graph|linear|gmf|mlp|neumf|fm|deepfm|widedeep|dcn|dlrm|twotower|"
                 "popularity|autoencoder|multdae",
-     .preset = "mf",
      .doc = "The model: mf, matrix factorisation; graph, the layers of model.layers; the "
             "others are presets, which make such layers of the job's columns: "
             "docs/models.md says which, and `rowhouse plan` shows them."},
@@ -321,10 +320,9 @@ static const struct setting rows[] = {
      .preset = "1",
      .doc = "With train.update: delta, what share of optimizer.rate biases learn with. "
             "They have larger gradients than factors: less than 1 is usual."},
-    {"model.loss", SETTING_CHOICE, AT(model.loss),
+    {"model.loss", SETTING_CHOICE, AT(model.loss), .preset = "squared",
      .choices = "squared|logistic|absolute|huber|hinge|squared_hinge|softmax|"
                 "sampled_softmax|bpr|warp",
-     .preset = "squared",
      .doc = "What training makes small. Of ratings and other numbers: squared, absolute, "
             "or huber, which is squared for small errors and absolute for large ones. Of "
             "labels 0 and 1: logistic, which gives probabilities, hinge and "
@@ -336,8 +334,7 @@ static const struct setting rows[] = {
     {"model.hidden", SETTING_LIST, AT(model.hidden), .unit = "numbers",
      .preset = "64\t32\t16",
      .doc = "Of presets with deep layers: how wide each of them is, from the input on; "
-            "[] is none. Of autoencoders those of the encoder; the decoder has them the "
-            "other way round."},
+            "[] is none. Of autoencoders: of those before the narrowest, and that."},
     {"model.bottom", SETTING_LIST, AT(model.bottom), .unit = "numbers",
      .doc = "Of dlrm: how wide the layers are that numbers go through, before one as wide "
             "as an embedding."},
