@@ -488,10 +488,9 @@ static const struct setting rows[] = {
             "another of the user's examples."},
     {"train.patience", SETTING_INTEGER, AT(train.patience), .min = 0, .max = 10000,
      .preset = "0", .unit = "evaluations", .may_change = true,
-     .doc = "Stop when the first of evaluate.metrics has not become better on the "
-            "validation part for so many evaluations (evaluate.every), and go back to the "
-            "checkpoint of the best one, which is kept: it is what is tested, saved last, "
-            "and gone on from. 0: train all epochs. Needs checkpoint.dir."},
+     .doc = "Stop when the first of evaluate.metrics was not better on the validation part "
+            "for so many evaluations (evaluate.every), and go back to the best epoch "
+            "(docs/metrics.md). 0: train all epochs. Needs checkpoint.dir."},
 
     {"evaluate.metrics", SETTING_LIST, AT(evaluate.metrics), .preset = "rmse",
      .doc = "What to report on the test examples (docs/metrics.md). Of numbers: rmse, "
@@ -507,9 +506,7 @@ static const struct setting rows[] = {
             "the training part. They need the data in memory."},
     {"evaluate.every", SETTING_INTEGER, AT(evaluate.every), .min = 0, .max = 1e6,
      .preset = "0", .unit = "epochs", .may_change = true,
-     .doc = "After how many epochs to score the validation part, and after the last; 0: "
-            "never. With an evaluate.protocol that ranks, evaluate.part must be "
-            "validation."},
+     .doc = "After how many epochs to score the validation part (docs/metrics.md); 0: never."},
     {"evaluate.part", SETTING_CHOICE, AT(evaluate.part), .choices = "test|validation",
      .preset = "test", .may_change = true,
      .doc = "Which part to score at the end of a run and by `rowhouse evaluate`."},
