@@ -42,7 +42,7 @@ static void find_sides(struct trained *t)
         if (strcmp(key->table, t->job.model.item) == 0)
             t->item_name = key->name;
     }
-    if (t->is_graph)
+    if (t->is_graph || !t->user)
         return;
     t->mf = (struct mf){.dim = t->user->spec.dim,
                         .width = t->user->spec.width,

@@ -350,6 +350,7 @@ static bool save_due(const struct coordinator *c, int64_t now_ms)
 static void epoch_over(struct coordinator *c, int64_t now_ms)
 {
     struct coordinator_state *s = c->state;
+    bool goes_back;
 
     if (s->epoch > s->best.reached)
         s->best.reached = s->epoch;
@@ -357,9 +358,10 @@ static void epoch_over(struct coordinator *c, int64_t now_ms)
         s->record[s->records++] = s->open;
     if (c->host.epoch_done)
         c->host.epoch_done(c->host.context, &s->open);
-    if (!s->interrupted && coordinator_has_trained(c) && coordinator_must_go_back(c))
-        train_next(c, now_ms);
-    else if (save_due(c, now_ms) || (s->interrupted && c->plan.job->checkpoint.dir[0]))
+    goes_back = !s->interrupted && coordinator_has_trained(c) &&
+                coordinator_must_go_back(c);
+    if (!goes_back &&
+        (save_due(c, now_ms) || (s->interrupted && c->plan.job->checkpoint.dir[0])))
         begin_save(c, now_ms);
     else if (s->interrupted)
         end(c, 130, now_ms);

@@ -40,7 +40,7 @@ static int append(struct exemplars *exemplars, const struct block *block,
 
     if (exemplars->examples == (uint64_t)exemplars->blocks * EXAMPLES_A_BLOCK) {
         struct block *more = realloc(exemplars->block,
-                                     (exemplars->blocks + 1) * sizeof *more);
+                                     ((size_t)exemplars->blocks + 1) * sizeof *more);
 
         if (!more)
             return no_memory(exemplars, err);

@@ -27,6 +27,19 @@ struct at {
     uint32_t example;
 };
 
+/* What an example of a batch is made of: itself, and of another what belongs to that
+ * one's item. */
+struct source {
+    struct at own, other;
+    const bool *from_other; /* by the job's column; NULL: nothing is */
+};
+
+static inline struct at source_of(const struct source *source, int column)
+{
+    return source->from_other && source->from_other[column] ? source->other
+                                                            : source->own;
+}
+
 int inputs_create(const struct blueprint *blueprint, uint32_t servers,
                   uint32_t capacity, struct inputs **out, struct err *err)
 {
@@ -122,15 +135,18 @@ static inline uint32_t add_key(struct inputs *inputs, int table, uint64_t key)
 
 /* Keys of columns, one each. */
 static void add_fields(struct inputs *inputs, struct batch *batch, uint32_t i,
-                       uint32_t number, const struct at *from)
+                       uint32_t number, const struct source *source)
 {
     const struct blueprint_input *in = &inputs->blueprint->input[i];
     const int *place = inputs->filling[i].place;
     uint32_t *pos = batch->input[i].pos + (size_t)number * in->steps;
 
-    for (uint32_t c = 0; c < in->columns; c++)
+    for (uint32_t c = 0; c < in->columns; c++) {
+        struct at from = source_of(source, in->column[c]);
+
         pos[c] = add_key(inputs, in->table,
-                         from[c].block->column[place[c]].key[from[c].example]);
+                         from.block->column[place[c]].key[from.example]);
+    }
 }
 
 /* A list of keys as rows below each other, filled up. */
@@ -169,35 +185,36 @@ static void add_bag(struct inputs *inputs, struct batch *batch, uint32_t i,
 }
 
 static void add_numbers(struct inputs *inputs, struct batch *batch, uint32_t i,
-                        uint32_t number, const struct at *from)
+                        uint32_t number, const struct source *source)
 {
     const struct blueprint_input *in = &inputs->blueprint->input[i];
     const struct filling *filling = &inputs->filling[i];
     float *to = batch->input[i].number + (size_t)number * in->width;
 
     for (uint32_t c = 0; c < in->columns; c++) {
+        struct at from = source_of(source, in->column[c]);
         uint32_t floats = filling->floats[c];
-        const float *value = from[c].block->column[filling->place[c]].number;
+        const float *value = from.block->column[filling->place[c]].number;
 
-        memcpy(to, value + (size_t)from[c].example * floats, floats * sizeof *to);
+        memcpy(to, value + (size_t)from.example * floats, floats * sizeof *to);
         to += floats;
     }
 }
 
-/* Example number `number` of the batch has its columns from `from`. */
+/* Example number `number` of the batch, for one input. */
 static void add_example(struct inputs *inputs, struct batch *batch, uint32_t i,
-                        uint32_t number, const struct at *from)
+                        uint32_t number, const struct source *source)
 {
     const struct blueprint_input *in = &inputs->blueprint->input[i];
 
     if (in->kind == LAYER_NUMBERS)
-        add_numbers(inputs, batch, i, number, from);
+        add_numbers(inputs, batch, i, number, source);
     else if (in->kind == LAYER_BAG)
-        add_bag(inputs, batch, i, number, from[0]);
+        add_bag(inputs, batch, i, number, source_of(source, in->column[0]));
     else if (in->is_list)
-        add_list(inputs, batch, i, number, from[0]);
+        add_list(inputs, batch, i, number, source_of(source, in->column[0]));
     else
-        add_fields(inputs, batch, i, number, from);
+        add_fields(inputs, batch, i, number, source);
 }
 
 /* Adds the targets of an example; a key that the table has no row for is none. */
@@ -232,17 +249,16 @@ void inputs_add_mixed(struct inputs *inputs, struct batch *batch,
                       const bool *from_other, uint32_t n)
 {
     const struct blueprint *b = inputs->blueprint;
-    struct at from[JOB_COLUMNS_MAX];
 
     for (uint32_t i = 0; i < b->inputs; i++) {
         if (b->input[i].same != i)
             continue;
         for (uint32_t e = 0; e < n; e++) {
-            for (uint32_t c = 0; c < b->input[i].columns; c++)
-                from[c] = from_other[b->input[i].column[c]]
-                              ? (struct at){other[e], other_example[e]}
-                              : (struct at){block, example[e]};
-            add_example(inputs, batch, i, batch->n + e, from);
+            struct source source = {.own = {block, example[e]},
+                                    .other = {other[e], other_example[e]},
+                                    .from_other = from_other};
+
+            add_example(inputs, batch, i, batch->n + e, &source);
         }
     }
 }
@@ -251,15 +267,14 @@ void inputs_add(struct inputs *inputs, struct batch *batch, const struct block *
                 const uint32_t *example, uint32_t n)
 {
     const struct blueprint *b = inputs->blueprint;
-    struct at from[JOB_COLUMNS_MAX];
 
     for (uint32_t i = 0; i < b->inputs; i++) {
         if (b->input[i].same != i)
             continue;
         for (uint32_t e = 0; e < n; e++) {
-            for (uint32_t c = 0; c < b->input[i].columns; c++)
-                from[c] = (struct at){block, example[e]};
-            add_example(inputs, batch, i, batch->n + e, from);
+            struct source source = {.own = {block, example[e]}};
+
+            add_example(inputs, batch, i, batch->n + e, &source);
         }
     }
     for (uint32_t e = 0; batch->target && e < n; e++)

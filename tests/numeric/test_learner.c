@@ -178,10 +178,10 @@ static void check_slopes(struct kit *kit, double of_loss)
 /* -log of the softmax of number `own` among m. */
 static double softmax_by_hand(const double *score, uint32_t m, uint32_t own)
 {
-    double sum = 0;
+    double sum = 1;
 
     for (uint32_t j = 0; j < m; j++)
-        sum += exp(score[j] - score[own]);
+        sum += j == own ? 0 : exp(score[j] - score[own]);
     return log(sum);
 }
 

@@ -43,7 +43,7 @@ static void test_any_scores(void **state)
             uint32_t before = 0;
 
             for (uint32_t j = 0; j < N; j++)
-                before += score[j] > score[i] || (score[j] == score[i] && j < i);
+                before += score[j] > score[i] || (j < i && score[j] == score[i]);
             if (before < K)
                 assert_int_equal(top[before], i);
         }

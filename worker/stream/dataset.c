@@ -110,7 +110,7 @@ int filling_keep_schema(struct filling *filling, const struct schema *schema,
 
 static int add_block(struct part *part, const struct schema *schema, struct err *err)
 {
-    struct block *larger = part->block;
+    struct block *larger;
 
     if ((part->blocks & (part->blocks - 1)) == 0) { /* it is full */
         larger = realloc(part->block,

@@ -54,13 +54,15 @@ static int note_file(struct gathered *gathered, const char *path, struct err *er
 
     if (files && strcmp(gathered->file[files - 1].path, path) == 0)
         return 0;
-    larger = realloc(gathered->file, (files + 1) * sizeof *larger);
-    copy = larger ? strdup(path) : NULL;
-    gathered->file = larger ? larger : gathered->file;
+    larger = realloc(gathered->file, ((size_t)files + 1) * sizeof *larger);
+    if (!larger)
+        return err_set(err, ERR_MEMORY, "%s: no memory to read examples", path);
+    gathered->file = larger;
+    copy = strdup(path);
     if (!copy)
         return err_set(err, ERR_MEMORY, "%s: no memory to read examples", path);
-    larger[files] = (struct gathered_file){copy, gathered->blocks - 1};
-    gathered->files++;
+    gathered->file[gathered->files++] = (struct gathered_file){copy,
+                                                               gathered->blocks - 1};
     return 0;
 }
 
