@@ -76,6 +76,23 @@ static int check_split(const struct job *job, struct err *err)
     return 0;
 }
 
+/* All examples of a group are looked for, so all are in memory; and a group has no
+ * weight of its own. */
+static int check_group(const struct job *job, struct err *err)
+{
+    if (!job->data.group[0])
+        return 0;
+    if (job->data.in_memory == DATA_NO || job->train.follow)
+        return err_set(
+            err, ERR_INPUT, "data.group is set, which needs the data in memory, but %s",
+            job->train.follow ? "train.follow is set" : "data.in_memory is false");
+    if (job->data.weight[0])
+        return err_set(err, ERR_INPUT,
+                       "data.group and data.weight are both set, expected one of them: "
+                       "weights are of single examples");
+    return 0;
+}
+
 /* Is another column made of this one? */
 static bool is_source(const struct job *job, const struct job_column *column)
 {
@@ -91,8 +108,36 @@ static bool is_source(const struct job *job, const struct job_column *column)
     return false;
 }
 
+/* Columns are made in their order, of what is there by then. */
+static int check_sources(const struct job *job, const struct job_column *column,
+                         struct err *err)
+{
+    char seen[JOB_SOURCES_MAX + 1][JOB_NAME_MAX * 2];
+    const char *of = column->steps.of;
+    int sources = 0;
+
+    while (sources <= JOB_SOURCES_MAX &&
+           job_list_next(&of, seen[sources], sizeof seen[0])) {
+        const char *name = seen[sources++];
+
+        for (int s = 0; s < sources - 1; s++)
+            if (!strcmp(seen[s], name))
+                return err_set(err, ERR_INPUT, "data.columns.%s.of has '%s' twice",
+                               column->name, name);
+        for (const struct job_column *c = column;
+             c < job->data.column + job->data.columns; c++)
+            if (c->steps.make != MAKE_NONE && !strcmp(c->name, name))
+                return err_set(err, ERR_INPUT,
+                               "data.columns.%s.of has '%s', which is made, too: "
+                               "expected one that stands before it in data.columns",
+                               column->name, name);
+    }
+    return 0;
+}
+
 /* What a made column is, and of what. */
-static int check_made(const struct job_column *column, struct err *err)
+static int check_made(const struct job *job, const struct job_column *column,
+                      struct err *err)
 {
     static const char *const name[] = {
         [COLUMN_KEY] = "key", [COLUMN_KEYS] = "keys", [COLUMN_NUMBER] = "number"};
@@ -117,7 +162,7 @@ static int check_made(const struct job_column *column, struct err *err)
                        "data.columns.%s.as is not %s, which is what "
                        "data.columns.%s.make makes",
                        column->name, name[as], column->name);
-    return 0;
+    return check_sources(job, column, err);
 }
 
 /* The label may be prepared as a number. */
@@ -150,7 +195,7 @@ static int check_columns(const struct job *job, struct err *err)
         bool of_table = column->as == COLUMN_TITLE ||
                         (column->as == COLUMN_KEY && !is_source(job, column));
 
-        if (check_made(column, err) || check_label(job, column, err))
+        if (check_made(job, column, err) || check_label(job, column, err))
             return -err->code;
         if (column->as == COLUMN_VECTOR && column->dim == 0)
             return err_set(err, ERR_INPUT,
@@ -699,6 +744,8 @@ int job_check(const struct job *job, struct err *err)
         rc = check_data(job, err);
     if (!rc)
         rc = check_split(job, err);
+    if (!rc)
+        rc = check_group(job, err);
     if (!rc)
         rc = check_columns(job, err);
     if (!rc)

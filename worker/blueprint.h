@@ -37,7 +37,8 @@ struct blueprint {
     uint32_t inputs;
     struct graph_layer layer[JOB_LAYERS_MAX + 1];
     uint32_t layers;
-    char name[JOB_LAYERS_MAX * JOB_FORK_MAX][JOB_NAME_MAX]; /* what layers point to */
+    /* What layers point to, and the two of model.output. */
+    char name[JOB_LAYERS_MAX * JOB_FORK_MAX + 2][JOB_NAME_MAX];
     /* Of the graph: the score; if it is the inner product of two layers, those; and a
      * layer that somebody wants to see. */
     const char *output[4];

@@ -83,7 +83,8 @@ bool blueprint_is_product(const struct blueprint *blueprint)
 {
     bool items[JOB_COLUMNS_MAX] = {false}, others[JOB_COLUMNS_MAX] = {false};
 
-    if (blueprint->outputs != 3)
+    /* The one that somebody watches may be a fourth, or the second behind a score. */
+    if (blueprint->outputs < 3 || strcmp(blueprint->output[0], "(score)") != 0)
         return false;
     for (int c = 0; c < blueprint->job->data.columns; c++) {
         others[c] = !job_column_is_items(blueprint->job, c);

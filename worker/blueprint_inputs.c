@@ -33,7 +33,7 @@ bool blueprint_is_list(const struct job *job, const struct job_column *column)
 {
     return column->as == COLUMN_KEYS ||
            (column->as == COLUMN_TEXT && column->steps.words != WORDS_NONE) ||
-           (job->data.group[0] && job_column_is_key(column) &&
+           (job->data.group[0] && blueprint_is_key(column) &&
             strcmp(column->name, job->data.group));
 }
 

@@ -107,6 +107,11 @@ int inputs_bind(struct inputs *inputs, const struct schema *schema, struct err *
                     err, ERR_INPUT,
                     "the model needs column '%s', which the data do not have",
                     column->name);
+            if (b->input[i].kind != LAYER_NUMBERS &&
+                b->input[i].is_list != (schema->column[place].kind == VALUE_KEYS))
+                return err_set(err, ERR_INPUT,
+                               "the model needs column '%s' as %s of the data",
+                               column->name, b->input[i].is_list ? "lists" : "keys");
             filling->place[c] = place;
             filling->floats[c] = schema->column[place].kind == VALUE_VECTOR
                                      ? schema->column[place].dim

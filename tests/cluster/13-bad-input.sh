@@ -148,6 +148,12 @@ bad 'a column that is not there' train "$T/job.yaml" data.label=ratng \
     -- "$T/d.tsv" ratng 'mean rating'
 bad 'a key column that is not there' train "$T/job.yaml" data.columns.users.table=user \
     -- users
+bad 'groups of data that are not in memory' train "$T/job.yaml" data.group=user \
+    data.in_memory=false -- data.group data.in_memory
+bad 'groups with weights' train "$T/job.yaml" data.group=user data.weight=rating \
+    -- data.group data.weight
+bad 'a column that is made of itself' train "$T/job.yaml" data.columns.x.make=cross \
+    data.columns.x.of=user,x -- data.columns.x.of "'x'"
 bad 'tabs where commas are expected' train "$T/job.yaml" data.format=csv -- "$T/d.tsv"
 data 'an empty file' empty < /dev/null
 head -n 1 "$T/d.tsv" > "$T/bad.tsv"

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "worker/blueprint_parts.h"
+
 static const char *const two_sides[][2] = {
     {"model.layers.who.kind", "rows"},  {"model.layers.who.columns", "user"},
     {"model.layers.what.kind", "rows"}, {"model.layers.what.columns", "item"},
@@ -280,6 +282,7 @@ static void test_expanding_twice_changes_nothing(void **state)
 static void test_outputs(void **state)
 {
     struct model_kit *kit = make_kit();
+    uint32_t output;
 
     (void)state;
     make(kit);
@@ -289,11 +292,16 @@ static void test_outputs(void **state)
     kit = model_kit_create();
     for (size_t i = 0; i < 4; i++)
         model_set(kit, two_sides[i][0], two_sides[i][1]);
-    model_set(kit, "model.output", "who, what");
+    model_set(kit, "model.layers.deep.inputs", "who");
+    model_set(kit, "model.layers.deep.width", "4");
+    model_set(kit, "model.output", "deep, what");
     make(kit);
     assert_int_equal(kit->blueprint->outputs, 3);
     assert_string_equal(kit->blueprint->output[2], "what");
     assert_true(blueprint_is_product(kit->blueprint));
+    assert_int_equal(blueprint_watch(kit->blueprint, "who", &output, &kit->err), 0);
+    assert_int_equal(output, 3);
+    assert_true(blueprint_is_product(kit->blueprint)); /* still */
     model_kit_destroy(kit);
 }
 
@@ -313,6 +321,9 @@ static void test_groups(void **state)
     assert_int_equal(kit->blueprint->target, TARGET_LIST);
     assert_int_equal(kit->blueprint->classes, 9);
     assert_true(kit->blueprint->input[0].is_list);
+    model_set(kit, "data.columns.item.table", ""); /* in the data a list all the same */
+    assert_true(blueprint_is_list(&kit->job, &kit->job.data.column[IN_ITEM]));
+    model_set(kit, "data.columns.item.table", "item");
     model_set(kit, "data.group", "");
     assert_int_equal(blueprint_make(&kit->job, &kit->blueprint, &kit->err), -ERR_INPUT);
     assert_non_null(strstr(kit->err.text, "'item', which is as: key"));

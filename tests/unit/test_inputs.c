@@ -254,6 +254,7 @@ static void expect_unbound(struct model_kit *kit, int column, const char *senten
 static void test_columns_that_data_lack(void **state)
 {
     struct model_kit *kit = *state;
+    struct schema schema;
 
     model_set(kit, "model.loss", "softmax");
     model_set(kit, "model.target", "seen");
@@ -263,6 +264,14 @@ static void test_columns_that_data_lack(void **state)
     expect_unbound(kit, IN_USER, "needs column 'user'");
     expect_unbound(kit, IN_PLACE, "needs column 'place'");
     expect_unbound(kit, IN_SEEN, "model.target is column 'seen'");
+    schema = kit->schema;
+    schema.column[IN_TAGS].kind = VALUE_KEY;
+    assert_int_equal(inputs_bind(kit->inputs, &schema, &kit->err), -ERR_INPUT);
+    assert_non_null(strstr(kit->err.text, "column 'tags' as lists"));
+    schema.column[IN_TAGS].kind = VALUE_KEYS;
+    schema.column[IN_ITEM].kind = VALUE_KEYS;
+    assert_int_equal(inputs_bind(kit->inputs, &schema, &kit->err), -ERR_INPUT);
+    assert_non_null(strstr(kit->err.text, "column 'item' as keys"));
 }
 
 /* A batch has room for as many rows as its examples can have. */

@@ -154,6 +154,15 @@ static void checks_of_the_data(void **state)
                   "data.positive_from is set, but it needs model.loss logistic, hinge, "
                   "squared_hinge, sampled_softmax, bpr or warp");
     accepts(f, "data.positive_from=4", "model.loss=logistic");
+    check_refuses(f, "data.group=userId", "data.in_memory=false",
+                  "data.group is set, which needs the data in memory, but "
+                  "data.in_memory is false");
+    check_refuses(f, "data.group=userId", "train.follow=true",
+                  "data.group is set, which needs the data in memory, but train.follow "
+                  "is set");
+    check_refuses(f, "data.group=userId", "data.weight=w",
+                  "data.group and data.weight are both set, expected one of them: "
+                  "weights are of single examples");
 }
 
 static void checks_of_autoencoders(void **state)
@@ -204,6 +213,40 @@ static void checks_of_the_columns(void **state)
         "data: {train: a, label: r, columns: {u: {table: user}, i: {table: item}}}\n"
         "tables: {user: {}}\n",
         ": data.columns.i.table is 'item', but there is no such table in tables");
+}
+
+/* Nor is anybody asked without end whose such a column is: two towers want to know. */
+static void columns_are_made_in_order(void **state)
+{
+    static const char *const model[] = {"", "model: {kind: twotower}\n"};
+    static const struct {
+        const char *columns, *rest;
+    } wrong[] = {
+        {"x: {make: cross, of: 'u,x'}", "'x', which is made"},
+        {"x: {make: cross, of: 'u,y'}, y: {make: cross, of: 'u,x'}",
+         "x.of has 'y', which is made, too: expected one that stands before it"},
+        {"x: {make: cross, of: 'u,i,u'}", "x.of has 'u' twice"},
+    };
+    struct fixture *f = *state;
+    char text[500];
+
+    for (size_t m = 0; m < 2; m++)
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+            snprintf(text, sizeof text,
+                     "%sdata: {train: a, label: r, columns: {u: {table: user}, "
+                     "i: {table: item}, %s}}\ntables: {user: {}, item: {}}\n",
+                     model[m], wrong[i].columns);
+            assert_int_equal(load_with(f, text, NULL, 0), -ERR_INPUT);
+            assert_non_null(strstr(f->err.text, wrong[i].rest));
+        }
+    loads(f, "data: {train: a, label: r, columns: {u: {table: user}, "
+             "i: {table: item}, x: {make: cross, of: 'u,i', table: c}, "
+             "y: {make: cross, of: 'x,u', table: c}}}\ntables: {user: {}, item: {}, c: "
+             "{}}\n");
+    assert_true(job_column_is_mixed(&f->job, 3));
+    assert_false(job_column_is_items(&f->job, 3));
+    job_set(&f->job, "data.columns.x.of", "u,y", "test", &f->err);
+    assert_false(job_column_is_items(&f->job, 3)); /* comes to an end */
 }
 
 static void checks_of_the_model(void **state)
@@ -585,6 +628,7 @@ int main(void)
         TEST(checks_of_the_data),
         TEST(checks_of_autoencoders),
         TEST(checks_of_the_columns),
+        TEST(columns_are_made_in_order),
         TEST(checks_of_the_model),
         TEST(checks_of_presets),
         TEST(limits_of_presets),

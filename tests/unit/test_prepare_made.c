@@ -227,6 +227,11 @@ static void test_histories_are_what_was_before(void **state)
                      -ERR_INPUT); /* whose, and when? */
     kit->raw.user = (int)u;
     kit->raw.time = (int)t;
+    kit_set(kit, "seen", "hash", "7"); /* its items' keys are what they are */
+    assert_int_equal(prepare_create(&kit->job, &kit->raw, &prepare, &kit->err),
+                     -ERR_INPUT);
+    assert_non_null(strstr(kit->err.text, "vocabulary or hash"));
+    kit_set(kit, "seen", "hash", "0");
     kit_block(kit, 6);
     kit_keys(kit, u, user);
     kit_keys(kit, v, item);

@@ -67,6 +67,11 @@ int data_load(struct data *data, const struct job *job,
     int rc;
 
     *data = (struct data){.is_streamed = spooled || job->data.in_memory == DATA_NO};
+    if (data->is_streamed && job->data.group[0])
+        return err_set(err, ERR_INPUT,
+                       "data.group is set, which needs the data in memory, but they "
+                       "are %s",
+                       spooled ? "a pipe" : "large: expected data.in_memory true");
     if (spooled)
         rc = streamed_open_spool(&data->streamed, job, streams->spool, saved, stop,
                                  err);

@@ -352,8 +352,8 @@ static int check_made(const struct prepare *prepare,
                        "data.columns.%s is a history, which needs the columns of user "
                        "and time (data.time)",
                        column->name);
-    if (make == MAKE_HISTORY && column->steps.vocabulary != VOCABULARY_NONE)
-        return does_not_go(column, "vocabulary",
+    if (make == MAKE_HISTORY && maps_keys(&column->steps))
+        return does_not_go(column, "vocabulary or hash",
                            "a history: it has the prepared keys of its items", err);
     if (make != MAKE_HISTORY && (column->sources != 1 || kind != VALUE_TIME))
         return wrong_sources(column, "one column that is a time", err);
