@@ -16,7 +16,10 @@ enum {
     TICK_MS = 100,
     RETRY_MS = 10, /* while there is no connection for a status that is wanted now */
     FAREWELL_MS = 1000,
-    ATTACH_MS = 1000, /* between two statuses with what is attached, which is large */
+    /* Between two statuses with what is attached, which is large: twice as long each
+     * time, since a slow network may still be busy with the one before. */
+    ATTACH_MS = 1000,
+    ATTACH_MOST_MS = 60000,
 };
 
 struct member {
@@ -31,11 +34,10 @@ struct member {
     struct port *port;
     struct frame frame;
     struct message sent, received;
-    int64_t next_ms;   /* when the next status is due */
-    int64_t heard_ms;  /* when the coordinator spoke last */
-    int64_t stop_ms;   /* when the user asked to stop, or 0 */
-    int64_t attach_ms; /* when what is attached may be sent again */
-    bool heard;        /* the coordinator, ever */
+    int64_t next_ms;  /* when the next status is due */
+    int64_t heard_ms; /* when the coordinator spoke last */
+    int64_t stop_ms;  /* when the user asked to stop, or 0 */
+    bool heard;       /* the coordinator, ever */
 
     uint64_t order_number, order_dealt; /* atomic copies of the order's */
 
@@ -48,6 +50,8 @@ struct member {
     struct err refusal;         /* code 0: not refused */
     struct buffer *attached;    /* or NULL */
     uint64_t attached_to;       /* the order that it belongs to */
+    int64_t attach_ms;          /* when it may be sent again, */
+    int64_t attach_wait_ms;     /* and how long after that once more */
     struct section section[COUNTS_KINDS];
     uint32_t sections;
 };
@@ -70,6 +74,13 @@ static void sleep_again(int fd)
 
 /* ---- the thread ---- */
 
+/* Under the lock: what is attached may be sent now. */
+static void attach_anew(struct member *member)
+{
+    member->attach_ms = 0;
+    member->attach_wait_ms = ATTACH_MS;
+}
+
 /* Under the lock: what is to travel with the status that is about to be sent. The
  * reference is the caller's. */
 static struct buffer *take_attached(struct member *member, int64_t now_ms)
@@ -80,6 +91,11 @@ static struct buffer *take_attached(struct member *member, int64_t now_ms)
     if (!member->attached || member->status.done != to || member->order.number != to ||
         member->order.counted || now_ms < member->attach_ms)
         return NULL;
+    member->attach_ms = now_ms + member->attach_wait_ms;
+#ifndef MUTANT_ATTACH_WAIT
+    if (member->attach_wait_ms < ATTACH_MOST_MS)
+        member->attach_wait_ms *= 2;
+#endif
     member->sent.sections = member->sections;
     memcpy(member->sent.section, member->section, sizeof member->section);
     return buffer_ref(member->attached);
@@ -108,15 +124,15 @@ static bool send_status(struct member *member, int64_t now_ms)
     pthread_mutex_unlock(&member->lock);
 
     rc = port_send(member->port, coordinator, &member->sent, body, &err);
-    if (body && rc == 0)
-        member->attach_ms = now_ms + ATTACH_MS;
     buffer_unref(body);
     if (rc && rc != -ERR_AGAIN)
         log_warn("a status was not sent: %s", err.text);
     member->next_ms = now_ms + (rc && now ? RETRY_MS : TICK_MS);
-    if (rc && now) {
+    if (rc && (now || body)) {
         pthread_mutex_lock(&member->lock);
-        member->now = true;
+        member->now = member->now || now;
+        if (body)
+            attach_anew(member);
         pthread_mutex_unlock(&member->lock);
     }
     return rc == 0;
@@ -138,6 +154,8 @@ static void take_order(struct member *member, const struct message *message)
                message->order.dealt > member->order.dealt)));
 #endif
     if (newer) {
+        if (message->incarnation != member->order_incarnation)
+            attach_anew(member); /* it knows nothing of what others were sent */
         member->order = message->order;
         member->order_incarnation = message->incarnation;
         __atomic_store_n(&member->order_number, message->order.number,
@@ -339,6 +357,7 @@ void member_attach(struct member *member, uint64_t order, const struct section *
     before = member->attached;
     member->attached = body ? buffer_ref(body) : NULL;
     member->attached_to = order;
+    attach_anew(member);
     member->sections = body ? sections : 0;
     if (member->sections)
         memcpy(member->section, section, sections * sizeof *section);

@@ -151,6 +151,8 @@ static void test_attached_counts(void **state)
     member_report(kit.member, &status, true);
     assert_true(comes_with_counts(&kit, 3));
     assert_true(comes_with_counts(&kit, 100)); /* nobody says that it has come */
+    assert_false(comes_with_counts(&kit, 14)); /* they wait twice as long each time */
+    assert_true(comes_with_counts(&kit, 100));
     kit.order.order.counted = 1;
     give_order(&kit, 7, 0);
     next_status(&kit);
