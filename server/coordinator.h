@@ -12,6 +12,7 @@
 #define ROWHOUSE_SERVER_COORDINATOR_H
 
 #include "common/job.h"
+#include "common/metrics.h"
 #include "common/net/message.h"
 #include "common/net/port.h"
 #include "common/net/roster.h"
@@ -31,7 +32,8 @@ enum stage {
 
 enum {
     EPOCHS_KEPT = 10000, /* records beyond are not kept */
-    VALUES_KEPT = 16,    /* metrics of an epoch, the first of evaluate.metrics */
+    /* Metrics of an epoch: of lists there are most. */
+    VALUES_KEPT = RANKING_SLOTS * RANKING_NUMBERS,
 };
 
 struct epoch_record {
