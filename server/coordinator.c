@@ -94,7 +94,7 @@ static void restore_state(struct coordinator *c)
     s->clock = m->clock;
     s->seconds_before = m->seconds;
     s->data = m->data;
-    s->best = m->best;
+    s->best = coordinator_best_before(c);
     s->has_data = true;
     s->grows = m->grows;
     s->known = m->grows ? m->known : lease_positions(&m->data);
@@ -276,6 +276,10 @@ static void train_next(struct coordinator *c, int64_t now_ms)
                 end(c, 0, now_ms);
             return;
         }
+#ifndef MUTANT_PATIENCE_AGAIN
+        if (s->epoch == s->best.epoch) /* those after it are gone over again */
+            s->best.misses = 0;
+#endif
         s->epoch++;
         s->ranges = 1;
         s->shares = 0;
@@ -447,12 +451,21 @@ static void saved(struct coordinator *c, int64_t now_ms)
         train_next(c, now_ms);
 }
 
+static void validated(struct coordinator *c, int64_t now_ms)
+{
+    struct err err;
+
+    c->state->validating = false;
+    if (coordinator_validated(c, &err))
+        fail(c, err.code, err.text, now_ms);
+    else
+        epoch_over(c, now_ms);
+}
+
 static void evaluated(struct coordinator *c, int64_t now_ms)
 {
     if (c->state->validating) {
-        c->state->validating = false;
-        coordinator_validated(c);
-        epoch_over(c, now_ms);
+        validated(c, now_ms);
         return;
     }
     coordinator_sum_metrics(c, c->state->metric);

@@ -1,5 +1,6 @@
 /* What the evaluations of all workers come to, and which epoch is the best. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -87,6 +88,20 @@ bool coordinator_must_validate(const struct coordinator *c)
            (epoch % every == 0 || epoch >= (uint32_t)c->plan.job->train.epochs);
 }
 
+/* Why an epoch cannot be compared with others. */
+static int no_value(const struct coordinator *c, const char *metric, const double *sum,
+                    struct err *err)
+{
+    if (c->plan.job->evaluate.protocol == PROTOCOL_SPLIT && sum[SUM_EXAMPLES] == 0)
+        return err_set(err, ERR_INPUT,
+                       "there is no example in the validation part, by which "
+                       "train.patience tells which epoch is the best");
+    return err_set(err, ERR_INPUT,
+                   "%s of the validation part is not a number after epoch %u, but "
+                   "train.patience tells by it which epoch is the best",
+                   metric, c->state->epoch);
+}
+
 static void judge(struct coordinator *c, const char *metric, double value)
 {
     struct coordinator_state *s = c->state;
@@ -104,7 +119,7 @@ static void judge(struct coordinator *c, const char *metric, double value)
     s->is_best = true;
 }
 
-void coordinator_validated(struct coordinator *c)
+int coordinator_validated(struct coordinator *c, struct err *err)
 {
     const char *list = c->plan.job->evaluate.metrics, *cursor = list;
     struct epoch_record *open = &c->state->open;
@@ -116,10 +131,59 @@ void coordinator_validated(struct coordinator *c)
     while (open->values < VALUES_KEPT && job_list_next(&cursor, name, sizeof name)) {
         double value = metrics_value(list, name, metric);
 
-        if (open->values == 0 && c->plan.job->train.patience > 0)
+        if (open->values == 0 && c->plan.job->train.patience > 0) {
+#ifndef MUTANT_PATIENCE_NUMBER
+            if (isnan(value))
+                return no_value(c, name, metric, err);
+#endif
             judge(c, name, value);
+        }
         open->value[open->values++] = value;
     }
+    return 0;
+}
+
+/* Do evaluations of both come to values that can be compared? */
+static bool evaluate_alike(const struct job *a, const struct job *b)
+{
+    const char *list_a = a->evaluate.metrics, *list_b = b->evaluate.metrics;
+    char name_a[JOB_NAME_MAX] = "", name_b[JOB_NAME_MAX] = "";
+
+    job_list_next(&list_a, name_a, sizeof name_a);
+    job_list_next(&list_b, name_b, sizeof name_b);
+    return !strcmp(name_a, name_b) && !strcmp(a->data.validation, b->data.validation) &&
+           !strcmp(a->data.negatives, b->data.negatives) &&
+           a->evaluate.protocol == b->evaluate.protocol &&
+           a->evaluate.negatives == b->evaluate.negatives &&
+           a->evaluate.negatives_by == b->evaluate.negatives_by &&
+           a->evaluate.seed == b->evaluate.seed &&
+           a->evaluate.seen == b->evaluate.seen &&
+           a->evaluate.ties == b->evaluate.ties && a->evaluate.part == b->evaluate.part;
+}
+
+struct best coordinator_best_before(const struct coordinator *c)
+{
+    const struct manifest *m = c->plan.restored;
+    struct job *before;
+    struct err err;
+    bool alike;
+
+    if (m->best.checkpoint == 0 || !m->settings)
+        return m->best;
+    before = malloc(sizeof *before);
+    alike = before && job_from_lines(before, m->settings, &err) == 0 &&
+            evaluate_alike(before, c->plan.job);
+    free(before);
+#ifndef MUTANT_PATIENCE_ALIKE
+    if (!alike) {
+        if (c->plan.job->train.patience > 0 && !c->plan.evaluate_only)
+            log_info("the validation part is evaluated in another way than before: "
+                     "which epoch is the best is found out anew from epoch %u on",
+                     m->epoch + 1);
+        return (struct best){0};
+    }
+#endif
+    return m->best;
 }
 
 bool coordinator_has_trained(const struct coordinator *c)

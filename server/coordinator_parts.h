@@ -71,8 +71,11 @@ bool coordinator_has_counts(const struct coordinator *coordinator, uint32_t work
 void coordinator_sum_metrics(struct coordinator *coordinator, double *metric);
 /* Is the validation part to be evaluated after the epoch that has just been trained? */
 bool coordinator_must_validate(const struct coordinator *coordinator);
-/* It was: notes the epoch's metrics, and whether it is the best so far. */
-void coordinator_validated(struct coordinator *coordinator);
+/* It was: notes the epoch's metrics, and whether it is the best so far. -ERR_INPUT: the
+ * metric that says so is no number. */
+int coordinator_validated(struct coordinator *coordinator, struct err *err);
+/* Of the run that is resumed; zeroed if this one's evaluations cannot be compared. */
+struct best coordinator_best_before(const struct coordinator *coordinator);
 /* Is there no epoch to be begun any more? */
 bool coordinator_has_trained(const struct coordinator *coordinator);
 /* Then: is the best epoch another one than that which the servers hold? */

@@ -202,6 +202,20 @@ static void warn_of_bad_rows(struct worker *worker, const struct bad_rows *bad)
         bad_rows_text(bad, worker->status.text, sizeof worker->status.text);
 }
 
+/* Before the first epoch is trained for nothing. */
+static int check_validation(const struct worker *worker, const struct data *data,
+                            struct err *err)
+{
+    const struct worker_setup *setup = worker->setup;
+
+    if (setup->job->evaluate.every == 0 || data->is_streamed ||
+        setup->streams.test_only || data_end(data, setup->job, SPLIT_VALIDATION) > 0)
+        return 0;
+    return err_set(err, ERR_INPUT,
+                   "there is no example in the validation part that evaluate.every "
+                   "asks for");
+}
+
 int worker_load(struct worker *worker, struct err *err)
 {
     const struct data *data = &worker->setup->shared->data;
@@ -221,6 +235,8 @@ int worker_load(struct worker *worker, struct err *err)
         return rc;
     if (worker->setup->shared->tasks &&
         ranking_check_items(worker->blueprint, worker->setup->shared->tasks, err))
+        return -err->code;
+    if (check_validation(worker, data, err))
         return -err->code;
     worker->data = data;
     worker->status.data = data->facts;

@@ -47,6 +47,12 @@ run "$ROWHOUSE" evaluate "$T/job.yaml" $own checkpoint.dir="$T/one" evaluate.par
 near "$(sed -n 's/^validation rmse //p' <<< "$out")" "$value" 0.00001 \
     'the validation part scores as it did then'
 
+train more train.patience=5
+wanted_more="$out $(bits more)"
+cp -r "$T/one" "$T/longer"
+train longer --resume train.patience=5
+is "$status $out $(bits longer)" "0 $wanted_more" 'with more patience as if it had had that before'
+
 # --- interrupted, and killed
 shoot() { # ROLE: fails while there is no such process
     local pid

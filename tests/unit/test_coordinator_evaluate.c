@@ -1,4 +1,6 @@
 /* The coordinator and what evaluations come to. */
+#include <math.h>
+
 #include "common/metrics.h"
 #include "tests/unit/coordinator_kit.h"
 
@@ -297,6 +299,53 @@ static void test_resumed_patience(void **state)
     resume(kit, &manifest, 2);
     reach(kit, STAGE_TRAIN);
     assert_int_equal(kit->memory->state.epoch, 2);
+    epoch_with(kit, 3); /* as if it had not waited yet */
+    epoch_with(kit, 2);
+    assert_int_equal(kit->memory->state.stage, STAGE_TRAIN);
+    epoch_with(kit, 2);
+    assert_int_equal(kit->memory->state.stage, STAGE_RESTORE);
+    kit_destroy(kit);
+}
+
+/* Another validation part is not compared with the one before. */
+static void test_resumed_with_another_part(void **state)
+{
+    static struct manifest manifest;
+    struct kit *kit = kit_patient(9, 1);
+    char *settings;
+
+    (void)state;
+    epoch_with(kit, 1);
+    epoch_with(kit, 3);
+    finish(kit);
+    assert_int_equal(kit->saved.epoch, 1);
+    settings = job_to_lines(&kit->job);
+    assert_non_null(settings);
+    kit->saved.settings = settings;
+    resume(kit, &manifest, 2);
+    assert_int_equal(kit->memory->state.best.epoch, 1);
+    kit->saved.settings = settings;
+    snprintf(kit->job.data.validation, sizeof kit->job.data.validation, "other.tsv");
+    resume(kit, &manifest, 2);
+    assert_int_equal(kit->memory->state.best.epoch, 0);
+    epoch_with(kit, 4); /* worse than the first was: the best of those */
+    assert_int_equal(kit->memory->state.best.epoch, 2);
+    kit_destroy(kit);
+    free(settings);
+}
+
+static void test_no_number_to_judge_by(void **state)
+{
+    struct kit *kit = kit_patient(9, 1);
+
+    (void)state;
+    epoch_with(kit, NAN);
+    assert_ended(kit, 2, "mae of the validation part is not a number after epoch 1");
+    kit_destroy(kit);
+    kit = kit_patient(2, 0); /* nothing goes by it */
+    epoch_with(kit, NAN);
+    epoch_with(kit, 1);
+    finish(kit);
     kit_destroy(kit);
 }
 
@@ -311,6 +360,8 @@ int main(void)
         cmocka_unit_test(test_stops_early),
         cmocka_unit_test(test_patience_outlives_epochs),
         cmocka_unit_test(test_resumed_patience),
+        cmocka_unit_test(test_resumed_with_another_part),
+        cmocka_unit_test(test_no_number_to_judge_by),
     };
 
     return cmocka_run_group_tests_name("coordinator_evaluate", tests, NULL, NULL);
