@@ -115,6 +115,29 @@ static int check_columns(const struct making *making, const struct job_layer *la
     return 0;
 }
 
+/* Keys of a dense table must be its rows, and are checked by their column's table. */
+static int check_rows(const struct making *making, const struct job_layer *layer,
+                      const struct blueprint_input *input, struct err *err)
+{
+    const struct job *job = making->job;
+    const struct job_table *table = &job->table[input->table];
+
+    for (uint32_t c = 0; table->rows && c < input->columns; c++) {
+        const struct job_column *column = &job->data.column[input->column[c]];
+        int own = job_table_index(job, column->table);
+        int64_t rows = own < 0 ? 0 : job->table[own].rows;
+
+        if (rows == 0 || rows > table->rows)
+            return err_set(
+                err, ERR_INPUT,
+                "model.layers.%s takes rows of table '%s', which is dense, "
+                "by the keys of column '%s', expected "
+                "data.columns.%s.table to be '%s', by which they are checked",
+                layer->name, table->name, column->name, column->name, table->name);
+    }
+    return 0;
+}
+
 /* The table of an input's keys, the same for all of its columns. */
 static int find_table(const struct making *making, const struct job_layer *layer,
                       struct blueprint_input *input, struct err *err)
@@ -135,7 +158,7 @@ static int find_table(const struct making *making, const struct job_layer *layer
                        "model.layers.%s takes rows of table '%s', but there is no such "
                        "table in tables",
                        layer->name, name);
-    return 0;
+    return check_rows(making, layer, input, err);
 }
 
 /* Which floats of a row the input has. */

@@ -38,6 +38,18 @@ static int looks_like_ncf(const char *files, bool *ncf, struct err *err)
     return rc ? err_prefix(err, "data.negatives") : 0;
 }
 
+/* Keys are checked as those of the job's table. */
+static void take_table(const struct job *job, const char *name, struct job *made,
+                       int number)
+{
+    int table = job_table_index(job, name);
+
+    made->table[number].rows = table < 0 ? 0 : job->table[table].rows;
+    snprintf(made->table[number].name, sizeof made->table[number].name, "%s", name);
+    snprintf(made->data.column[number].table, sizeof made->data.column[number].table,
+             "%s", name);
+}
+
 /* A job whose data are these files: a key and a list of keys. */
 static int job_of_files(const struct job *job, struct job *made, struct err *err)
 {
@@ -55,6 +67,8 @@ static int job_of_files(const struct job *job, struct job *made, struct err *err
     job_init(made);
     for (size_t i = 0; rc == 0 && i < sizeof setting / sizeof setting[0]; i++)
         rc = job_set(made, setting[i][0], setting[i][1], "data.negatives", err);
+    take_table(job, job->model.user, made, 0);
+    take_table(job, job->model.item, made, 1);
     if (!ncf)
         snprintf(made->data.column[1].name, sizeof made->data.column[1].name, "items");
     made->data.format = ncf ? DATA_NCF : DATA_SEQUENCE;

@@ -154,6 +154,13 @@ bad 'groups with weights' train "$T/job.yaml" data.group=user data.weight=rating
     -- data.group data.weight
 bad 'a column that is made of itself' train "$T/job.yaml" data.columns.x.make=cross \
     data.columns.x.of=user,x -- data.columns.x.of "'x'"
+bad 'a list of a dense table whose keys are other' train "$T/job.yaml" \
+    data.columns.title.as=keys data.columns.title.table=title tables.title.rows=5 \
+    -- "$T/d.tsv line 2" 'no row of table title'
+printf '1 2\n2 77\n' > "$T/among.txt"
+bad 'items to rank among that are no rows' train "$T/job.yaml" evaluate.protocol=given \
+    evaluate.metrics=hr@1 model.loss=logistic data.positive_from=3 tables.item.rows=51 \
+    data.negatives="$T/among.txt" -- "$T/among.txt line 2" "'77' is no row of table item"
 bad 'tabs where commas are expected' train "$T/job.yaml" data.format=csv -- "$T/d.tsv"
 data 'an empty file' empty < /dev/null
 head -n 1 "$T/d.tsv" > "$T/bad.tsv"

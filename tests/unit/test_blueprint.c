@@ -72,6 +72,15 @@ static const struct wrong wrong_inputs[] = {
      {"model.layers.who.length is not set", "list 'seen'"}},
 };
 
+static const struct wrong wrong_rows[] = {
+    {{{"model.layers.who.table", "item"}},
+     {"table 'item', which is dense", "data.columns.user.table to be 'item'"}},
+    {{{"data.columns.item.table", "tag"}, {"model.layers.what.table", "item"}},
+     {"keys of column 'item'", "by which they are checked"}}, /* 11 rows and 9 */
+    {{{"data.columns.item.table", ""}, {"model.layers.what.table", "item"}},
+     {"keys of column 'item'", "data.columns.item.table"}},
+};
+
 static const struct wrong wrong_layers[] = {
     {{{"model.layers.score.inputs", "who, wat"}}, {"model.layers", "'wat'"}},
     {{{"model.layers.what.width", "3"}}, {"model.layers", "'score'"}},
@@ -148,6 +157,7 @@ static void test_inputs_that_do_not_go(void **state)
 {
     (void)state;
     expect_wrong(wrong_inputs, sizeof wrong_inputs / sizeof *wrong_inputs);
+    expect_wrong(wrong_rows, sizeof wrong_rows / sizeof *wrong_rows);
 }
 
 static void test_layers_that_do_not_go(void **state)

@@ -191,6 +191,24 @@ static void test_dense(void **state)
     keyset_release(&keyset);
 }
 
+/* Keys that a dense table has no rows for go to the last server. */
+static void test_keys_behind_the_rows(void **state)
+{
+    static const uint64_t key[] = {99, 100, 0, UINT64_MAX, 3000000000, 100};
+    struct keyset keyset;
+
+    (void)state;
+    create(&keyset, 1);
+    keyset.dense = 100;
+    keyset_build(&keyset, key, 6, 1, 7);
+    assert_int_equal(keyset.rows, 5);
+    assert_int_equal(keyset.part[7], 5);
+    assert_int_equal(keyset.part[6], 1); /* row 0; the last server has all others */
+    for (uint32_t i = 0; i < 6; i++)
+        assert_true(keyset.key[keyset.pos[i]] == key[i]);
+    keyset_release(&keyset);
+}
+
 /* All rows of a dense table: as if each had been asked for, whatever was before. */
 static void test_all_rows(void **state)
 {
@@ -337,11 +355,11 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_equals_its_twin),
-        cmocka_unit_test(test_dense),        cmocka_unit_test(test_all_rows),
-        cmocka_unit_test(test_edges),        cmocka_unit_test(test_collisions),
-        cmocka_unit_test(test_many_batches), cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_by_hand),    cmocka_unit_test(test_equals_its_twin),
+        cmocka_unit_test(test_dense),      cmocka_unit_test(test_keys_behind_the_rows),
+        cmocka_unit_test(test_all_rows),   cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_collisions), cmocka_unit_test(test_many_batches),
+        cmocka_unit_test(test_ids),        cmocka_unit_test(test_limits),
     };
 
     return cmocka_run_group_tests_name("keyset", tests, NULL, NULL);

@@ -374,6 +374,23 @@ static void test_dense_tables_have_rows_for_all_keys(void **state)
     kit_destroy(kit);
 }
 
+/* As they are, lists are the readers' to check; numbered, they are not. */
+static void test_lists_are_numbered_for_dense_tables(void **state)
+{
+    struct kit *kit = kit_create();
+    uint32_t c = kit_column(kit, "x", VALUE_KEYS);
+
+    (void)state;
+    kit_set(kit, "x", "as", "keys");
+    kit->raw.column[c].rows = 3;
+    prepare_expect(&kit->job, &kit->raw);
+    assert_int_equal(kit->raw.column[c].rows, 3);
+    kit_set(kit, "x", "hash", "3");
+    prepare_expect(&kit->job, &kit->raw);
+    assert_int_equal(kit->raw.column[c].rows, 0);
+    kit_destroy(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_missing_keys_are_filled),
         cmocka_unit_test(test_lists_of_keys_go_through_the_vocabulary),
         cmocka_unit_test(test_dense_tables_have_rows_for_all_keys),
+        cmocka_unit_test(test_lists_are_numbered_for_dense_tables),
     };
 
     return cmocka_run_group_tests_name("prepare", tests, NULL, NULL);

@@ -232,6 +232,12 @@ static void test_histories_are_what_was_before(void **state)
                      -ERR_INPUT);
     assert_non_null(strstr(kit->err.text, "vocabulary or hash"));
     kit_set(kit, "seen", "hash", "0");
+    kit_set(kit, "seen", "table", "film");
+    job_set(&kit->job, "tables.film.rows", "20", "test", &kit->err);
+    assert_int_equal(prepare_create(&kit->job, &kit->raw, &prepare, &kit->err),
+                     -ERR_INPUT); /* who says that the items' keys are its rows? */
+    assert_non_null(strstr(kit->err.text, "data.columns.item.table"));
+    kit_set(kit, "seen", "table", "");
     kit_block(kit, 6);
     kit_keys(kit, u, user);
     kit_keys(kit, v, item);

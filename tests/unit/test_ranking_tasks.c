@@ -205,6 +205,22 @@ static void test_a_user_without_given_items(void **state)
     end(&f);
 }
 
+static void test_given_items_have_rows(void **state)
+{
+    struct fixture f;
+    struct err err;
+
+    (void)state;
+    begin(&f, "given");
+    set(&f.job, "tables.item.rows", "100");
+    set(&f.job, "data.negatives",
+        scratch_text(&f.scratch, "negatives", "1 10 99\n2 14 100\n"));
+    assert_int_equal(make(&f, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "line 2"));
+    assert_non_null(strstr(err.text, "the key '100' is no row of table item"));
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_sampled_items),
         cmocka_unit_test(test_given_items),
         cmocka_unit_test(test_a_user_without_given_items),
+        cmocka_unit_test(test_given_items_have_rows),
     };
 
     return cmocka_run_group_tests_name("ranking_tasks", tests, NULL, NULL);

@@ -331,6 +331,33 @@ static void test_keys_of_side_tables_are_prepared(void **state)
     scratch_release(&scratch);
 }
 
+/* Keys of a dense table are its rows, also in lists; numbered ones need not be. */
+static void test_lists_of_dense_tables(void **state)
+{
+    struct scratch scratch;
+    struct dataset dataset;
+    struct job *job;
+
+    (void)state;
+    scratch_init(&scratch);
+    job = make_job(&scratch);
+    set(job, "model.features", "true");
+    set(job, "data.columns.genres.as", "keys");
+    set(job, "data.columns.genres.from", "films");
+    set(job, "data.columns.genres.table", "genre");
+    set(job, "tables.genre.rows", "5");
+    check_refused(job, "films.dat", "is no row of table genre");
+    set(job, "data.columns.genres.vocabulary", "number");
+    if (dataset_load(&dataset, job, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    dataset_release(&dataset);
+    set(job, "tables.genre.rows", "1");
+    assert_int_equal(dataset_load(&dataset, job, NULL, NULL, &err), -ERR_INPUT);
+    assert_non_null(strstr(err.text, "its table has 1 rows"));
+    free(job);
+    scratch_release(&scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_vectors_are_joined_by_keys_of_a_file),
         cmocka_unit_test(test_keys_go_with_one_matrix),
         cmocka_unit_test(test_keys_of_side_tables_are_prepared),
+        cmocka_unit_test(test_lists_of_dense_tables),
     };
 
     return cmocka_run_group_tests_name("sides", tests, NULL, NULL);

@@ -387,7 +387,9 @@ static int add_column(struct side *side, const struct job *job,
         return err_set(err, ERR_INPUT, "data.columns has more than %d columns",
                        SCHEMA_COLUMNS_MAX);
     own = schema_add_column(&side->schema, job, from);
-    own->rows = 0;
+    if (own->kind != VALUE_KEYS || from->steps.hash ||
+        from->steps.vocabulary != VOCABULARY_NONE)
+        own->rows = 0; /* the preparation sees to those */
     own->may_miss = true;
     own->keep_text = from->as == COLUMN_KEY && (wanted & COLUMNS_TEXTS);
     own->unread = from->as == COLUMN_TITLE && !(wanted & COLUMNS_TEXTS);

@@ -335,6 +335,18 @@ static int check_cross(const struct prepare *prepare,
     return 0;
 }
 
+/* A history's keys are checked as those of its items. */
+static int check_history_rows(const struct prepare_column *column,
+                              const struct prepare_column *items, struct err *err)
+{
+    if (items->rows && items->rows <= column->rows)
+        return 0;
+    return err_set(err, ERR_INPUT,
+                   "data.columns.%s is a history with a dense table, expected the "
+                   "table of its items (data.columns.%s.table)",
+                   column->name, items->name);
+}
+
 static int check_made(const struct prepare *prepare,
                       const struct prepare_column *column, struct err *err)
 {
@@ -355,6 +367,8 @@ static int check_made(const struct prepare *prepare,
     if (make == MAKE_HISTORY && maps_keys(&column->steps))
         return does_not_go(column, "vocabulary or hash",
                            "a history: it has the prepared keys of its items", err);
+    if (make == MAKE_HISTORY && column->rows)
+        return check_history_rows(column, &prepare->column[column->source[0]], err);
     if (make != MAKE_HISTORY && (column->sources != 1 || kind != VALUE_TIME))
         return wrong_sources(column, "one column that is a time", err);
     return 0;
@@ -444,8 +458,9 @@ void prepare_expect(const struct job *job, struct schema *raw)
         if (!from)
             continue;
         column->may_miss |= from->steps.missing != MISSING_FAIL;
-        if (column->kind == VALUE_KEY && choose_path(&from->steps, VALUE_KEY))
-            column->rows = 0;
+        if ((column->kind == VALUE_KEY || column->kind == VALUE_KEYS) &&
+            choose_path(&from->steps, (enum value_kind)column->kind) != PATH_SAME)
+            column->rows = 0; /* what becomes of the keys is checked */
     }
 }
 
