@@ -5,7 +5,10 @@
 
 #include "worker/inputs.h"
 
-enum { PAIRS_MIN = 4096 }; /* of a batch, at least: small ones cost a message each */
+enum {
+    PAIRS_MIN = 4096,         /* of a batch, at least: small ones cost a message each */
+    PAIRS_ROWS_MAX = 1 << 20, /* unless they have more rows of a table than that */
+};
 
 struct ranking_scorer {
     struct worker *worker;
@@ -17,7 +20,7 @@ struct ranking_scorer {
     /* Of blocks: where each item's columns are, and examples for items of which only
      * the key is known, in the order of their numbers. */
     struct inputs *inputs;
-    const struct part *train, *scored;
+    const struct part *train, *scored, *held_out; /* the last: the other of both */
     bool of_item[JOB_COLUMNS_MAX];
     struct block *bare; /* NULL: there are none */
     uint32_t *bare_at;  /* [items - catalogue->items] */
@@ -96,12 +99,6 @@ static int make_bare(struct ranking_scorer *scorer, struct err *err)
     return rc;
 }
 
-static const struct part *part_of(const struct data *data, const struct job *job,
-                                  bool train)
-{
-    return data_part(data, train ? SPLIT_TRAIN : split_scored(job));
-}
-
 static int create_examples(struct ranking_scorer *scorer, uint32_t capacity,
                            struct err *err)
 {
@@ -109,8 +106,9 @@ static int create_examples(struct ranking_scorer *scorer, uint32_t capacity,
     const struct job *job = scorer->tasks->job;
     int rc;
 
-    scorer->train = part_of(data, job, true);
-    scorer->scored = part_of(data, job, false);
+    scorer->train = data_part(data, SPLIT_TRAIN);
+    scorer->scored = data_part(data, split_scored(job));
+    scorer->held_out = data_part(data, ranking_held_out(job));
     scorer->user_key = malloc(capacity * sizeof(uint64_t));
     scorer->item_key = malloc(capacity * sizeof(uint64_t));
     scorer->other = malloc(capacity * sizeof *scorer->other);
@@ -130,16 +128,35 @@ static int create_examples(struct ranking_scorer *scorer, uint32_t capacity,
     return rc ? rc : make_bare(scorer, err);
 }
 
+/* Has a batch of so many pairs too many rows, since lists are long? */
+static bool is_too_large(const struct blueprint *b, uint32_t pairs)
+{
+    for (int t = 0; t < b->job->tables; t++)
+        if (!b->whole[t] && blueprint_rows(b, t, pairs) > PAIRS_ROWS_MAX)
+            return true;
+    return false;
+}
+
+uint32_t ranking_pairs(const struct blueprint *b)
+{
+    uint32_t trained = blueprint_capacity(b), pairs = PAIRS_MIN;
+
+#ifndef MUTANT_PAIRS_ROOM
+    while (pairs > trained && is_too_large(b, pairs))
+        pairs /= 2;
+#endif
+    return pairs < trained ? trained : pairs;
+}
+
 int ranking_scorer_create(struct worker *worker, const struct ranking_tasks *tasks,
                           struct ranking_scorer **out, struct err *err)
 {
     struct ranking_scorer *scorer = calloc(1, sizeof *scorer);
-    uint32_t capacity = blueprint_capacity(worker->blueprint);
+    uint32_t capacity = ranking_pairs(worker->blueprint);
     int rc;
 
     if (!scorer)
         return no_memory(err);
-    capacity = capacity < PAIRS_MIN ? PAIRS_MIN : capacity;
     scorer->worker = worker;
     scorer->tasks = tasks;
     scorer->servers = worker->setup->roster->servers;
@@ -192,6 +209,10 @@ static const struct block *find_item(const struct ranking_scorer *scorer, uint32
         if (at == RANKING_NO_EXAMPLE) {
             *example = scorer->bare_at[item - catalogue->items];
             return scorer->bare;
+        }
+        if (at >= part->examples) {
+            at -= (uint32_t)part->examples;
+            part = scorer->held_out;
         }
     }
     *example = at % GATHER_EXAMPLES;

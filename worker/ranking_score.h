@@ -18,6 +18,10 @@ struct ranking_scorer;
 int ranking_check_items(const struct blueprint *blueprint,
                         const struct ranking_tasks *tasks, struct err *err);
 
+/* Pairs of a batch: many, since each batch costs a message, but where lists are long no
+ * more than there is room for; as many as a training batch has examples at least. */
+uint32_t ranking_pairs(const struct blueprint *blueprint);
+
 /* All borrowed; after ranking_check_items(). -ERR_MEMORY. */
 int ranking_scorer_create(struct worker *worker, const struct ranking_tasks *tasks,
                           struct ranking_scorer **scorer, struct err *err);

@@ -59,10 +59,38 @@ static int collect(struct asking *asking, const struct dataset *dataset,
     return rc;
 }
 
-/* An example of the scored part for each item that training does not have. */
-static int find_examples(const struct asking *asking, struct err *err)
+enum split_part ranking_held_out(const struct job *job)
+{
+    return split_scored(job) == SPLIT_TEST ? SPLIT_VALIDATION : SPLIT_TEST;
+}
+
+/* Notes the first example of each item that has none yet; the part's are numbered from
+ * `base` on. */
+static void note_examples(const struct asking *asking, const struct dataset *dataset,
+                          enum split_part part, uint64_t base)
+{
+    const struct item_catalogue *catalogue = asking->catalogue;
+    struct ranking_tasks *tasks = asking->tasks;
+    struct part_keys item = part_keys_of(tasks->job, dataset, part,
+                                         catalogue->item_column);
+    uint32_t id;
+
+    for (uint64_t p = 0; p < item.part->examples; p++)
+        if (base + p < RANKING_NO_EXAMPLE &&
+            dictionary_find(&catalogue->item, part_key(&item, p), &id) &&
+            id >= catalogue->items &&
+            tasks->example[id - catalogue->items] == RANKING_NO_EXAMPLE)
+            tasks->example[id - catalogue->items] = (uint32_t)(base + p);
+}
+
+/* An example for each item that training does not have, whether it asks for something
+ * or not. */
+static int find_examples(const struct asking *asking, const struct dataset *dataset,
+                         struct err *err)
 {
     struct ranking_tasks *tasks = asking->tasks;
+    const struct job *job = tasks->job;
+    enum split_part part = split_scored(job);
     uint32_t known = asking->catalogue->items;
 
     tasks->items = asking->catalogue->item.keys;
@@ -71,9 +99,14 @@ static int find_examples(const struct asking *asking, struct err *err)
         return no_memory(err);
     for (uint32_t i = known; i < tasks->items; i++)
         tasks->example[i - known] = RANKING_NO_EXAMPLE;
-    for (uint32_t i = asking->n; i-- > 0;)
-        if (asking->item[i] >= known)
-            tasks->example[asking->item[i] - known] = asking->example[i];
+    if (tasks->items == known)
+        return 0;
+    note_examples(asking, dataset, part, 0);
+#ifndef MUTANT_HELD_OUT_EXAMPLE
+    note_examples(asking, dataset, ranking_held_out(job),
+                  part_keys_of(job, dataset, part, asking->catalogue->item_column)
+                      .part->examples);
+#endif
     return 0;
 }
 
@@ -173,7 +206,7 @@ int ranking_tasks_create(const struct job *job, const struct data *data,
     if (rc == 0 && given)
         rc = ranking_read_given(tasks, catalogue, stop, err);
     if (rc == 0)
-        rc = find_examples(&asking, err);
+        rc = find_examples(&asking, &data->memory, err);
     if (rc == 0)
         rc = job->evaluate.protocol == PROTOCOL_ALL ? ask_users(&asking, err)
                                                     : ask_each(&asking, err);

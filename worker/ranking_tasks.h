@@ -25,9 +25,10 @@ struct ranking_tasks {
     uint32_t *relevant;        /* numbers, rising for each task, none twice */
     uint32_t most_relevant;    /* of a task */
     /* Items that the training part does not have: numbers from catalogue->items on. */
-    uint32_t items;    /* with those */
-    uint32_t *example; /* [items - catalogue->items]: of the scored part, with the item;
-                          RANKING_NO_EXAMPLE: only data.negatives has it */
+    uint32_t items; /* with those */
+    /* [items - catalogue->items]: of the scored part, with the item, or, numbered on
+     * from there, of the other one; RANKING_NO_EXAMPLE: only data.negatives has it. */
+    uint32_t *example;
     /* data.negatives, by user. */
     uint64_t *begin; /* [users + 1] */
     uint32_t users;
@@ -47,6 +48,9 @@ int ranking_tasks_create(const struct job *job, const struct data *data,
                          struct item_catalogue *catalogue, const volatile bool *stop,
                          struct ranking_tasks **tasks, struct err *err);
 void ranking_tasks_destroy(struct ranking_tasks *tasks); /* NULL is fine */
+
+/* The part that is neither trained on nor scored at the end: test or validation. */
+enum split_part ranking_held_out(const struct job *job);
 
 /* Room for ranking_candidates(): numbers of items, marks of those that are out. */
 struct ranking_draw {

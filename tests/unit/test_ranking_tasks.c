@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "worker/ranking_score.h"
 #include "worker/ranking_tasks.h"
 
 /* Of users 1 and 2: training has items 10 to 15, user 1 has 10 and 11 (twice), user 2
@@ -192,6 +193,61 @@ static void test_given_items(void **state)
     }
 }
 
+/* An example that asks for nothing says what its item is, as does the validation part.
+ */
+static void test_examples_of_items(void **state)
+{
+    struct fixture f;
+    struct err err;
+
+    (void)state;
+    begin(&f, "given");
+    set(&f.job, "model.loss", "logistic");
+    set(&f.job, "data.test",
+        scratch_text(&f.scratch, "labels.tsv",
+                     "user\titem\tlabel\n1\t12\t1\n1\t99\t0\n1\t99\t0\n"));
+    set(&f.job, "data.validation",
+        scratch_text(&f.scratch, "validation.tsv",
+                     "user\titem\tlabel\n2\t99\t1\n2\t98\t1\n"));
+    set(&f.job, "data.negatives",
+        scratch_text(&f.scratch, "negatives", "1 10 97 98 99\n"));
+    assert_int_equal(make(&f, &err), 0);
+    assert_int_equal(f.tasks->tasks, 1);
+    expect_list(&f, 0, 1, "10 12 97 98 99");
+    assert_int_equal(f.tasks->items, 9);
+    for (uint32_t i = 6; i < 9; i++)
+        assert_int_equal(f.tasks->example[i - 6], key_of(&f, i) == 99 ? 1
+                                                  : key_of(&f, i) == 98
+                                                      ? 3 + 1
+                                                      : RANKING_NO_EXAMPLE);
+    end(&f);
+}
+
+static void test_pairs_of_long_lists(void **state)
+{
+    struct blueprint *b = calloc(1, sizeof *b);
+    struct job *job = calloc(1, sizeof *job);
+
+    (void)state;
+    assert_true(b && job);
+    b->job = job;
+    b->group = 1;
+    job->tables = 2;
+    job->train.batch = 16;
+    b->keys[0] = 5000;
+    b->whole[1] = true;
+    job->table[1].rows = 1 << 22;
+    assert_int_equal(ranking_pairs(b), 128);
+    job->train.batch = 200; /* for which there is room anyway */
+    assert_int_equal(ranking_pairs(b), 200);
+    b->keys[0] = 1;
+    assert_int_equal(ranking_pairs(b), 4096);
+    job->train.batch = 5000;
+    assert_int_equal(ranking_pairs(b), 5000);
+    free(b);
+    free(job);
+}
+
 static void test_a_user_without_given_items(void **state)
 {
     struct fixture f;
@@ -228,6 +284,8 @@ int main(void)
         cmocka_unit_test(test_labels_that_are_0_ask_for_nothing),
         cmocka_unit_test(test_sampled_items),
         cmocka_unit_test(test_given_items),
+        cmocka_unit_test(test_examples_of_items),
+        cmocka_unit_test(test_pairs_of_long_lists),
         cmocka_unit_test(test_a_user_without_given_items),
         cmocka_unit_test(test_given_items_have_rows),
     };
