@@ -180,6 +180,27 @@ static int prepare_streams(const struct arguments *arguments,
     return streams_prepare(request, arguments->resume, err);
 }
 
+/* A label says how much an example counts among those of softmax, not what a score of
+ * it should be. Whoever evaluates nothing may leave evaluate.metrics as it is. */
+static int check_metrics(const struct job *job, struct err *err)
+{
+    const char *cursor = job->evaluate.metrics;
+    bool tests = job->data.test[0] || job->data.split_test > 0;
+    bool validates = job->data.validation[0] || job->data.split_validation > 0;
+    char metric[JOB_NAME_MAX];
+
+    if (job->model.loss != LOSS_SOFTMAX || job->evaluate.protocol != PROTOCOL_SPLIT ||
+        (!(job->evaluate.part == PART_VALIDATION ? validates : tests) &&
+         job->evaluate.every == 0) ||
+        !job_list_next(&cursor, metric, sizeof metric))
+        return 0;
+    return err_set(err, ERR_INPUT,
+                   "evaluate.metrics has %s, which compares scores with labels, but "
+                   "model.loss is softmax: expected evaluate.protocol all and metrics "
+                   "of lists, such as ndcg@10, or no metrics",
+                   metric);
+}
+
 /* What only training needs; a job file also serves those who come after it. */
 static int check_validation(const struct job *job, struct err *err)
 {
@@ -200,8 +221,8 @@ static int prepare_train(const struct arguments *arguments, struct run_request *
 {
     int rank;
 
-    if (check_validation(&request->job, err) || check_parts(request, err) ||
-        vectors_pin(&request->job, err) ||
+    if (check_validation(&request->job, err) || check_metrics(&request->job, err) ||
+        check_parts(request, err) || vectors_pin(&request->job, err) ||
         prepare_checkpoints(arguments, request, err) ||
         prepare_report(arguments, request, err) ||
         prepare_streams(arguments, request, err))
@@ -223,7 +244,7 @@ static int prepare_evaluate(const struct arguments *arguments,
                        "evaluate needs a checkpoint: --checkpoint or checkpoint.dir");
     if (checkpoint_find(from, request->restore, sizeof request->restore, err) ||
         use_settings(request->restore, &request->job, false, err) ||
-        prepare_streams(arguments, request, err))
+        check_metrics(&request->job, err) || prepare_streams(arguments, request, err))
         return -err->code;
     return prepare_report(arguments, request, err);
 }

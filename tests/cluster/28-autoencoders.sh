@@ -111,6 +111,10 @@ ended 0 'Mult-DAE trains'
 losses=($(grep -o 'loss [0-9.]*' <<< "$out$err" | cut -d' ' -f2))
 less "${losses[-1]}" "${losses[0]}" '... and has learnt'
 
+run "$ROWHOUSE" train "$T/autorec.yaml" "${learn[@]}" "${multdae[@]}" model.loss=softmax --fresh \
+    evaluate.metrics=rmse
+ended 2 '... but has no error of a rating' 'rmse, which compares scores with labels'
+
 # --- all items ranked for each user, but for those of the input
 all=("${learn[@]}" "${multdae[@]}" model.loss=softmax evaluate.protocol=all
     evaluate.metrics=hr@5,ndcg@5,recall@5)
