@@ -60,7 +60,9 @@ shoot() { # ROLE: fails while there is no such process
     pid=$(ours "^rowhouse child [0-9]+ $1" | head -n 1)
     [ -n "$pid" ] && kill -KILL "$pid"
 }
-start "$ROWHOUSE" train "$T/job.yaml" $own checkpoint.dir="$T/stopped"
+# With time to be stopped in; later epochs are not better.
+start "$ROWHOUSE" train "$T/job.yaml" $own checkpoint.dir="$T/stopped" train.patience=9000 \
+    train.epochs=9000
 wait_for 20 said '^epoch 2/'
 kill -INT "$job"
 finish
