@@ -113,7 +113,8 @@ static const struct setting rows[] = {
      .doc = "How many of them are shuffled together, and given to one worker."},
     {"data.label", SETTING_TEXT, AT(data.label),
      .doc = "The column to predict. If empty, every example is one of a chosen item, with "
-            "the label 1: for losses and settings that have negatives."},
+            "the label 1: for losses and settings that have negatives, and where "
+            "model.target is what the output is compared with."},
     {"data.time", SETTING_TEXT, AT(data.time),
      .doc = "The column with each example's time, by which splits and histories go: one "
             "of data.columns that is a time, or one that has seconds since 1970."},
@@ -746,12 +747,6 @@ bool job_ranks(const struct job *job)
     int loss = job->model.loss;
 
     return loss == LOSS_SAMPLED_SOFTMAX || loss == LOSS_BPR || loss == LOSS_WARP;
-}
-
-bool job_needs_label(const struct job *job)
-{
-    return job->train.negatives == 0 && !job_ranks(job) &&
-           job->model.kind != MODEL_POPULARITY;
 }
 
 uint32_t job_group(const struct job *job)

@@ -459,7 +459,11 @@ bool job_column_is_items(const struct job *job, int column);
 /* Is it made of what belongs to the item and what does not? */
 bool job_column_is_mixed(const struct job *job, int column);
 
-/* Must examples have a label? Else all of them are of chosen items. */
+/* Is the output compared with something else than the label? */
+bool job_has_target(const struct job *job);
+
+/* Must examples have a label? Else all of them are of chosen items, or the model is
+ * compared with model.target. */
 bool job_needs_label(const struct job *job);
 
 /* Does the loss compare scores of items with each other, and not each with a label? */

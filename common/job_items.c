@@ -1,4 +1,4 @@
-/* Which columns of a job's data belong to the item. */
+/* Which columns of a job's data belong to the item, and whether it needs a label. */
 #include <string.h>
 
 #include "common/job.h"
@@ -83,4 +83,22 @@ bool job_column_is_mixed(const struct job *job, int number)
         others |= mixed || !is_items(job, number, name);
     }
     return items && others;
+}
+
+/* Of groups, labels are what their keys weigh: without any, all weigh the same, which
+ * only softmax learns something from. An autoencoder of numbers has a target when it is
+ * laid out. */
+bool job_has_target(const struct job *job)
+{
+    if (job->model.kind == MODEL_MF)
+        return false;
+    if (job->data.group[0])
+        return job->model.target[0] && job->model.loss == LOSS_SOFTMAX;
+    return job->model.target[0] || job->model.kind == MODEL_AUTOENCODER;
+}
+
+bool job_needs_label(const struct job *job)
+{
+    return job->train.negatives == 0 && !job_ranks(job) && !job_has_target(job) &&
+           job->model.kind != MODEL_POPULARITY;
 }

@@ -106,6 +106,8 @@ static int check_metrics(const struct job *job, struct err *err)
 {
     const char *cursor = job->evaluate.metrics;
     char metric[JOB_NAME_MAX];
+    bool numbers = job->data.label[0] ||
+                   (job_has_target(job) && job->model.loss != LOSS_SOFTMAX);
 
     while (is_tested(job) && job_list_next(&cursor, metric, sizeof metric)) {
         if (job_ranks(job) && (!strcmp(metric, "rmse") || !strcmp(metric, "mae")))
@@ -113,7 +115,7 @@ static int check_metrics(const struct job *job, struct err *err)
                            "evaluate.metrics has %s, but scores of model.loss %s say "
                            "only which items come first",
                            metric, loss_name(job));
-        if (!job->data.label[0] && !strchr(metric, '@'))
+        if (!numbers && !strchr(metric, '@'))
             return err_set(err, ERR_INPUT,
                            "evaluate.metrics has %s, which needs data.label", metric);
     }

@@ -41,6 +41,9 @@ paste "$T/test.tsv" <(echo; cat "$T/p.txt") | awk -F'[\t ]' 'NR > 1 {
     for (i = 2; i <= 5; i++) { e = $i - $(i + 4); n++; sum += e * e; size += e < 0 ? -e : e } }
     END { printf "%.4f %.4f\n", sqrt(sum / n), size / n }' > "$T/errors"
 is "$(printf '%.4f %.4f' "$rmse" "$mae")" "$(cat "$T/errors")" '... of which rmse and mae are made'
+run "$ROWHOUSE" train "$T/numbers.yaml" data.label= checkpoint.dir="$T/unlabelled"
+ended 0 '... without a label, which it makes nothing of'
+is "$(value rmse)" "$rmse" '... the same'
 run "$ROWHOUSE" train "$T/numbers.yaml" model.hidden=
 ended 2 'without a hidden layer it is none' 'model.hidden is empty'
 
@@ -114,6 +117,14 @@ less "${losses[-1]}" "${losses[0]}" '... and has learnt'
 run "$ROWHOUSE" train "$T/autorec.yaml" "${learn[@]}" "${multdae[@]}" model.loss=softmax --fresh \
     evaluate.metrics=rmse
 ended 2 '... but has no error of a rating' 'rmse, which compares scores with labels'
+cut -f 1-2 "$T/seen.tsv" > "$T/pairs.tsv"
+run "$ROWHOUSE" train "$T/autorec.yaml" "${learn[@]}" "${multdae[@]}" model.loss=softmax --fresh \
+    data.label= data.train="$T/pairs.tsv" data.test= checkpoint.dir="$T/pairs"
+ended 0 '... also of items without labels'
+losses=($(grep -o 'loss [0-9.]*' <<< "$out$err" | cut -d' ' -f2))
+less "${losses[-1]}" "${losses[0]}" '... of which it learns as well'
+run "$ROWHOUSE" train "$T/autorec.yaml" "${learn[@]}" data.label= data.train="$T/pairs.tsv" --fresh
+refused 2 'AutoRec needs them' data.label
 
 # --- all items ranked for each user, but for those of the input
 all=("${learn[@]}" "${multdae[@]}" model.loss=softmax evaluate.protocol=all

@@ -154,6 +154,15 @@ static void checks_of_the_data(void **state)
                   "data.positive_from is set, but it needs model.loss logistic, hinge, "
                   "squared_hinge, sampled_softmax, bpr or warp");
     accepts(f, "data.positive_from=4", "model.loss=logistic");
+    check_refuses(f, "data.label=", "model.target=movieId",
+                  "data.label is not set: it names the column to predict"); /* mf */
+    loads(f, "data: {train: a, columns: {u: {table: user}, i: {table: item}}}\n"
+             "model: {kind: graph, loss: softmax, target: i}\n"
+             "tables: {user: {}, item: {rows: 9}}\n");
+    f->job.data.group[0] = 'u';
+    assert_false(job_needs_label(&f->job));
+    f->job.model.loss = LOSS_SQUARED; /* of weights that are all the same? */
+    assert_true(job_needs_label(&f->job));
     check_refuses(f, "data.group=userId", "data.in_memory=false",
                   "data.group is set, which needs the data in memory, but "
                   "data.in_memory is false");
