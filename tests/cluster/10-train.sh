@@ -50,7 +50,7 @@ types = {"version": str, "job": str, "servers": int, "workers": int, "consistenc
          "seed": int, "kernels": str, "parameters": int, "tables": dict, "epochs": list,
          "test": dict, "seconds": number, "cpu_seconds": number, "bytes": dict,
          "pushes": dict, "staleness": dict, "cache": dict, "waiting": list,
-         "restarts": int, "checkpoint": dict, "bad_rows": int}
+         "restarts": int, "checkpoint": dict, "bad_rows": int, "best": type(None)}
 want(set(d) == set(types), "fields: %s" % sorted(d))
 for name, kind in types.items():
     want(isinstance(d.get(name), kind), "%s is %r" % (name, d.get(name)))

@@ -49,20 +49,19 @@ static struct block *add_block(struct gathered *gathered, struct err *err)
 static int note_file(struct gathered *gathered, const char *path, struct err *err)
 {
     uint32_t files = gathered->files;
-    struct gathered_file *larger;
-    char *copy;
+    struct gathered_file *file;
 
     if (files && strcmp(gathered->file[files - 1].path, path) == 0)
         return 0;
-    larger = realloc(gathered->file, ((size_t)files + 1) * sizeof *larger);
-    if (!larger)
+    file = realloc(gathered->file, ((size_t)files + 1) * sizeof *file);
+    if (!file)
         return err_set(err, ERR_MEMORY, "%s: no memory to read examples", path);
-    gathered->file = larger;
-    copy = strdup(path);
-    if (!copy)
+    gathered->file = file;
+    file[files].first = gathered->blocks - 1;
+    file[files].path = strdup(path);
+    if (!file[files].path)
         return err_set(err, ERR_MEMORY, "%s: no memory to read examples", path);
-    gathered->file[gathered->files++] = (struct gathered_file){copy,
-                                                               gathered->blocks - 1};
+    gathered->files++;
     return 0;
 }
 
