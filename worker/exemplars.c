@@ -98,7 +98,9 @@ static int tidy(struct exemplars *exemplars, struct err *err)
     for (uint32_t id = 0; id < exemplars->dictionary.keys; id++)
         tidied.place[id] = id;
     release_blocks(exemplars);
-    *exemplars = tidied;
+    exemplars->block = tidied.block;
+    exemplars->blocks = tidied.blocks;
+    exemplars->examples = tidied.examples;
     return 0;
 }
 

@@ -180,12 +180,13 @@ static void look_at_group(struct kit *kit, uint32_t first)
     assert_int_equal(key_at(kit, 1, first), item_of(example));
     assert_true(batch->label[first] == 1 + example % 2);
     for (uint32_t i = first; i < first + GROUP; i++) {
-        uint64_t *drawn = &kit->drawn[example][i - first - 1];
+        uint64_t *drawn;
 
         assert_true(batch->weight[i] == (float)(1 + example));
         look_at_items(kit, i);
         if (i == first)
             continue;
+        drawn = &kit->drawn[example][i - first - 1];
         assert_true(batch->label[i] == 0);
         assert_int_equal(key_at(kit, 0, i), user);
         assert_false(has(user, key_at(kit, 1, i)));

@@ -21,28 +21,26 @@ void gathered_release(struct gathered *gathered)
     *gathered = (struct gathered){0};
 }
 
-/* A new block at the end of the list; NULL: -ERR_MEMORY. */
-static struct block *add_block(struct gathered *gathered, struct err *err)
+/* A new block at the end of the list. */
+static int add_block(struct gathered *gathered, struct block **added, struct err *err)
 {
-    struct block *made;
+    int rc;
 
     if (gathered->blocks == gathered->room) {
-        uint32_t room = gathered->room ? 2 * gathered->room : BLOCKS_FIRST;
-        struct block *larger = realloc(gathered->block, room * sizeof *larger);
+        size_t room = gathered->room ? 2 * (size_t)gathered->room : BLOCKS_FIRST;
+        struct block *larger = realloc(/* NOLINT: its size is never 0 */
+                                       gathered->block, room * sizeof *larger);
 
-        if (!larger) {
-            err_set(err, ERR_MEMORY, "no memory for %llu examples",
-                    (unsigned long long)gathered->examples);
-            return NULL;
-        }
+        if (!larger)
+            return err_set(err, ERR_MEMORY, "no memory for %llu examples",
+                           (unsigned long long)gathered->examples);
         gathered->block = larger;
-        gathered->room = room;
+        gathered->room = (uint32_t)room;
     }
-    made = &gathered->block[gathered->blocks];
-    if (block_create(made, &gathered->schema, GATHER_EXAMPLES, err))
-        return NULL;
-    gathered->blocks++;
-    return made;
+    *added = &gathered->block[gathered->blocks];
+    rc = block_create(*added, &gathered->schema, GATHER_EXAMPLES, err);
+    gathered->blocks += rc == 0;
+    return rc;
 }
 
 /* Notes which file the last block is of. */
@@ -53,7 +51,8 @@ static int note_file(struct gathered *gathered, const char *path, struct err *er
 
     if (files && strcmp(gathered->file[files - 1].path, path) == 0)
         return 0;
-    file = realloc(gathered->file, ((size_t)files + 1) * sizeof *file);
+    file = realloc(/* NOLINT: its size is never 0 */
+                   gathered->file, ((size_t)files + 1) * sizeof *file);
     if (!file)
         return err_set(err, ERR_MEMORY, "%s: no memory to read examples", path);
     gathered->file = file;
@@ -70,19 +69,20 @@ static int read_blocks(struct gathered *gathered, struct input *input,
                        const struct job *splits, const volatile bool *stop,
                        struct err *err)
 {
-    struct block *block;
+    struct block *block = NULL;
     uint32_t at;
     int rc;
 
     for (;;) {
-        block = add_block(gathered, err);
-        if (!block)
-            return -err->code;
+        rc = add_block(gathered, &block, err);
+        if (rc)
+            return rc;
         rc = input_next(input, block, err);
         if (rc <= 0)
             break;
-        if (note_file(gathered, input_path(input), err))
-            return -err->code;
+        rc = note_file(gathered, input_path(input), err);
+        if (rc)
+            return rc;
         if (splits && split_check(splits, block, &at, err))
             return err_prefix(err, "%s", input_where(input, block->place[at]));
         gathered->examples += block->n;
