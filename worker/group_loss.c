@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/model/blas.h"
+#include "worker/model/layer.h"
 #include "worker/model/loss.h"
 
 /* Examples whose scores with all others are there at a time. */
@@ -137,22 +137,19 @@ static double softmax_of_rows(struct group_loss *loss, const struct batch *batch
                               uint32_t rows)
 {
     uint32_t n = batch->n, width = towers->width;
-    size_t at = (size_t)first * width;
-    struct blas_rows user = {towers->user + at, rows, width};
-    struct blas_rows item = {towers->item, n, width}, slope = {loss->slope, rows, n};
+    const float *user = towers->user + (size_t)first * width;
     struct loss_candidates candidates = {
         .id = batch->item, .log_q = batch->log_q, .m = n};
     double sum;
 
-    memset(loss->score, 0, (size_t)rows * n * sizeof(float));
     memset(loss->slope, 0, (size_t)rows * n * sizeof(float));
     for (uint32_t i = 0; i < rows; i++)
         loss->target[i] = first + i;
-    blas_add_products(user, item, width, loss->score, n);
+    match_forward(user, towers->item, rows, n, width, loss->score);
     sum = loss_sampled_softmax(loss->k, loss->score, loss->target, candidates,
                                loss->weight + first, rows, loss->scratch, loss->slope);
-    blas_add_mapped(slope, item, width, towers->user_slope + at, width);
-    blas_add_outer(slope, n, user, width, towers->item_slope, width);
+    match_backward(user, towers->item, loss->slope, rows, n, width,
+                   towers->user_slope + (size_t)first * width, towers->item_slope);
     return sum;
 }
 
