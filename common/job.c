@@ -763,6 +763,14 @@ int job_table_index(const struct job *job, const char *name)
     return -1;
 }
 
+int job_column_index(const struct job *job, const char *name)
+{
+    for (int i = 0; i < job->data.columns; i++)
+        if (!strcmp(job->data.column[i].name, name))
+            return i;
+    return -1;
+}
+
 bool job_list_next(const char **cursor, char *item, size_t size)
 {
     size_t length = strcspn(*cursor, "\n");

@@ -472,8 +472,9 @@ bool job_ranks(const struct job *job);
 /* Examples that a training batch has for each one of the data: it and its negatives. */
 uint32_t job_group(const struct job *job);
 
-/* Index of a table by name, or -1. */
+/* Index of a table or column by name, or -1. */
 int job_table_index(const struct job *job, const char *name);
+int job_column_index(const struct job *job, const char *name);
 
 /* Iterates over the items of a list setting: *cursor starts as the list, is moved on;
  * copies the next item to `item`. False at the end. */

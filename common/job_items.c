@@ -3,31 +3,11 @@
 
 #include "common/job.h"
 
-static int find_column(const struct job *job, const char *name)
-{
-    for (int i = 0; i < job->data.columns; i++)
-        if (!strcmp(job->data.column[i].name, name))
-            return i;
-    return -1;
-}
-
-/* What a column may be made of stands before it if it is made itself: also of a job
- * that is not checked yet, none is asked without end. -1: none. */
-static int find_source(const struct job *job, int made, const char *name)
-{
-    int column = find_column(job, name);
-
-    if (column < 0 || column < made)
-        return column;
-    return job->data.column[column].steps.make == MAKE_NONE ? column : -1;
-}
-
-static bool is_items(const struct job *job, int made, const char *name)
-{
-    int column = find_source(job, made, name);
-
-    return column >= 0 && job_column_is_items(job, column);
-}
+/* Of a column and all before it. */
+struct belonging {
+    bool item[JOB_COLUMNS_MAX];  /* it belongs to the item */
+    bool mixed[JOB_COLUMNS_MAX]; /* it is made of what does and what does not */
+};
 
 static bool is_items_key(const struct job *job, int number)
 {
@@ -36,22 +16,8 @@ static bool is_items_key(const struct job *job, int number)
     return job_column_is_key(column) && !strcmp(column->table, job->model.item);
 }
 
-/* A history is the user's, whatever it is made of. */
-static bool is_made_of_items(const struct job *job, int number)
-{
-    const struct job_column *column = &job->data.column[number];
-    const char *of = column->steps.of;
-    char name[JOB_NAME_MAX * 2];
-
-    if (column->steps.make == MAKE_NONE || column->steps.make == MAKE_HISTORY)
-        return false;
-    while (job_list_next(&of, name, sizeof name))
-        if (!is_items(job, number, name))
-            return false;
-    return true;
-}
-
-bool job_column_is_items(const struct job *job, int number)
+/* By itself, whatever it is made of. */
+static bool is_items(const struct job *job, int number)
 {
     const struct job_column *column = &job->data.column[number];
 
@@ -59,30 +25,62 @@ bool job_column_is_items(const struct job *job, int number)
         return true;
     for (int s = 0; s < job->data.sides && column->from[0]; s++)
         if (!strcmp(column->from, job->data.side[s].name)) {
-            int key = find_column(job, job->data.side[s].key); /* of the data */
+            int key = job_column_index(job, job->data.side[s].key); /* of the data */
 
             return key >= 0 && is_items_key(job, key);
         }
-    return is_made_of_items(job, number);
+    return false;
 }
 
-bool job_column_is_mixed(const struct job *job, int number)
+/* What is made stands behind what it is made of, if that is made, too; a job that is
+ * not checked yet may say otherwise, and then it is as if that were not there. A
+ * history is the user's, whatever it is made of. */
+static void look_at_sources(const struct job *job, int number, struct belonging *b)
 {
     const struct job_column *column = &job->data.column[number];
     const char *of = column->steps.of;
     bool items = false, others = false;
     char name[JOB_NAME_MAX * 2];
 
-    if (column->steps.make != MAKE_CROSS)
-        return false;
+    if (column->steps.make == MAKE_NONE || column->steps.make == MAKE_HISTORY)
+        return;
     while (job_list_next(&of, name, sizeof name)) {
-        int source = find_source(job, number, name);
-        bool mixed = source >= 0 && job_column_is_mixed(job, source);
+        int source = job_column_index(job, name);
+        bool item = source >= 0 &&
+                    (source < number ? b->item[source] : is_items(job, source));
+        bool mixed = source >= 0 && source < number && b->mixed[source];
 
-        items |= mixed || is_items(job, number, name);
-        others |= mixed || !is_items(job, number, name);
+        items |= item || mixed;
+        others |= !item || mixed;
     }
-    return items && others;
+    b->item[number] |= !others;
+    b->mixed[number] = column->steps.make == MAKE_CROSS && items && others;
+}
+
+/* One after another, so that it takes no longer however they build on each other. */
+static void look_at(const struct job *job, int number, struct belonging *b)
+{
+    for (int c = 0; c <= number; c++) {
+        b->item[c] = is_items(job, c);
+        b->mixed[c] = false;
+        look_at_sources(job, c, b);
+    }
+}
+
+bool job_column_is_items(const struct job *job, int number)
+{
+    struct belonging b;
+
+    look_at(job, number, &b);
+    return b.item[number];
+}
+
+bool job_column_is_mixed(const struct job *job, int number)
+{
+    struct belonging b;
+
+    look_at(job, number, &b);
+    return b.mixed[number];
 }
 
 /* Of groups, labels are what their keys weigh: without any, all weigh the same, which

@@ -4,50 +4,17 @@
 
 #include "common/job.h"
 
-static int find_column(const struct job *job, const char *name)
-{
-    for (int i = 0; i < job->data.columns; i++)
-        if (!strcmp(job->data.column[i].name, name))
-            return i;
-    return -1;
-}
-
-/* How many of a column's sources belong to the item, and how many to others. */
-static void count_sources(const struct job *job, const struct job_column *column,
-                          int *items, int *others)
-{
-    const char *of = column->steps.of;
-    char name[JOB_NAME_MAX * 2];
-
-    *items = *others = 0;
-    while (job_list_next(&of, name, sizeof name)) {
-        int source = find_column(job, name);
-
-        if (source >= 0 && job_column_is_items(job, source))
-            ++*items;
-        else
-            ++*others;
-    }
-}
-
 /* A negative has its own item's columns and its example's others, and no column that is
  * made of both. */
 static int check_columns(const struct job *job, struct err *err)
 {
-    for (int i = 0; i < job->data.columns; i++) {
-        const struct job_column *column = &job->data.column[i];
-        int items, others;
-
-        if (column->steps.make != MAKE_CROSS)
-            continue;
-        count_sources(job, column, &items, &others);
-        if (items > 0 && others > 0)
+    for (int i = 0; i < job->data.columns; i++)
+        if (job_column_is_mixed(job, i))
             return err_set(err, ERR_INPUT,
                            "data.columns.%s is made of columns of the item and others, "
                            "which negatives do not have together; expected "
                            "train.negatives 0",
-                           column->name);
-    }
+                           job->data.column[i].name);
     return 0;
 }
 

@@ -10,14 +10,6 @@ bool blueprint_is_input(int kind)
     return kind == LAYER_ROWS || kind == LAYER_BAG || kind == LAYER_NUMBERS;
 }
 
-int blueprint_find_column(const struct job *job, const char *name)
-{
-    for (int i = 0; i < job->data.columns; i++)
-        if (!strcmp(job->data.column[i].name, name))
-            return i;
-    return -1;
-}
-
 const char *blueprint_column_kind(const struct job_column *column)
 {
     static const char *const name[] = {
@@ -56,7 +48,7 @@ static int add_columns(const struct making *making, const struct job_layer *laye
     char name[JOB_NAME_MAX * 2];
 
     while (job_list_next(&cursor, name, sizeof name)) {
-        int column = blueprint_find_column(making->job, name);
+        int column = job_column_index(making->job, name);
 
         if (column < 0)
             return err_set(err, ERR_INPUT,

@@ -12,8 +12,7 @@ struct making {
 
 /* rows, bag, numbers */
 bool blueprint_is_input(int kind);
-/* A column by name, or -1; "key"; is it, prepared, a list of keys, or one key? */
-int blueprint_find_column(const struct job *job, const char *name);
+/* "key"; is a column, prepared, a list of keys, or one key? */
 const char *blueprint_column_kind(const struct job_column *column);
 bool blueprint_is_list(const struct job *job, const struct job_column *column);
 bool blueprint_is_key(const struct job_column *column);

@@ -45,7 +45,7 @@ int blueprint_find_target(struct making *making, struct err *err)
     rc = find_target_layer(making, &found, err);
     if (rc || found)
         return rc;
-    made->target_column = blueprint_find_column(job, job->model.target);
+    made->target_column = job_column_index(job, job->model.target);
     if (made->target_column < 0)
         return err_set(err, ERR_INPUT,
                        "model.target is '%s', expected one of data.columns or an input "

@@ -31,8 +31,8 @@ void member_report(struct member *member, const struct status *status, bool now)
 /* What belongs to the status that will report the order `order` as done: sections (at
  * most COUNTS_KINDS) and their body, of which a reference is taken. It travels with
  * that status, ever more seldom (after 1, 2, 4 .. s), for as long as this order is in
- * force and does not say that it has come; also to a coordinator that is started again. NULL: no more.
- * Any thread. */
+ * force and does not say that it has come; also to a coordinator that is started again.
+ * NULL: no more. Any thread. */
 void member_attach(struct member *member, uint64_t order, const struct section *section,
                    uint32_t sections, struct buffer *body);
 

@@ -170,6 +170,34 @@ static void test_columns_of_the_item(void **state)
     free(job);
 }
 
+/* Columns that all build on those before them: asked one by one from the last, so many
+ * would never end. */
+static void test_columns_of_columns(void **state)
+{
+    char text[16384] = "tables.both.dim=2\n";
+    struct job *job;
+    int length = (int)strlen(text);
+
+    (void)state;
+    for (int c = 0; c < 48; c++) {
+        length += snprintf(text + length, sizeof text - (size_t)length,
+                           "data.columns.i%d.make=cross\ndata.columns.i%d.table=both\n"
+                           "data.columns.i%d.of=i",
+                           c, c, c);
+        for (int before = c < 7 ? 0 : c - 7; before < c; before++)
+            length += snprintf(text + length, sizeof text - (size_t)length, ",i%d",
+                               before);
+        length += snprintf(text + length, sizeof text - (size_t)length, "\n");
+    }
+    job = make_job(text);
+    for (int c = 0; c < job->data.columns; c++) {
+        assert_int_equal(job_column_is_items(job, c),
+                         strcmp(job->data.column[c].name, "u") != 0);
+        assert_false(job_column_is_mixed(job, c));
+    }
+    free(job);
+}
+
 static void test_columns_of_both(void **state)
 {
     char text[2048];
@@ -227,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_columns_of_the_item),
         cmocka_unit_test(test_columns_of_both),
+        cmocka_unit_test(test_columns_of_columns),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_groups),
     };
