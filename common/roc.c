@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/score.h"
+
 enum {
     RECENT_MAX = 1 << 18,
     ENTRY_WORDS = 3,
@@ -14,18 +16,6 @@ _Static_assert(sizeof(struct roc_entry) == ENTRY_WORDS * sizeof(uint64_t),
 
 /* So many that no product of two counts passes 128 bits. */
 static const uint64_t examples_max = UINT64_C(1) << 48;
-
-/* Numbers in the order of the scores. */
-static uint32_t ordered(float score)
-{
-    uint32_t bits;
-
-    if (isnan(score))
-        return 0;
-    score += 0.0f; /* -0 becomes 0 */
-    memcpy(&bits, &score, sizeof bits);
-    return bits >> 31 ? ~bits : bits | UINT32_C(1) << 31;
-}
 
 static uint64_t mask(bool coarse)
 {
@@ -115,8 +105,8 @@ int roc_add(struct roc *roc, const float *score, const float *label, uint32_t n,
 
         if (roc->recents == RECENT_MAX && roc_settle(roc, err))
             return -err->code;
-        roc->recent[roc->recents++] = (struct roc_entry){ordered(score[i]), positive,
-                                                         !positive};
+        roc->recent[roc->recents++] = (struct roc_entry){score_order(score[i]),
+                                                         positive, !positive};
         roc->examples++;
     }
     return 0;

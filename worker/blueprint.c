@@ -319,8 +319,7 @@ static int set_first_values(struct job *job, const char *table,
                : 0;
 }
 
-/* Running means take what is pushed as it is, whatever the job's optimizer does. */
-static int set_adding(struct job *job, const char *table, struct err *err)
+int blueprint_set_adding(struct job *job, const char *table, struct err *err)
 {
     static const char *const setting[][2] = {
         {"optimizer.kind", "add"},
@@ -361,7 +360,7 @@ static int add_table(struct job *job, const struct blueprint *made,
     if (rc == 0)
         rc = set_first_values(job, name, parameter, err);
     if (rc == 0 && parameter->statistic)
-        return set_adding(job, name, err);
+        return blueprint_set_adding(job, name, err);
     /* The job's penalty is one for rows of keys. */
     if (rc == 0 && (table < 0 || isnan(job->table[table].optimizer.l2)))
         rc = set(job, name, "optimizer.l2", "0", err);

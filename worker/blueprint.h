@@ -87,6 +87,10 @@ bool blueprint_layer_uses(const struct blueprint *blueprint, const char *layer,
  * which does not depend on what belongs to the item, and the second on nothing else? */
 bool blueprint_is_product(const struct blueprint *blueprint);
 
+/* Makes a table add up what is pushed to it as it is, whatever the job's optimizer
+ * does: running means, counts. Errors as of job_set(). */
+int blueprint_set_adding(struct job *job, const char *table, struct err *err);
+
 /* Examples of a training batch, at most. */
 uint32_t blueprint_capacity(const struct blueprint *blueprint);
 /* Rows that so many examples have of a table, at most. */

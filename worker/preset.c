@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/blueprint.h"
 #include "worker/preset_parts.h"
 
 /* --- presets -----------------------------------------------------------------------
@@ -258,24 +259,14 @@ static void make_popularity(struct making *making)
         {"dim", "1"},
         {"init", "zero"},
         {"bias", "false"},
-        {"optimizer.kind", "add"},
-        {"optimizer.l1", "0"},
-        {"optimizer.l2", "0"},
-        {"optimizer.decay", "0"},
-        {"optimizer.clip", "0"},
-        {"optimizer.clip_norm", "0"},
-        {"optimizer.max_norm", "0"},
-        {"optimizer.schedule", "constant"},
-        {"optimizer.schedule_steps", "0"},
-        {"optimizer.warmup", "0"},
-        {"optimizer.stale_rate", "same"},
-        {"optimizer.compensate", "0"},
     };
     const char *item = making->job->model.item;
     char columns[PRESET_COLUMNS_MAX];
 
     for (size_t i = 0; i < sizeof setting / sizeof setting[0]; i++)
         preset_set(making, "tables", item, setting[i][0], setting[i][1]);
+    if (making->rc == 0)
+        making->rc = blueprint_set_adding(making->job, item, making->err);
     preset_columns(making->job, SIDE_ANY, item, columns, sizeof columns);
     preset_input(making, "popularity", "rows", columns);
     preset_output(making, "popularity");

@@ -30,12 +30,4 @@ struct ranking_place {
 };
 struct ranking_place ranking_place(float own, const float *score, uint32_t n);
 
-/* A list with one relevant item. */
-void ranking_add_place(struct ranking_sums *sums, struct ranking_place place,
-                       uint32_t k, enum ranking_ties ties);
-/* A list of n items, best first: relevant[n] says which are (not 0), `total` how many
- * there are, listed or not. A list without any (total 0) is not counted. */
-void ranking_add_list(struct ranking_sums *sums, const uint8_t *relevant, uint32_t n,
-                      uint64_t total, uint32_t k);
-
 #endif
