@@ -256,7 +256,7 @@ static void score_exactly(struct ranking *ranking, struct best *best, const floa
         best->entry[i].score = ranking->exact[i];
 }
 
-/* From linear scores to what mf_predict() says. */
+/* From linear scores to predictions. */
 static void link_scores(const struct mf *mf, struct ranked *list, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {

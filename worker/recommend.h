@@ -6,7 +6,8 @@
  * rows and keys alone, not on the order in which items were added nor on which users
  * are asked for together: OpenBLAS, whose rounding depends on both, chooses candidates,
  * 32 more than asked for, and mf_predict_linear() scores those again. So a score is bit
- * for bit that of mf_predict(). A score that is NaN never gets on a list. */
+ * for bit that of mf_predict_linear() and mf_link(). A score that is NaN never gets on
+ * a list. */
 #ifndef ROWHOUSE_WORKER_RECOMMEND_H
 #define ROWHOUSE_WORKER_RECOMMEND_H
 
@@ -41,7 +42,7 @@ int catalogue_add(struct catalogue *catalogue, uint64_t key, const float *row,
                   struct err *err);
 
 /* The `top` best items for a user's row [width] that are not in `seen`: list is [top],
- * *count gets how many there are. Scores as of mf_predict(). top <= RECOMMEND_TOP_MAX
+ * *count gets how many there are. Scores are mf_link()'s. top <= RECOMMEND_TOP_MAX
  * (otherwise -ERR_INPUT); -ERR_MEMORY. */
 int recommend_top(const struct catalogue *catalogue, const struct mf *mf,
                   const float *user, struct key_list seen, uint32_t top,

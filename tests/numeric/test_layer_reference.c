@@ -162,12 +162,13 @@ static void factorization_machine(void **state)
 
 static void softmax_cross_entropy(void **state)
 {
-    const uint32_t target[] = {0, 5, 2, 2, 1};
+    const uint32_t target[] = {0, 5, 2, 2, 1}, offset[] = {0, 1, 2, 3, 4, 5};
+    const float share[] = {1, 1, 1, 1, 1};
     float gradient[ROWS * IN] = {0}, scratch[IN], loss;
 
     (void)state;
-    loss = (float)loss_softmax(layer_kernels(cpu_level()), classes_score, target, NULL,
-                               ROWS, IN, scratch, gradient);
+    loss = (float)loss_multinomial(layer_kernels(cpu_level()), classes_score, offset,
+                                   target, share, NULL, ROWS, IN, scratch, gradient);
     ASSERT_SAME(&loss, classes_y);
     ASSERT_SAME(gradient, classes_dscore);
 }

@@ -150,7 +150,7 @@ static void test_by_hand(void **state)
                  0.75 * 0.75 + 0.25, 0);
     assert_memory_equal(user_gradient, user_expected, sizeof user_expected);
     assert_memory_equal(item_gradient, item_expected, sizeof item_expected);
-    mf_predict(&mf, &batch, score);
+    mf_predict_linear(&mf, &batch, score);
     assert_true(score[0] == 4.75f && score[1] == 3.5f);
 }
 
@@ -393,7 +393,8 @@ static void test_logistic_loss_far_out(void **state)
             loss = mf_forward_backward(&mf, &batch, user_gradient, item_gradient);
             assert_true(loss == (wrong ? 10000 : 0));
             assert_true(item_gradient[0] == (wrong ? 1 - 2 * y : 0));
-            mf_predict(&mf, &batch, score);
+            mf_predict_linear(&mf, &batch, score);
+            mf_link(&mf, score, batch.n);
             assert_true(score[0] == (z > 0 ? 1 : 0));
         }
     item[0] = 0;
@@ -430,7 +431,6 @@ static void test_scores_by_blas(void **state)
     for (int variant = 0; variant < 4; variant++) {
         fixture_init(&f, 33, variant & 1, variant / 2);
         mf_score_users(&f.mf, f.user, USERS, f.item, ITEMS, many);
-        mf_link(&f.mf, many, USERS * ITEMS);
         f.batch.n = ITEMS;
         f.batch.user_pos = user_pos;
         f.batch.item_pos = item_pos;
@@ -439,8 +439,8 @@ static void test_scores_by_blas(void **state)
                 user_pos[i] = u;
                 item_pos[i] = i;
             }
-            mf_predict(&f.mf, &f.batch, score);
-            mf_score_items(&f.mf, f.user + u * f.mf.width, f.item, ITEMS, one);
+            mf_predict_linear(&f.mf, &f.batch, score);
+            mf_score_users(&f.mf, f.user + u * f.mf.width, 1, f.item, ITEMS, one);
             for (uint32_t i = 0; i < ITEMS; i++) {
                 assert_close(one[i], score[i], 1e-6);
                 assert_close(many[u * ITEMS + i], score[i], 1e-6);

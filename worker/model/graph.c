@@ -37,14 +37,6 @@ const char *layer_kind_name(enum layer_kind kind)
     return layer_type(kind)->name;
 }
 
-int layer_kind_of(const char *name)
-{
-    for (int kind = 0; kind < LAYER_KINDS; kind++)
-        if (strcmp(layer_type((enum layer_kind)kind)->name, name) == 0)
-            return kind;
-    return -1;
-}
-
 uint32_t graph_inputs(const struct graph *graph)
 {
     return graph->inputs;

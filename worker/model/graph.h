@@ -24,9 +24,8 @@ enum {
     GRAPH_CAPACITY_MAX = 1 << 24, /* examples of a batch */
 };
 
-/* "dense"; the kind of a name or -1. */
+/* "dense" */
 const char *layer_kind_name(enum layer_kind kind);
-int layer_kind_of(const char *name);
 
 /* The description of one layer. What a kind does not have stays 0. All borrowed until
  * graph_create() returns. */

@@ -146,23 +146,6 @@ double loss_multinomial(const struct layer_kernels *k, const float *score,
     return loss;
 }
 
-double loss_softmax(const struct layer_kernels *k, const float *score,
-                    const uint32_t *target, const float *weight, uint32_t n,
-                    uint32_t classes, float *scratch, float *gradient)
-{
-    double loss = 0;
-
-    for (uint32_t i = 0; i < n; i++, score += classes, gradient += classes) {
-        double w = weight_of(weight, i);
-        double log_sum = k->softmax(score, classes, scratch);
-
-        loss += w * (log_sum - (double)score[target[i]]);
-        gradient[target[i]] -= (float)w;
-        k->add_scaled(scratch, (float)w, classes, gradient);
-    }
-    return loss;
-}
-
 double loss_sampled_softmax(const struct layer_kernels *k, const float *score,
                             const uint32_t *target, struct loss_candidates candidates,
                             const float *weight, uint32_t n, float *scratch,

@@ -33,13 +33,10 @@ double loss_squared_hinge(const float *score, const float *label, const float *w
 /* --- many scores an example: score, gradient: [n][classes] --------------------------
  */
 
-/* Cross-entropy of softmax: log(sum(exp(score))) - score[target[i]]; target[i] is below
- * classes. scratch: [classes]. */
-double loss_softmax(const struct layer_kernels *k, const float *score,
-                    const uint32_t *target, const float *weight, uint32_t n,
-                    uint32_t classes, float *scratch, float *gradient);
-/* The same with several targets: example i has target[offset[i]] .. target[offset[i+1]
- * - 1], each with its share; none is no loss, and one may be there twice. */
+/* Cross-entropy of softmax: log(sum(exp(score))) - score[t], for each target t of
+ * example i: target[offset[i]] .. target[offset[i+1] - 1], below classes, each as often
+ * as its share says. None is no loss, and one may be there twice. scratch: [classes].
+ */
 double loss_multinomial(const struct layer_kernels *k, const float *score,
                         const uint32_t *offset, const uint32_t *target,
                         const float *share, const float *weight, uint32_t n,

@@ -78,12 +78,6 @@ void mf_link(const struct mf *mf, float *score, uint32_t n)
         score[i] = (float)mf_logistic(score[i]);
 }
 
-void mf_predict(const struct mf *mf, const struct mf_batch *batch, float *score)
-{
-    mf_predict_linear(mf, batch, score);
-    mf_link(mf, score, batch->n);
-}
-
 void mf_predict_linear(const struct mf *mf, const struct mf_batch *batch, float *score)
 {
     mf_kernels(cpu_level())->scores(mf, batch, score);
@@ -113,11 +107,4 @@ void mf_score_users(const struct mf *mf, const float *user, uint32_t users,
         blas_add_dots(v, user, mf->dim, score);
     else
         blas_add_products(u, v, mf->dim, score, items);
-}
-
-void mf_score_items(const struct mf *mf, const float *user, const float *item,
-                    uint32_t items, float *score)
-{
-    mf_score_users(mf, user, 1, item, items, score);
-    mf_link(mf, score, items);
 }

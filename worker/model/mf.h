@@ -73,22 +73,15 @@ void mf_differences(const struct mf *mf, const float *row, const float *factors,
  * step. Equal input gives the same bits on every processor level. */
 double mf_sgd(const struct mf *mf, const struct mf_block *block);
 
-/* Scores of n examples: the predicted rating, or the probability (logistic). */
-void mf_predict(const struct mf *mf, const struct mf_batch *batch, float *score);
-
-/* The same before the link: log-odds with the logistic loss, which keep apart what is
- * 1 as a float probability. mf_link() turns n of them into mf_predict()'s scores. */
+/* Scores of n examples before the link: the predicted rating, or log-odds (logistic),
+ * which keep apart what is 1 as a float probability. mf_link() makes probabilities of
+ * these; ratings stay. */
 void mf_predict_linear(const struct mf *mf, const struct mf_batch *batch, float *score);
 void mf_link(const struct mf *mf, float *score, uint32_t n);
 
-/* Scores of one user [width] against `items` rows [items][width], by OpenBLAS
- * (worker/model/blas.h): mf_predict()'s scores but for the rounding of another order of
- * addition. score is [items]. */
-void mf_score_items(const struct mf *mf, const float *user, const float *item,
-                    uint32_t items, float *score);
-
-/* Linear scores (see mf_predict_linear()) of users [users][width] against items
- * [items][width], by OpenBLAS: score is [users][items]. */
+/* mf_predict_linear()'s scores of users [users][width] against items [items][width],
+ * but for the rounding of another order of addition, by OpenBLAS (worker/model/blas.h):
+ * score is [users][items]. */
 void mf_score_users(const struct mf *mf, const float *user, uint32_t users,
                     const float *item, uint32_t items, float *score);
 

@@ -104,11 +104,6 @@ int input_next(struct input *input, struct block *block, struct err *err)
     }
 }
 
-uint32_t input_file(const struct input *input)
-{
-    return (uint32_t)input->file;
-}
-
 const char *input_path(const struct input *input)
 {
     return input->list.path[input->file];

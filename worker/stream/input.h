@@ -25,10 +25,8 @@ const struct schema *input_schema(const struct input *input);
  * on after one. */
 int input_next(struct input *input, struct block *block, struct err *err);
 
-/* Which file of the list, from 0, the last block is of; its path, valid until
- * input_close(); and "FILE line N" of one of its examples, valid until the next call.
- */
-uint32_t input_file(const struct input *input);
+/* The path of the file that the last block is of, valid until input_close(); and "FILE
+ * line N" of one of its examples, valid until the next call. */
 const char *input_path(const struct input *input);
 const char *input_where(struct input *input, uint64_t place);
 
