@@ -7,7 +7,7 @@
 
 struct data_facts {
     uint64_t train_examples, test_examples;
-    uint64_t digest;   /* XXH3-64 over all keys and labels in file order */
+    uint64_t digest;   /* XXH3-64 over what is read, in file order */
     double label_mean; /* of the training part */
     /* The training part as places to be dealt (common/lease.h): positions 0 to
      * `positions` - 1, cut at multiples of `grain` only. 0 and 0: the places in an

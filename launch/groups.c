@@ -22,44 +22,19 @@ void groups_release(struct groups *groups)
     *groups = (struct groups){0};
 }
 
-/* The block that the next example goes to. */
-static int next_block(struct groups *groups, struct block **block, struct err *err)
-{
-    struct part *part = &groups->dataset.train;
-    int rc;
-
-    if (part->examples == (uint64_t)part->blocks * GATHER_EXAMPLES) {
-        struct block *more = realloc(part->block, (part->blocks + 1) * sizeof *more);
-
-        if (!more)
-            return err_set(err, ERR_MEMORY, "no memory to group %llu examples",
-                           (unsigned long long)part->examples);
-        part->block = more;
-        rc = block_create(&more[part->blocks], groups->dataset.schema, GATHER_EXAMPLES,
-                          err);
-        if (rc)
-            return rc;
-        part->blocks++;
-    }
-    *block = &part->block[part->blocks - 1];
-    return 0;
-}
-
 int groups_add(struct groups *groups, const struct block *block, uint32_t number,
                struct err *err)
 {
+    struct part *part = &groups->dataset.train;
     int label = block->schema->label;
-    struct block *to = NULL;
-    int rc = next_block(groups, &to, err);
+    struct block *last;
 
-    if (rc == 0)
-        rc = block_append(to, block, number, 1, err);
-    if (rc)
-        return rc;
-    groups->dataset.train.examples++;
+    if (part_keep(part, groups->dataset.schema, block, number, err))
+        return -err->code;
+    last = &part->block[part->blocks - 1];
     return label == SCHEMA_NONE
                ? 0
-               : label_as_trained(groups->job, &to->column[label].number[to->n - 1],
+               : label_as_trained(groups->job, &last->column[label].number[last->n - 1],
                                   err);
 }
 

@@ -126,19 +126,25 @@ static int add_block(struct part *part, const struct schema *schema, struct err 
     return 0;
 }
 
-int filling_keep(struct filling *filling, enum split_part which,
-                 const struct block *block, uint32_t i, struct err *err)
+int part_keep(struct part *part, const struct schema *schema, const struct block *block,
+              uint32_t i, struct err *err)
 {
-    struct part *part = part_of(filling->dataset, which);
     int rc = 0;
 
-    if (part->examples % GATHER_EXAMPLES == 0)
-        rc = add_block(part, filling->dataset->schema, err);
+    if (part->examples == (uint64_t)part->blocks * GATHER_EXAMPLES)
+        rc = add_block(part, schema, err);
     if (rc == 0)
         rc = block_append(&part->block[part->blocks - 1], block, i, 1, err);
     part->examples += rc == 0;
-    filling->number++;
     return rc;
+}
+
+int filling_keep(struct filling *filling, enum split_part which,
+                 const struct block *block, uint32_t i, struct err *err)
+{
+    filling->number++;
+    return part_keep(part_of(filling->dataset, which), filling->dataset->schema, block,
+                     i, err);
 }
 
 /* Gives back the room that growing by doubling left over. */

@@ -54,8 +54,8 @@ static inline float record_label(const uint32_t *record, uint32_t key_columns)
  *
  * For the logistic loss, labels become 0 or 1 by data.positive_from; without it, a
  * label other than 0 and 1 is an error. facts.digest is over keys and labels as the
- * files have them (data.train, data.validation, data.test), facts.label_mean over
- * labels as they are trained on.
+ * files have them (data.train, data.validation, data.test), and where examples are
+ * blocks over all columns; facts.label_mean over labels as they are trained on.
  *
  * `*stop` (may be NULL) set by another thread or a signal ends it with
  * -ERR_INTERRUPTED. -ERR_INPUT: no example to train on, no example in files that are
@@ -66,5 +66,10 @@ int dataset_load(struct dataset *dataset, const struct job *job,
                  const struct saved_preparation *saved, const volatile bool *stop,
                  struct err *err);
 void dataset_release(struct dataset *dataset); /* zeroed is fine */
+
+/* Keeps a copy of example number i of a block behind those of a part of blocks, all of
+ * which have this schema (borrowed). -ERR_MEMORY. */
+int part_keep(struct part *part, const struct schema *schema, const struct block *block,
+              uint32_t i, struct err *err);
 
 #endif

@@ -90,23 +90,26 @@ static int add_block(struct filling *filling, struct gathered *gathered, uint32_
 
 /* --- examples kept as blocks ------------------------------------------------------ */
 
-static void digest_column(struct filling *filling, const struct block *block,
-                          uint32_t c)
+static void digest_bytes(struct filling *filling, const void *bytes, size_t size)
 {
-    const struct values *values = &block->column[c];
-    const struct schema_column *column = &block->schema->column[c];
-    bool keys = column->kind == VALUE_KEYS;
-    size_t n = keys ? values->offset[block->n] : block->n;
+    if (bytes)
+        XXH3_64bits_update(filling->digest, bytes, size);
+}
+
+/* What the files have of a column. */
+static void digest_column(struct filling *filling, const struct block *raw, uint32_t c)
+{
+    const struct values *values = &raw->column[c];
+    const struct schema_column *column = &raw->schema->column[c];
+    size_t n = column->kind == VALUE_KEYS ? values->offset[raw->n] : raw->n;
     size_t floats = n * (column->kind == VALUE_VECTOR ? column->dim : 1);
 
-    if (values->key && (keys || column->kind == VALUE_KEY))
-        XXH3_64bits_update(filling->digest, values->key, n * sizeof *values->key);
-    if (values->number)
-        XXH3_64bits_update(filling->digest, values->number,
-                           floats * sizeof *values->number);
-    if (keys)
-        XXH3_64bits_update(filling->digest, values->offset,
-                           (block->n + 1) * sizeof *values->offset);
+    digest_bytes(filling, values->key, n * sizeof *values->key);
+    digest_bytes(filling, values->number, floats * sizeof *values->number);
+    digest_bytes(filling, values->time, n * sizeof *values->time);
+    digest_bytes(filling, values->offset, (raw->n + 1) * sizeof *values->offset);
+    if (values->text)
+        digest_bytes(filling, values->text, values->offset[raw->n]);
 }
 
 /* Labels become what is trained on; and are added up. */
@@ -137,8 +140,8 @@ static int keep_block(struct filling *filling, struct gathered *gathered, uint32
 {
     int rc = ready_labels(filling, gathered, b, ready, part, err);
 
-    for (uint32_t c = 0; c < ready->schema->columns; c++)
-        digest_column(filling, ready, c);
+    for (uint32_t c = 0; c < gathered->schema.columns; c++)
+        digest_column(filling, &gathered->block[b], c);
     for (uint32_t i = 0; rc == 0 && i < ready->n; i++)
         rc = filling_keep(filling, (enum split_part)part[i], ready, i, err);
     return rc;
