@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "worker/groups.h"
+#include "worker/drawn_groups.h"
 #include "worker/inputs.h"
 #include "worker/stream/shuffle.h"
 
@@ -43,6 +43,8 @@ static void map_columns(struct supply *supply)
 {
     const struct job *job = supply->job;
 
+    if (job->model.kind != MODEL_MF)
+        return; /* its examples are no records */
     supply->key_columns = (uint32_t)job_key_columns(job, supply->column);
     for (uint32_t c = 0; c < supply->key_columns; c++) {
         int table = job_table_index(job, job->data.column[supply->column[c]].table);

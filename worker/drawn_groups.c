@@ -1,4 +1,4 @@
-#include "worker/groups.h"
+#include "worker/drawn_groups.h"
 
 #include <stdlib.h>
 

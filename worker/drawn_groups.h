@@ -1,7 +1,7 @@
 /* From an example of the training part to a group of a batch: it, and behind it its
  * negatives, which have the columns of other items and else its own. One thread. */
-#ifndef ROWHOUSE_WORKER_GROUPS_H
-#define ROWHOUSE_WORKER_GROUPS_H
+#ifndef ROWHOUSE_WORKER_DRAWN_GROUPS_H
+#define ROWHOUSE_WORKER_DRAWN_GROUPS_H
 
 #include "worker/inputs.h"
 #include "worker/negatives.h"
