@@ -11,9 +11,7 @@ struct part_keys part_keys_of(const struct job *job, const struct dataset *datas
     while (place < n && columns[place] != column)
         place++;
     return (struct part_keys){
-        .part = part == SPLIT_TRAIN        ? &dataset->train
-                : part == SPLIT_VALIDATION ? &dataset->validation
-                                           : &dataset->test,
+        .part = dataset_part(dataset, part),
         .ids = &dataset->column[place],
         .width = dataset->key_columns + 1,
         .place = (uint32_t)place,

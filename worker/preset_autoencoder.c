@@ -45,12 +45,9 @@ static void of_numbers(struct making *making, const uint32_t *width, int n)
 static const struct job_table *find_target(struct making *making)
 {
     const struct job *job = making->job;
-    int column = 0, table;
+    int column = job_column_index(job, job->model.target), table;
 
-    while (column < job->data.columns &&
-           strcmp(job->data.column[column].name, job->model.target))
-        column++;
-    if (column == job->data.columns || !job_column_is_key(&job->data.column[column]) ||
+    if (column < 0 || !job_column_is_key(&job->data.column[column]) ||
         !strcmp(job->model.target, job->data.group)) {
         making->rc = err_set(making->err, ERR_INPUT,
                              "model.target is '%s', expected the key column whose keys "

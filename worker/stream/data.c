@@ -101,11 +101,7 @@ uint64_t data_end(const struct data *data, const struct job *job, enum split_par
 
 const struct part *data_part(const struct data *data, enum split_part part)
 {
-    const struct dataset *memory = &data->memory;
-
-    return part == SPLIT_TEST         ? &memory->test
-           : part == SPLIT_VALIDATION ? &memory->validation
-                                      : &memory->train;
+    return dataset_part(&data->memory, part);
 }
 
 const unsigned char *data_preparation(const struct data *data)

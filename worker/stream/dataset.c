@@ -309,6 +309,11 @@ int dataset_load(struct dataset *dataset, const struct job *job,
     return filling_end(&filling, rc, err);
 }
 
+const struct part *dataset_part(const struct dataset *dataset, enum split_part part)
+{
+    return part_of((struct dataset *)dataset, part);
+}
+
 void dataset_release(struct dataset *dataset)
 {
     for (uint32_t c = 0; c < dataset->key_columns; c++)

@@ -67,6 +67,8 @@ int dataset_load(struct dataset *dataset, const struct job *job,
                  struct err *err);
 void dataset_release(struct dataset *dataset); /* zeroed is fine */
 
+const struct part *dataset_part(const struct dataset *dataset, enum split_part part);
+
 /* Keeps a copy of example number i of a block behind those of a part of blocks, all of
  * which have this schema (borrowed). -ERR_MEMORY. */
 int part_keep(struct part *part, const struct schema *schema, const struct block *block,
